@@ -1,0 +1,1 @@
+"""Accuracy (J and F), latency, fidelity, and their reports."""

@@ -1,0 +1,1 @@
+"""PyTorch to ONNX, with the attention, correlation and warp operators as ONNX functions."""

@@ -1,0 +1,1 @@
+"""The networks in PyTorch, and the reading and checking of their checkpoints."""

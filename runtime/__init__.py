@@ -1,0 +1,1 @@
+"""Video to frames to masks to video. Imports neither torch nor the networks."""
