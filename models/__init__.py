@@ -1,1 +1,8 @@
 """The networks in PyTorch, and the reading and checking of their checkpoints."""
+
+from .amcnet import AMCNet, AMCNetConfig, AMCNetOutput
+from .checkpoint import load_amcnet, load_pwcnet
+from .pwcnet import PWCNet
+from .seeded import seed_weights
+
+__all__ = ["AMCNet", "AMCNetConfig", "AMCNetOutput", "PWCNet", "load_amcnet", "load_pwcnet", "seed_weights"]

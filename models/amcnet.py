@@ -1,0 +1,109 @@
+"""AMC-Net: a frame and the picture of its optical flow -> the mask of what moves as the main object.
+
+S. Yang, L. Zhang, J. Qi, H. Lu, S. Wang, X. Zhang: Learning Motion-Appearance Co-Attention for Zero-Shot Video Object
+Segmentation, ICCV 2021. B batch, H and W the input's height and width (384 in the paper), level i at stride 2^(i+1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .attention import CoAttention, CoAttentionGate, MotionCorrection, MotionTransfer, conv_block
+from .resnet import BLOCKS, resnet_stages
+
+DECODER_CHANNELS = (32, 64, 128, 256, 512)  # levels 0 to 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class AMCNetConfig:
+    """Which AMC-Net: the defaults are the paper's; the others are its ablations and smaller encoders.
+
+    backbone: resnet101, resnet50, resnet34 or resnet18, for both encoders.
+    corrections: how many levels, from the coarsest on, correct with motion (MCM): 1, 3 or 5.
+    gate: whether the co-attention gate scales the two streams.
+    """
+
+    backbone: str = "resnet101"
+    corrections: int = 5
+    gate: bool = True
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BLOCKS:
+            raise ValueError(f"backbone is {self.backbone!r}; expected one of {', '.join(BLOCKS)}")
+        if self.corrections not in (1, 3, 5):
+            raise ValueError(f"corrections is {self.corrections}; expected 1, 3 or 5")
+
+
+class AMCNetOutput(NamedTuple):
+    """`mask` (B, 1, H, W) in (0, 1); `attentions`, fine to coarse, (B, 1, H/2, W/2) … (B, 1, H/32, W/32) in (0, 1)."""
+
+    mask: Tensor
+    attentions: tuple[Tensor, ...]
+
+
+class AMCNet(nn.Module):
+    """image, flow_image: (B, 3, H, W) RGB, ImageNet-normalised, H and W multiples of 32 -> AMCNetOutput."""
+
+    def __init__(self, config: AMCNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or AMCNetConfig()
+        self.image_stages, channels = resnet_stages(config.backbone)
+        self.flow_stages, _ = resnet_stages(config.backbone)
+        levels = tuple(enumerate(zip(channels, DECODER_CHANNELS, strict=True)))
+        if config.gate:
+            # The two coarsest gates narrow down in two steps.
+            widths = [(width,) if level < 3 else (width, width // 4) for level, (_, width) in levels]
+            self.gates = nn.ModuleList(CoAttentionGate(c, w) for c, w in zip(channels, widths, strict=True))
+        self.transfers = nn.ModuleList(MotionTransfer(c) for c in channels)
+        self.image_reductions = nn.ModuleList(conv_block(c, width) for _, (c, width) in levels)
+        self.flow_reductions = nn.ModuleList(conv_block(c, width) for _, (c, width) in levels)
+        self.co_attention = CoAttention()
+        self.corrections = nn.ModuleList(
+            MotionCorrection(width, attends=level >= 5 - config.corrections) for level, (_, width) in levels
+        )
+        self.outputs = nn.ModuleList(
+            conv_block(width, DECODER_CHANNELS[max(level - 1, 0)]) for level, (_, width) in levels
+        )
+        self.head = nn.Conv2d(DECODER_CHANNELS[0], 1, 3, 1, 1)
+
+    def forward(self, image: Tensor, flow_image: Tensor) -> AMCNetOutput:
+        images, flows = self.encode(image, flow_image)
+        return self.decode(images, flows)
+
+    def encode(self, image: Tensor, flow_image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The reduced features of both streams, fine to coarse: (B, 32, H/2, W/2) … (B, 512, H/32, W/32)."""
+        # The flow encoder sees ungated features only: it does not depend on the image stream.
+        flows = [flow_image]
+        for stage in self.flow_stages:
+            flows.append(stage(flows[-1]))
+        images_reduced, flows_reduced = [], []
+        for level, flow in enumerate(flows[1:]):
+            image = self.image_stages[level](image)
+            if self.config.gate:
+                image, flow = self.gates[level](image, flow)
+            image = self.transfers[level](image, flow)
+            images_reduced.append(self.image_reductions[level](image))
+            flows_reduced.append(self.flow_reductions[level](flow))
+        return images_reduced, flows_reduced
+
+    def decode(self, images: list[Tensor], flows: list[Tensor]) -> AMCNetOutput:
+        """The mask and the attention maps from the reduced features of both streams."""
+        features = self.co_attention(images[4], flows[4])  # (B, 512, H/32, W/32)
+        attentions: list[Tensor] = []
+        for level in (4, 3, 2, 1, 0):
+            features, attention = self.corrections[level](images[level], flows[level], features)
+            if attention is not None:
+                attentions.insert(0, attention)
+            features = self.outputs[level](features)
+            if level > 0:
+                features = _upsample(features)
+        return AMCNetOutput(torch.sigmoid(_upsample(self.head(features))), tuple(attentions))
+
+
+def _upsample(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)

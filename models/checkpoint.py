@@ -1,0 +1,140 @@
+"""Checkpoint files -> networks with their weights, in eval mode; or an error that says what the file is instead."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .. import CheckpointError
+from .amcnet import AMCNet, AMCNetConfig
+from .checkpoint_keys import amcnet_key, pwcnet_key
+from .pwcnet import PWCNet
+
+Checkpoint = str | Path | Mapping[str, Tensor]
+
+
+def load_amcnet(checkpoint: Checkpoint) -> AMCNet:
+    """The AMC-Net in `checkpoint`, a file (.pth, .pt, .tar, .safetensors) or a state dict, in eval mode, on the CPU.
+
+    The official key names and our own are understood; backbone, number of corrections and gate are told from the keys.
+    Raises CheckpointError for a file that is not readable, would run code, or holds another network.
+    """
+    name, tensors = _read(checkpoint, amcnet_key)
+    with torch.device("meta"):
+        network = AMCNet(_config(tensors))
+    _fill(network, tensors, name)
+    return network.eval()
+
+
+def load_pwcnet(checkpoint: Checkpoint) -> PWCNet:
+    """The PWC-Net in `checkpoint`, a file (.pth, .pt, .tar, .safetensors) or a state dict, in eval mode, on the CPU.
+
+    The key names of NVlabs and of sniklaus and our own are understood.
+    Raises CheckpointError for a file that is not readable, would run code, or holds another network.
+    """
+    name, tensors = _read(checkpoint, pwcnet_key)
+    with torch.device("meta"):
+        network = PWCNet()
+    _fill(network, tensors, name)
+    return network.eval()
+
+
+def _read(checkpoint: Checkpoint, rename: Callable[[str], str | None]) -> tuple[str, dict[str, Tensor]]:
+    """The name to show, and the tensors as float32 (or integer counters) under our names."""
+    name = "the state dict" if isinstance(checkpoint, Mapping) else Path(checkpoint).name
+    loaded: object = checkpoint if isinstance(checkpoint, Mapping) else _load_file(Path(checkpoint))
+    for wrapper in ("state_dict", "model"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
+            loaded = loaded[wrapper]
+    if not isinstance(loaded, Mapping) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise CheckpointError(
+            f"{name} holds {_describe(loaded)}; expected a state dict of tensors, plain or under 'state_dict' or "
+            "'model'; save one with torch.save(network.state_dict(), path)"
+        )
+    tensors: dict[str, Tensor] = {}
+    parallel = all(key.startswith("module.") for key in loaded)  # saved from DataParallel
+    for key, value in loaded.items():
+        ours = rename(key.removeprefix("module.") if parallel else key)
+        if ours is not None:
+            tensors[ours] = value.float() if value.is_floating_point() else value
+    return name, tensors
+
+
+def _load_file(path: Path) -> object:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; expected a checkpoint such as amc.pth")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # torch says the same of a pickle with code and of bytes that are no pickle at all.
+        if path.read_bytes()[:1] not in (b"P", b"\x80"):
+            raise CheckpointError(f"{path} is not a PyTorch checkpoint: it is neither a zip nor a pickle") from error
+        raise CheckpointError(
+            f"{path} holds Python objects besides tensors, and reading them would run code: refused. Save the weights "
+            "alone where you trust the file: torch.save(torch.load(path, weights_only=False)['state_dict'], 'w.pth')"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is not a readable PyTorch checkpoint: {reason}") from error
+
+
+def _describe(loaded: object) -> str:
+    if isinstance(loaded, Mapping):
+        return f"a dictionary with the keys {', '.join(map(repr, list(loaded)[:5]))}" if loaded else "nothing"
+    return f"a {type(loaded).__name__}"
+
+
+def _config(tensors: Mapping[str, Tensor]) -> AMCNetConfig:
+    """The configuration that the keys tell; where they do not, the paper's (the keys will then be found wrong)."""
+    blocks = len({key.split(".")[2] for key in tensors if key.startswith("image_stages.3.")})
+    bottleneck = any(key.startswith("image_stages.3.") and ".conv3." in key for key in tensors)
+    backbones = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
+    corrections = len({key.split(".")[1] for key in tensors if ".fuse_flow." in key})
+    return AMCNetConfig(
+        backbone=backbones.get((blocks, bottleneck), "resnet101"),
+        corrections=corrections if corrections in (1, 3, 5) else 5,
+        gate=any(key.startswith("gates.") for key in tensors) or blocks == 0,
+    )
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
+    """Give the network (on the meta device) these tensors, all of them and no other."""
+    expected = network.state_dict()
+    missing = [key for key in expected if key not in tensors]
+    unexpected = [key for key in tensors if key not in expected]
+    misshapen = [
+        f"{key} {tuple(tensors[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in tensors and tensors[key].shape != value.shape
+    ]
+    if missing or unexpected or misshapen:
+        lines = [f"{name} is not a checkpoint of {type(network).__name__}; {_looks_like(tensors)}."]
+        for what, keys in (("missing", missing), ("unexpected", unexpected), ("wrong shape", misshapen)):
+            if keys:
+                more = f" … and {len(keys) - 5} more" if len(keys) > 5 else ""
+                lines.append(f"  {what}: {', '.join(keys[:5])}{more}")
+        raise CheckpointError("\n".join(lines))
+    network.load_state_dict(tensors, strict=True, assign=True)
+
+
+def _looks_like(tensors: Mapping[str, Tensor]) -> str:
+    """In words, the network that has these keys."""
+    amcnet = sum((amcnet_key(key) or "").startswith(("image_stages.", "flow_stages.", "gates.")) for key in tensors)
+    pwcnet = sum((pwcnet_key(key) or "").startswith(("pyramid.", "estimators.", "context.")) for key in tensors)
+    if max(amcnet, pwcnet) >= 0.5 * len(tensors):
+        return f"it looks like {'AMCNet' if amcnet > pwcnet else 'PWCNet'}"
+    if any(key.startswith("layer4.") for key in tensors):
+        return "it looks like a ResNet classifier, as for ImageNet"
+    return "it looks like neither AMCNet nor PWCNet"

@@ -1,0 +1,84 @@
+"""The key names of the public checkpoints, and the names that this package gives the same tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+# Official AMC-Net names. `{3}` etc. in a flat Sequential are convolution, norm, PReLU, convolution, norm, PReLU, …
+_AMCNET_RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (r"conv(\d)_(RGB|Flow)\.(.+)", lambda m: f"{_stream(m[2])}_stages.{m[1]}.{m[3]}"),
+    (r"atten_flow_channel_(\d)\.(.+)", lambda m: f"transfers.{m[1]}.channel.{m[2]}"),
+    (r"atten_flow_spatial_(\d)\.conv1\.(.+)", lambda m: f"transfers.{m[1]}.spatial.conv.{m[2]}"),
+    (r"attention_feature([012])\.3\.(.+)", lambda m: f"gates.{m[1]}.score.{m[2]}"),
+    (r"attention_feature([34])\.6\.(.+)", lambda m: f"gates.{m[1]}.score.{m[2]}"),
+    (r"attention_feature(\d)\.(\d)\.(.+)", lambda m: f"gates.{m[1]}.blocks.{_block(m[2])}.{m[3]}"),
+    (r"gate_(RGB|Flow)(\d)\.(.+)", lambda m: f"{_stream(m[1])}_reductions.{m[2]}.{m[3]}"),
+    (r"fuse(\d)_(RGB|Flow)\.(\d)\.(.+)", lambda m: f"corrections.{m[1]}.fuse_{_stream(m[2])}.{_block(m[3])}.{m[4]}"),
+    (r"channel(\d)\.(.+)", lambda m: f"corrections.{m[1]}.channel.{m[2]}"),
+    (r"spatial(\d)\.conv1\.(.+)", lambda m: f"corrections.{m[1]}.spatial.conv.{m[2]}"),
+    (r"output5\.3\.(.+)", lambda m: f"head.{m[1]}"),
+    (r"output(\d)\.(\d)\.(.+)", lambda m: f"outputs.{5 - int(m[1])}.{m[2]}.{m[3]}"),
+)
+# Layers of a published variant that are evaluated and thrown away there: the mask does not depend on them.
+_AMCNET_UNUSED = ("rgb_dem0.", "flow_dem0.", "rgb_sa0.")
+
+_NUMBERS = {"One": 1, "Two": 2, "Thr": 3, "Fou": 4, "Fiv": 5, "Six": 6}
+_NUMBER = "(One|Two|Thr|Fou|Fiv|Six)"
+
+_PWCNET_RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    # NVlabs names. At level 6 the first two convolutions are called aa and a, at the others a and aa.
+    (r"conv(\d)(aa?|b)\.0\.(.+)", lambda m: f"pyramid.{int(m[1]) - 1}.{_pyramid_index(m[1], m[2])}.0.{m[3]}"),
+    (r"conv(\d)_(\d)\.0\.(.+)", lambda m: f"estimators.{6 - int(m[1])}.convs.{m[2]}.0.{m[3]}"),
+    (r"predict_flow(\d)\.(.+)", lambda m: f"estimators.{6 - int(m[1])}.predict.{m[2]}"),
+    (r"deconv(\d)\.(.+)", lambda m: f"estimators.{7 - int(m[1])}.upsample_flow.{m[2]}"),
+    (r"upfeat(\d)\.(.+)", lambda m: f"estimators.{7 - int(m[1])}.upsample_features.{m[2]}"),
+    (r"dc_conv(\d)\.(0\.)?(weight|bias)", lambda m: f"context.{int(m[1]) - 1}.{m[2] or ''}{m[3]}"),
+    # sniklaus names.
+    (rf"netExtractor\.net{_NUMBER}\.(\d)\.(.+)", lambda m: f"pyramid.{_NUMBERS[m[1]] - 1}.{int(m[2]) // 2}.0.{m[3]}"),
+    (rf"net{_NUMBER}\.netUpflow\.(.+)", lambda m: f"estimators.{6 - _NUMBERS[m[1]]}.upsample_flow.{m[2]}"),
+    (rf"net{_NUMBER}\.netUpfeat\.(.+)", lambda m: f"estimators.{6 - _NUMBERS[m[1]]}.upsample_features.{m[2]}"),
+    (rf"net{_NUMBER}\.netSix\.0\.(.+)", lambda m: f"estimators.{6 - _NUMBERS[m[1]]}.predict.{m[2]}"),
+    (
+        rf"net{_NUMBER}\.net{_NUMBER}\.0\.(.+)",
+        lambda m: f"estimators.{6 - _NUMBERS[m[1]]}.convs.{_NUMBERS[m[2]] - 1}.0.{m[3]}",
+    ),
+    (r"netRefiner\.netMain\.12\.(.+)", lambda m: f"context.6.{m[1]}"),
+    (r"netRefiner\.netMain\.(\d+)\.(.+)", lambda m: f"context.{int(m[1]) // 2}.0.{m[2]}"),
+)
+_PWCNET_UNUSED = ("deconv2.",)
+
+
+def _stream(name: str) -> str:
+    return "image" if name == "RGB" else "flow"
+
+
+def _block(index: str) -> str:
+    return f"{int(index) // 3}.{int(index) % 3}"
+
+
+def _pyramid_index(level: str, letter: str) -> int:
+    order = ("aa", "a", "b") if level == "6" else ("a", "aa", "b")
+    return order.index(letter)
+
+
+def amcnet_key(key: str) -> str | None:
+    """Our name for the official AMC-Net `key`; None for a tensor that is not used; other keys as they are."""
+    return _rename(key, _AMCNET_RULES, _AMCNET_UNUSED)
+
+
+def pwcnet_key(key: str) -> str | None:
+    """Our name for a PWC-Net `key` of either public convention; None for an unused tensor; others as they are."""
+    # The published sniklaus files say `moduleOne` where the code of today says `netOne`.
+    return _rename(re.sub(r"module(?=[A-Z])", "net", key), _PWCNET_RULES, _PWCNET_UNUSED)
+
+
+def _rename(
+    key: str, rules: tuple[tuple[str, Callable[[re.Match[str]], str]], ...], unused: tuple[str, ...]
+) -> str | None:
+    if key.startswith(unused):
+        return None
+    for pattern, name in rules:
+        if match := re.fullmatch(pattern, key):
+            return name(match)
+    return key
