@@ -27,8 +27,8 @@ def boundary_accuracy(mask: NDArray[np.bool_], annotation: NDArray[np.bool_]) ->
     x, y, width, height = cv2.boundingRect(of_mask | of_annotation)
     of_mask, of_annotation = (b[y : y + height, x : x + width] for b in (of_mask, of_annotation))
     disk = _disk(math.ceil(TOLERANCE * math.hypot(*mask.shape)))
-    precision = np.count_nonzero(of_mask & cv2.dilate(of_annotation, disk)) / np.count_nonzero(of_mask)
-    recall = np.count_nonzero(of_annotation & cv2.dilate(of_mask, disk)) / np.count_nonzero(of_annotation)
+    precision = _share_near(of_mask, of_annotation, disk)
+    recall = _share_near(of_annotation, of_mask, disk)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -45,7 +45,11 @@ def boundary_map(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return boundary
 
 
+def _share_near(boundary: NDArray[np.uint8], other: NDArray[np.uint8], disk: NDArray[np.uint8]) -> float:
+    return cv2.countNonZero(cv2.bitwise_and(boundary, cv2.dilate(other, disk))) / cv2.countNonZero(boundary)
+
+
 @functools.cache
 def _disk(radius_px: int) -> NDArray[np.uint8]:
-    y, x = np.ogrid[-radius_px : radius_px + 1, -radius_px : radius_px + 1]
-    return (x * x + y * y <= radius_px * radius_px).astype(np.uint8)
+    offset = np.arange(-radius_px, radius_px + 1)
+    return (offset[:, None] ** 2 + offset**2 <= radius_px**2).astype(np.uint8)

@@ -58,7 +58,8 @@ class FramePair:
                     f"{protocol.name} compares equal sizes: write the masks at the size of the annotated frames"
                 )
             # EXACT samples pixel centres, as Pillow does, which made the official figures.
-            annotation = cv2.resize(annotation, mask.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            size = (mask.shape[1], mask.shape[0])
+            annotation = np.asarray(cv2.resize(annotation, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
         return mask > 0, annotation > protocol.threshold
 
 
@@ -97,15 +98,17 @@ def find_pairs(
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """A picture as (H, W) uint8 grey; InputError if it cannot be read."""
+    """A picture as (H, W) uint8 grey; InputError if it cannot be read to its end."""
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    picture: NDArray[np.uint8] | None = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+    # OpenCV fills what a cut PNG lacks with black, which would be scored as background.
+    whole = data and (path.suffix != ".png" or b"IEND" in data[-64:])
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if whole else None
     if picture is None:
-        raise InputError(f"{path} is no picture that can be decoded ({data.size} bytes); write it again")
-    return picture
+        raise InputError(f"{path} is not a whole picture ({len(data)} bytes); write it again")
+    return np.asarray(picture, np.uint8)
 
 
 def _annotation_folders(annotations: Path, protocol: Protocol, sequences: Sequence[str] | None) -> dict[str, Path]:

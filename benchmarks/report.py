@@ -1,0 +1,45 @@
+"""What a person reads on the terminal."""
+
+from __future__ import annotations
+
+import math
+
+from .evaluation import Evaluation
+from .score import Score
+from .stability import Stability
+
+
+def evaluation_table(evaluation: Evaluation) -> str:
+    """Sequences as lines, J, F and J&F in percent as columns, the average last."""
+    width = max(len("sequence"), *(len(sequence.name) for sequence in evaluation.sequences))
+    lines = [
+        f"{'':{width}}  {'':6}  {' region J % ':-^21}  {' boundary F % ':-^21}",
+        f"{'sequence':{width}}  {'frames':>6}" + 2 * f"  {'mean':>6} {'recall':>7} {'decay':>6}" + f"  {'J&F':>6}",
+    ]
+    for sequence in evaluation.sequences:
+        both = (sequence.region.mean + sequence.boundary.mean) / 2
+        lines.append(_line(sequence.name, width, len(sequence.frames), sequence.region, sequence.boundary, both))
+    both = evaluation.region_and_boundary
+    lines.append(_line("average", width, evaluation.frames, evaluation.region, evaluation.boundary, both))
+    return "\n".join(lines)
+
+
+def stability_line(stability: Stability) -> str:
+    """One sentence: the mean, over how many pairs, and where it was worst."""
+    return (
+        f"temporal stability {percent(stability.mean)} % over {stability.pairs} pairs of frames, "
+        f"worst {percent(stability.worst)} % at frame {stability.worst_index}"
+    )
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as a percentage with one decimal, "-" for NaN."""
+    return "-" if math.isnan(share) else f"{100 * share:z.1f}"
+
+
+def _line(name: str, width: int, frames: int, region: Score, boundary: Score, both: float) -> str:
+    scores = "".join(
+        f"  {percent(score.mean):>6} {percent(score.recall):>7} {percent(score.decay):>6}"
+        for score in (region, boundary)
+    )
+    return f"{name:{width}}  {frames:>6}{scores}  {percent(both):>6}"
