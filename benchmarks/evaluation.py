@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +110,10 @@ def evaluate(
     rules = PROTOCOLS[protocol]
     pairs = find_pairs(masks, annotations, rules, sequences)
     everything = [pair for of_sequence in pairs.values() for pair in of_sequence]
-    # Decoding and dilating, nearly all of the time, release the GIL: threads do, and a Ctrl-C ends them at once.
-    with ThreadPool(os.cpu_count()) as pool:
-        scored = pool.imap(partial(_score, protocol=rules), everything)
+    # Decoding and dilating, nearly all of the time, release the GIL, so threads are enough.
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        scored = pool.map(partial(_score, protocol=rules), everything)
         hidden = None if progress else True  # None: tqdm looks for itself whether stderr is a terminal
         frames = iter(tqdm(scored, total=len(everything), unit="frame", leave=False, disable=hidden))
         return Evaluation(
@@ -121,6 +122,10 @@ def evaluate(
                 _sequence(name, tuple(next(frames) for _ in of_sequence), rules) for name, of_sequence in pairs.items()
             ),
         )
+    finally:
+        # After an error or Ctrl-C what waits is dropped and what runs is finished (10 ms): a thread that is still
+        # inside OpenCV when Python ends takes the process down with "terminate called".
+        pool.shutdown(cancel_futures=True)
 
 
 def _score(pair: FramePair, protocol: Protocol) -> FrameScore:
