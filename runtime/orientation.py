@@ -1,0 +1,37 @@
+"""How a video's stored pictures are to be turned and mirrored for a person to see them upright."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import av
+import numpy as np
+from av.sidedata.sidedata import SideData
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """A display matrix: the picture's (x, y) is shown at (a x + c y, b x + d y), up to a shift."""
+
+    rotation: int  # as PyAV gives it; tells cheaply that the matrix is still the same
+    a: int = 1
+    b: int = 0
+    c: int = 0
+    d: int = 1
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> Self:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        if not isinstance(matrix, SideData):
+            return cls(frame.rotation)
+        a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(matrix), np.int32)[:5])
+        return cls(frame.rotation, a, b, c, d)
+
+    def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The nearest of the eight ways to turn and mirror `pixels` (H, W, 3), as a view."""
+        across, down = self.a, self.d
+        if abs(self.b) + abs(self.c) > abs(self.a) + abs(self.d):
+            pixels, across, down = pixels.swapaxes(0, 1), self.c, self.b
+        return pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
