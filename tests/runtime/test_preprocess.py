@@ -59,6 +59,7 @@ def _compare(picture: NDArray[np.uint8], size: tuple[int, int]) -> tuple[int, fl
         ((2, 2), (384, 384)),
         ((1, 300), (384, 384)),
         ((500, 400), (1, 1)),
+        ((576, 300), (384, 384)),  # 3:2, where many sums end in one half, and then rows enlarged
     ],
 )
 def test_bicubic_is_pillows(source: tuple[int, int], target: tuple[int, int]) -> None:
@@ -84,7 +85,8 @@ def test_bicubic_is_pillows_in_one_call_for_landscape_video() -> None:
 def test_bicubic_is_pillows_at_any_size(source: tuple[int, int], target: tuple[int, int], seed: int) -> None:
     largest, share = _compare(_noise(*source, seed), target)
     assert largest <= 1
-    assert share * 3 * target[0] * target[1] <= max(2, 1e-3 * 3 * target[0] * target[1])
+    values = 3 * target[0] * target[1]
+    assert share * values <= (0 if target[1] > source[1] else max(1.5, 0.01 * values))
 
 
 def test_bicubic_is_pillows_on_a_real_frame(shared: Callable[[str], Path]) -> None:
