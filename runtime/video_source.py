@@ -12,6 +12,7 @@ from typing import BinaryIO
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
@@ -192,7 +193,7 @@ def _open(name: str, y4m: BinaryIO | None) -> av.container.InputContainer:
 
 def _video_stream(name: str, container: av.container.InputContainer) -> av.VideoStream:
     # A cover picture of a song is a video stream to the demuxer, but no video.
-    streams = [stream for stream in container.streams.video if "attached_pic" not in str(stream.disposition)]
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
         kinds = " and ".join(sorted({stream.type for stream in container.streams if stream.type != "video"}))
         raise InputError(f"{name}: there is no video in it, only {kinds or 'an empty container'}; {EXPECTED}")

@@ -137,14 +137,20 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int):
 
 def test_bad_pictures_say_which_and_why(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     (tmp_path / "text.png").write_text("no picture")
+    Image.effect_noise((64, 64), 50).save(tmp_path / "half.tif")
+    Image.effect_noise((64, 64), 50).save(tmp_path / "half.png")
+    for half in (tmp_path / "half.tif", tmp_path / "half.png"):
+        half.write_bytes(half.read_bytes()[:2000])
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "bare").mkdir()
     for name, message in (
         ("text.png", "text.png: the picture cannot be decoded"),
+        ("half.tif", "half.tif: the picture cannot be decoded"),
+        ("half.png", "half.png: the picture cannot be decoded"),
         ("empty.jpg", "empty.jpg: the file is empty"),
         ("bare", "bare: the folder holds no pictures; expected files ending in jpeg, jpg, png, tif, tiff, webp"),
         ("*.webp", r"\*.webp: the pattern matches no file"),
-        ("t*t", r"t\*t: the pattern matches no file"),
+        ("e*", r"empty\.jpg: the picture is empty"),
         ("bar*", r"bar\*: the pattern matches 1 files, but none is a picture"),
     ):
         with pytest.raises(InputError, match=message):
