@@ -18,8 +18,9 @@ from .. import ModelFileError
 # Output columns or rows per matrix product. Wider blocks multiply more zeros, narrower ones call more often.
 _BLOCK = 16
 # Multiply-adds per product. OpenBLAS wakes its threads above 2^18, and they then fight with the network's: single calls
-# of 100 ms were seen on a busy machine. Smaller products also keep what they read in the second-level cache.
-_PRODUCT_MACS = 1 << 17
+# of 100 ms were seen on a busy machine. Small products also need little new memory, whose first touch cost a third of
+# the time at 2^17.
+_PRODUCT_MACS = 1 << 15
 
 _Bands: TypeAlias = list[tuple[slice, slice, NDArray[Any]]]
 
@@ -81,7 +82,7 @@ class Preprocessing:
 
 
 class Bicubic:
-    """Resize pictures of one size as Pillow's `Image.resize(size, BICUBIC)` does, in three quarters of its time.
+    """Resize pictures of one size as Pillow's `Image.resize(size, BICUBIC)` does, without Pillow and as fast (854x480 to 384x384: 4 ms).
 
     Cubic convolution with a = -0.5, its support widened when shrinking (antialiased); first along the rows, rounded to
     8 bits, then along the columns. Pillow 7 to 12 always keep this order, and pictures made by them trained the
@@ -116,11 +117,13 @@ class Bicubic:
                 np.matmul(planes[:, :, inputs], weights.T, out=narrow[:, strip, outputs])
         np.floor(_to_grey_levels(narrow), out=narrow)
 
-        small = np.empty((3, target_height, target_width), self._dtype)
+        resized = np.empty((target_height, target_width, 3), np.uint8)
         for strip in _strips(target_width, self._rows):
+            small = np.empty((3, target_height, strip.stop - strip.start), self._dtype)
             for outputs, inputs, weights in self._rows:
-                np.matmul(weights, narrow[:, inputs, strip], out=small[:, outputs, strip])
-        return np.asarray(cv2.merge(list(_to_grey_levels(small).astype(np.uint8))), np.uint8)
+                np.matmul(weights, narrow[:, inputs, strip], out=small[:, outputs])
+            resized[:, strip] = cv2.merge(list(_to_grey_levels(small).astype(np.uint8)))
+        return resized
 
 
 def _to_grey_levels(values: NDArray[Any]) -> NDArray[Any]:
