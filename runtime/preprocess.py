@@ -82,7 +82,7 @@ class Preprocessing:
 
 
 class Bicubic:
-    """Resize pictures of one size as Pillow's `Image.resize(size, BICUBIC)` does, and as fast (854x480 to 384x384: 4 ms).
+    """Resize pictures as Pillow's `Image.resize(size, BICUBIC)` does, and as fast (854x480 to 384x384: 4 ms).
 
     Cubic convolution with a = -0.5, its support widened when shrinking (antialiased); first along the rows, rounded to
     8 bits, then along the columns. Pillow 7 to 12 always keep this order, and pictures made by them trained the
