@@ -50,8 +50,7 @@ class OverlayWriter:
 
     The video has the size of the first frame (later frames of another size are scaled to it), the frames' times to the
     tick, and the sound of `info.video`. A run that begins with the source's first frame keeps the source's times; one
-    that begins later starts at 0, sound and pictures alike. Sound is cut to the time span of the frames; where they go
-    to the source's end, so does the sound.
+    that begins later starts at 0, sound and pictures alike. Sound is cut to the time span of the frames.
 
     However the `with` block is left, by an exception or Ctrl-C too, the file is finished, playable with the frames so
     far, and renamed to `path`. Without a single frame, or if it cannot be written (OutputError), nothing is left under
@@ -100,40 +99,38 @@ class OverlayWriter:
 
     def _open(self, frame: Frame) -> tuple[OutputContainer, VideoTrack]:
         info = self._info
-        ticks = str(ticks_per_second(info))
-        container = av.open(
-            f"file:{self._temporary}",
-            "w",
-            format="mp4",
-            # The movie's own clock too: it tells how late the first frame begins, by default to 1 ms.
-            container_options={"movie_timescale": ticks, "video_track_timescale": ticks},
-        )
         self._audio = SourceAudio(info.video) if info.video is not None else None
         begin_seconds = frame.pts * info.time_base
         start_seconds = self._audio.video_start if self._audio is not None else None
         from_the_start = 0 <= begin_seconds <= (start_seconds or 0)
         origin = Fraction(0) if from_the_start else begin_seconds
-        track = VideoTrack(container, info, size=frame.pixels.shape[1::-1], origin=origin)
+        container, track = self._begin(frame.pixels.shape[1::-1], origin)
         if self._audio is not None:
             self._audio.attach(container, origin=None if from_the_start else origin)
+            try:
+                container.start_encoding()
+            except ValueError as error:  # of FFmpeg: a track that MP4 cannot describe
+                self._audio.leave_out(error)
+                container, track = self._begin(frame.pixels.shape[1::-1], origin)
         return container, track
+
+    def _begin(self, size: tuple[int, int], origin: Fraction) -> tuple[OutputContainer, VideoTrack]:
+        ticks = str(ticks_per_second(self._info))
+        # The movie's own clock too: it says how late the first frame begins, by default to 1 ms.
+        options = {"movie_timescale": ticks, "video_track_timescale": ticks}
+        container = av.open(f"file:{self._temporary}", "w", format="mp4", container_options=options)
+        return container, VideoTrack(container, self._info, size, origin)
 
     def _finish(self, container: OutputContainer, track: VideoTrack) -> None:
         end_seconds = track.finish()
         if self._audio is not None:
-            video_end = self._audio.video_end
-            whole = video_end is not None and end_seconds + track.origin > video_end - track.tick
-            self._audio.advance(container, until=None if whole else end_seconds)
+            self._audio.advance(container, until=end_seconds)
             self.notes += self._audio.notes
         container.close()
         if self._resized:
             width, height = track.size
             self.notes.append(
                 f"the frames change size on their way; the overlay keeps the first one's, {width}x{height}"
-            )
-        if track.moved:
-            self.notes.append(
-                f"{track.moved} frames were not later than the one before; the overlay shows them just after"
             )
 
     @contextmanager

@@ -38,11 +38,9 @@ class VideoTrack:
 
     def __init__(self, output: OutputContainer, info: SourceInfo, size: tuple[int, int], origin: Fraction) -> None:
         self.size = size
-        self.moved = 0  # frames whose time was not after the one before
-        self.first = self.last = 0  # ticks
-        self.tick = Fraction(1, ticks_per_second(info))  # seconds
-        self.origin = origin
-        self._output, self._info = output, info
+        self._first = self._last = 0  # ticks
+        self._tick = Fraction(1, ticks_per_second(info))  # seconds
+        self._output, self._info, self._origin = output, info, origin
         self._interval = 0  # ticks between the latest two frames
         self._count = 0
         self._held: av.VideoFrame | None = None  # the latest picture, until its duration is known
@@ -54,7 +52,7 @@ class VideoTrack:
         stream.options = {"preset": "veryfast", "crf": "20", "bf": "0"}
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p" if _is_even(size) else "yuv444p"
-        stream.time_base = stream.codec_context.time_base = self.tick
+        stream.time_base = stream.codec_context.time_base = self._tick
         # BT.601, because programs that ignore the tag assume it: theirs are the right colours too.
         stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED
         stream.codec_context.color_primaries = stream.codec_context.color_trc = _BT709
@@ -66,24 +64,23 @@ class VideoTrack:
 
     def begin_seconds(self, pts: int) -> Fraction:
         """When a picture of time `pts` begins in the output."""
-        return pts * self._info.time_base - self.origin
+        return pts * self._info.time_base - self._origin
 
     def add(self, pixels: NDArray[np.uint8], pts: int) -> None:
         """Add `pixels` (H, W, 3) RGB, to be shown from `pts`; another size than the track's is scaled to it."""
         if pixels.shape[1::-1] != self.size:
             pixels = cv2.resize(pixels, self.size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         picture = _to_yuv(pixels)
-        ticks = round(self.begin_seconds(pts) / self.tick)
+        ticks = round(self.begin_seconds(pts) / self._tick)
         if self._count == 0:
-            self.first = ticks
-        elif ticks <= self.last:
-            ticks = self.last + 1
-            self.moved += 1
-        picture.pts, picture.time_base = ticks, self.tick
+            self._first = ticks
+        else:
+            ticks = max(ticks, self._last + 1)  # two times can meet where the source's are finer than a microsecond
+        picture.pts, picture.time_base = ticks, self._tick
         if self._count:
-            self._interval = ticks - self.last
+            self._interval = ticks - self._last
             self._encode_held(self._interval)
-        self._held, self.last = picture, ticks
+        self._held, self._last = picture, ticks
         self._count += 1
 
     def finish(self) -> Fraction:
@@ -91,12 +88,12 @@ class VideoTrack:
         duration = self._last_duration()
         self._encode_held(duration)
         self._mux(self._stream.encode(None))
-        return (self.last + duration) * self.tick
+        return (self._last + duration) * self._tick
 
     def _encode_held(self, duration: int) -> None:
         held, self._held = self._held, None
         if held is not None:
-            self._durations[self.last] = duration
+            self._durations[self._last] = duration
             self._mux(self._stream.encode(held))
 
     def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
@@ -111,12 +108,12 @@ class VideoTrack:
         """
         rate = self._info.frame_rate
         if rate is None:
-            return self._interval or round(Fraction(1, 25) / self.tick)
+            return self._interval or round(Fraction(1, 25) / self._tick)
         if self._interval == 0:
-            return round(1 / rate / self.tick)
-        stride = round(self._interval * self.tick * rate)
-        even = round(self._count * stride / rate / self.tick) - (self.last - self.first)
-        rounding = 2 * math.ceil(self._info.time_base / self.tick)
+            return round(1 / rate / self._tick)
+        stride = round(self._interval * self._tick * rate)
+        even = round(self._count * stride / rate / self._tick) - (self._last - self._first)
+        rounding = 2 * math.ceil(self._info.time_base / self._tick)
         return even if abs(even - self._interval) <= min(rounding, self._interval // 4) else self._interval
 
 
