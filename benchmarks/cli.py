@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 
 from .. import InputError, command
-from ..runtime.atomic import replacing
+from ..export.atomic import replacing
 from .contact_sheet import contact_sheet
 from .evaluation import evaluate
 from .protocol import PROTOCOLS

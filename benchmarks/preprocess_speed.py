@@ -16,10 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..export.color_wheel import COLOR_WHEEL
+from ..export.preprocessing import Preprocessing
 from ..runtime.flow import DisFlow
-from ..runtime.flow_image import color_flow, colour_wheel
+from ..runtime.flow_image import color_flow
 from ..runtime.frame import Frame
-from ..runtime.preprocess import Bicubic, Preprocessing, normalise
+from ..runtime.preprocess import Bicubic, normalise
 
 ROUNDS = 40
 NETWORK = Preprocessing(size=(384, 384), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -76,7 +78,7 @@ def _normalised_plainly(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _coloured_plainly(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The wheel's formula as one writes it down first: gathers, and everything at once."""
-    wheel = colour_wheel() / 255
+    wheel = COLOR_WHEEL / 255
     longest = np.linalg.norm(flow, axis=2).max() + np.float32(1e-5)
     u, v = flow[..., 0] / longest, flow[..., 1] / longest
     length = np.sqrt(u * u + v * v)[..., None]

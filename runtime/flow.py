@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from .. import InputError
 from .flow_image import color_flow
 from .frame import Frame
-from .picture_source import _in_natural_order as in_natural_order
-from .picture_source import is_picture, read_picture
+from .picture_source import in_natural_order, is_picture, read_picture
 from .preprocess import Bicubic
 
 _FLO_MAGIC = np.array(202021.25, "<f4").tobytes()  # "PIEH"

@@ -30,19 +30,27 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class MaskFrame:
-    """The answer for one frame: `mask` (H, W) bool, `probability` (H, W) float32 in [0, 1], at the frame's size."""
+    """The answer for one frame: `mask` (H, W) bool, `probability` (H, W) float32 in [0, 1], at the frame's own size."""
 
+    frame: Frame
     mask: NDArray[np.bool_]
     probability: NDArray[np.float32]
-    index: int
-    pts_seconds: float
 
     def __post_init__(self) -> None:
-        if self.mask.shape != self.probability.shape or self.mask.dtype != np.bool_:
+        size = self.frame.pixels.shape[:2]
+        if self.mask.shape != size or self.mask.dtype != np.bool_ or self.probability.shape != size:
             raise ValueError(
                 f"mask is {self.mask.dtype} {self.mask.shape}, probability {self.probability.shape}; "
-                "expected a bool mask of the probability's shape"
+                f"expected a bool mask and a probability of the frame's size {size}"
             )
+
+    @property
+    def index(self) -> int:
+        return self.frame.index
+
+    @property
+    def pts_seconds(self) -> float:
+        return self.frame.pts_seconds
 
 
 @dataclass(frozen=True, kw_only=True)

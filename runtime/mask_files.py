@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import InputError
-from .atomic import make_folder, replacing
+from ..export.atomic import make_folder, replacing
 
 _END_OF_PNG = bytes.fromhex("0000000049454e44ae426082")  # the IEND chunk, the last 12 bytes of every PNG
 

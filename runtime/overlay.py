@@ -14,7 +14,7 @@ import numpy as np
 from av.container import OutputContainer
 from numpy.typing import NDArray
 
-from .atomic import begin, cannot_write, commit, discard
+from ..export.atomic import begin, cannot_write, commit, discard
 from .audio import SourceAudio
 from .frame import Frame, SourceInfo
 from .video_track import VideoTrack, ticks_per_second

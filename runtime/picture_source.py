@@ -51,7 +51,7 @@ def is_picture(path: Path) -> bool:
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures directly in `folder`, in natural order (`frame2` before `frame10`). Raises InputError for none."""
-    pictures = _in_natural_order(path for path in folder.iterdir() if is_picture(path) and path.is_file())
+    pictures = in_natural_order(path for path in folder.iterdir() if is_picture(path) and path.is_file())
     if not pictures:
         raise InputError(
             f"{folder}: the folder holds no pictures; expected files ending in {_listed(SUFFIXES)}. "
@@ -63,7 +63,7 @@ def pictures_in(folder: Path) -> list[Path]:
 def pictures_matching(pattern: str) -> list[Path]:
     """The pictures that a glob pattern (`frames/*.png`, `**` too) matches, in natural order. Raises InputError."""
     matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
-    pictures = _in_natural_order(path for path in matches if is_picture(path) and path.is_file())
+    pictures = in_natural_order(path for path in matches if is_picture(path) and path.is_file())
     if not pictures:
         found = f"matches {len(matches)} files, but none is a picture" if matches else "matches no file"
         raise InputError(f"{pattern}: the pattern {found}; expected pictures ending in {_listed(SUFFIXES)}")
@@ -90,7 +90,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _in_natural_order(paths: Iterable[Path]) -> list[Path]:
+def in_natural_order(paths: Iterable[Path]) -> list[Path]:
     def key(path: Path) -> tuple[list[str | int], str]:
         # re.split with a group alternates text and digits, so that equal places always compare alike.
         parts = re.split(r"([0-9]+)", str(path).lower())

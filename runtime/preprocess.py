@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import functools
-import json
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import ModelFileError
+from ..export.preprocessing import Preprocessing
+from ..export.resampling import bicubic_matrix
 
 # Output columns or rows per matrix product. Wider blocks multiply more zeros, narrower ones call more often.
 _BLOCK = 16
@@ -23,62 +21,6 @@ _BLOCK = 16
 _PRODUCT_MACS = 1 << 15
 
 _Bands: TypeAlias = list[tuple[slice, slice, NDArray[Any]]]
-
-_RESIZES = ("bicubic-antialiased", "bilinear")
-_CHANNEL_ORDERS = ("RGB", "BGR")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """What a network wants done to a picture; ONNX files carry it in their metadata as JSON.
-
-    `size` is (width, height) in pixels. `mean` and `std` hold for pixels in [0, 1], one value per channel, in the
-    network's `channel_order` ("RGB" or "BGR"). `resize` is "bicubic-antialiased" (Pillow's) or "bilinear" (half-pixel
-    centres, not antialiased). Raises ValueError for anything else.
-    """
-
-    size: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    channel_order: str = "RGB"
-    resize: str = "bicubic-antialiased"
-
-    def __post_init__(self) -> None:
-        if len(self.size) != 2 or not all(type(n) is int and n > 0 for n in self.size):
-            raise ValueError(f"size is {self.size}; expected [width, height] in whole pixels")
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != 3 or not all(math.isfinite(value) for value in values):
-                raise ValueError(f"{name} is {values}; expected three numbers")
-        if not all(value > 0 for value in self.std):
-            raise ValueError(f"std is {self.std}; expected three numbers above 0")
-        if self.channel_order not in _CHANNEL_ORDERS:
-            raise ValueError(f"channel_order is {self.channel_order!r}; expected one of {_CHANNEL_ORDERS}")
-        if self.resize not in _RESIZES:
-            raise ValueError(f"resize is {self.resize!r}; expected one of {_RESIZES}")
-
-    @classmethod
-    def from_json(cls, text: str) -> Preprocessing:
-        """Read what `to_json` wrote. Raises ModelFileError, saying what was expected, for anything else."""
-        try:
-            fields: Any = json.loads(text)
-            return cls(
-                size=tuple(fields["size"]),
-                mean=tuple(fields["mean"]),
-                std=tuple(fields["std"]),
-                channel_order=fields["channel_order"],
-                resize=fields["resize"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            reason = f"it has no key {error}" if isinstance(error, KeyError) else str(error)
-            raise ModelFileError(
-                f"the preprocessing in the file's metadata cannot be used: {reason}. It reads {text[:200]!r}; expected "
-                'JSON like {"size": [384, 384], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], '
-                '"channel_order": "RGB", "resize": "bicubic-antialiased"}. Export the file again with export-onnx.'
-            ) from error
-
-    def to_json(self) -> str:
-        """One line of JSON with the keys size, mean, std, channel_order, resize."""
-        return json.dumps(asdict(self))
 
 
 class Bicubic:
@@ -135,28 +77,13 @@ def _to_grey_levels(values: NDArray[Any]) -> NDArray[Any]:
 @functools.lru_cache(maxsize=16)
 def _bands(source: int, target: int, dtype: np.dtype[Any]) -> _Bands:
     """The matrix (target, source) of a bicubic pass as blocks of rows: (outputs, inputs, weights between them)."""
-    scale = source / target
-    widening = max(scale, 1.0)  # of the kernel, so that it covers every input when shrinking
-    centre = (np.arange(target) + 0.5) * scale
-    first = np.maximum((centre - 2 * widening + 0.5).astype(int), 0)
-    last = np.minimum((centre + 2 * widening + 0.5).astype(int), source)
+    matrix = bicubic_matrix(source, target)
     bands = []
     for start in range(0, target, _BLOCK):
         outputs = slice(start, min(start + _BLOCK, target))
-        inputs = slice(int(first[outputs].min()), int(last[outputs].max()))
-        position = np.arange(inputs.start, inputs.stop)
-        distance = np.abs(position + 0.5 - centre[outputs, None]) / widening
-        weights = np.where(
-            distance < 1,
-            (1.5 * distance - 2.5) * distance**2 + 1,
-            ((-0.5 * distance + 2.5) * distance - 4) * distance + 2,
-        )
-        inside = (position >= first[outputs, None]) & (position < last[outputs, None]) & (distance < 2)
-        weights = np.where(inside, weights, 0)
-        weights /= weights.sum(axis=1, keepdims=True)
-        # Pillow's weights are whole multiples of 2^-22, which decides where sums would otherwise end in one half, as
-        # many do at ratios such as 3:2. float32 holds them exactly.
-        bands.append((outputs, inputs, (np.rint(weights * 2**22) / 2**22).astype(dtype)))
+        used = np.flatnonzero(matrix[outputs].any(axis=0))
+        inputs = slice(int(used[0]), int(used[-1]) + 1)
+        bands.append((outputs, inputs, np.ascontiguousarray(matrix[outputs, inputs], dtype)))
     return bands
 
 

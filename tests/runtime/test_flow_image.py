@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from amcnet.runtime.flow_image import color_flow, colour_wheel
+from amcnet.export.color_wheel import COLOR_WHEEL
+from amcnet.runtime.flow_image import color_flow
 
 
 def _reference_wheel() -> NDArray[np.float64]:
@@ -59,7 +60,7 @@ def _random_flow(height: int, width: int, scale_px: float, seed: int) -> NDArray
 
 
 def test_wheel_has_the_middlebury_hues() -> None:
-    wheel = colour_wheel()
+    wheel = COLOR_WHEEL
     assert wheel.shape == (55, 3)
     np.testing.assert_array_equal(wheel, _reference_wheel())
     # First hues of the six segments.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from amcnet import ModelFileError
-from amcnet.runtime.preprocess import Bicubic, Preprocessing, network_input, normalise, upsample_mask
+from amcnet.export.preprocessing import Preprocessing
+from amcnet.runtime.preprocess import Bicubic, network_input, normalise, upsample_mask
 
 IMAGENET = Preprocessing(size=(384, 384), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 PWCNET = Preprocessing(
@@ -160,49 +158,3 @@ def test_upsample_mask_stays_a_probability() -> None:
     assert large.min() == 0
     assert large.max() == 1
     assert upsample_mask(mask, (1, 1)).shape == (1, 1)
-
-
-def test_preprocessing_survives_json() -> None:
-    for constants in (IMAGENET, PWCNET):
-        assert Preprocessing.from_json(constants.to_json()) == constants
-    assert json.loads(IMAGENET.to_json()) == {
-        "size": [384, 384],
-        "mean": [0.485, 0.456, 0.406],
-        "std": [0.229, 0.224, 0.225],
-        "channel_order": "RGB",
-        "resize": "bicubic-antialiased",
-    }
-
-
-@pytest.mark.parametrize(
-    ("changes", "complaint"),
-    [
-        ({"size": [384]}, "size is"),
-        ({"size": [384.5, 384]}, "size is"),
-        ({"size": [0, 384]}, "size is"),
-        ({"size": 384}, "not iterable"),
-        ({"mean": [0.5, 0.5]}, "mean is"),
-        ({"mean": ["a", "b", "c"]}, "cannot be used"),
-        ({"std": [1.0, 0.0, 1.0]}, "above 0"),
-        ({"channel_order": "GBR"}, "channel_order is 'GBR'"),
-        ({"resize": "nearest"}, "resize is 'nearest'"),
-    ],
-)
-def test_bad_values_are_named(changes: dict[str, Any], complaint: str) -> None:
-    text = json.dumps({**json.loads(IMAGENET.to_json()), **changes})
-    with pytest.raises(ModelFileError, match=complaint) as caught:
-        Preprocessing.from_json(text)
-    assert "export-onnx" in str(caught.value)
-
-
-@pytest.mark.parametrize("text", ["", "{", "null", "[]", "3", '{"size": [384, 384]}'])
-def test_bad_json_says_what_was_expected(text: str) -> None:
-    with pytest.raises(ModelFileError, match=r"expected JSON like .*bicubic-antialiased"):
-        Preprocessing.from_json(text)
-
-
-def test_a_missing_key_is_named() -> None:
-    fields = json.loads(IMAGENET.to_json())
-    del fields["std"]
-    with pytest.raises(ModelFileError, match="no key 'std'"):
-        Preprocessing.from_json(json.dumps(fields))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from amcnet import OutputError
-from amcnet.runtime.atomic import begin, make_folder, replacing
+from amcnet.export.atomic import begin, make_folder, replacing
 
 
 def test_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""A trained network -> the same network in the form that runtimes run fastest."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..models.attention import CoAttention, CoAttentionGate
+from ..models.correlation import Correlation
+from ..models.resnet import BasicBlock, Bottleneck
+from ..models.warp import Warp
+from .functions import DOMAIN, VERSION
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def lower(network: Network) -> Network:
+    """`network`, changed in place: norms folded, PReLU as LeakyReLU, our operators as single nodes of domain `amcnet`.
+
+    A PReLU of one slope is a LeakyReLU, which runtimes fuse into the convolution before it: benchmarks/prelu.py has
+    the gain. The result can only be exported, not run.
+    """
+    for module in list(network.modules()):
+        if isinstance(module, nn.Sequential):
+            for index in range(len(module) - 1):
+                conv, norm = module[index], module[index + 1]
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    module[index], module[index + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+        elif isinstance(module, BasicBlock | Bottleneck):
+            for conv_name, norm_name in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")):
+                if hasattr(module, conv_name):
+                    fused = fuse_conv_bn_eval(getattr(module, conv_name), getattr(module, norm_name))
+                    setattr(module, conv_name, fused)
+                    setattr(module, norm_name, nn.Identity())
+    for parent in list(network.modules()):
+        for name, module in list(parent.named_children()):
+            if isinstance(module, nn.PReLU):
+                setattr(parent, name, nn.LeakyReLU(float(module.weight.item())))
+            elif isinstance(module, CoAttentionGate):
+                setattr(parent, name, _GateNode(module))
+            elif isinstance(module, CoAttention):
+                setattr(parent, name, _CoAttentionNode())
+            elif isinstance(module, Correlation):
+                setattr(parent, name, _CorrelationNode())
+            elif isinstance(module, Warp):
+                setattr(parent, name, _WarpNode())
+    return network
+
+
+class _GateNode(nn.Module):
+    """The gate's convolutions as they are, where they can be fused and quantised, and the gating as one operator."""
+
+    def __init__(self, gate: CoAttentionGate) -> None:
+        super().__init__()
+        self.blocks, self.score = gate.blocks, gate.score
+
+    def forward(self, image: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+        score = self.score(self.blocks(torch.cat((image, flow), 1)))
+        gated_image, gated_flow = torch.onnx.ops.symbolic_multi_out(
+            f"{DOMAIN}::AmcCoAttentionGate",
+            (image, flow, score),
+            dtypes=(image.dtype, flow.dtype),
+            shapes=(image.shape, flow.shape),
+            version=VERSION,
+        )
+        return gated_image, gated_flow
+
+
+class _CoAttentionNode(nn.Module):
+    def forward(self, image: Tensor, flow: Tensor) -> Tensor:
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::AmcCoAttention", (image, flow), dtype=image.dtype, shape=image.shape, version=VERSION
+        )
+
+
+class _CorrelationNode(nn.Module):
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        shape = (first.shape[0], 81, *first.shape[2:])
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::AmcCorrelation", (first, second), dtype=first.dtype, shape=shape, version=VERSION
+        )
+
+
+class _WarpNode(nn.Module):
+    def forward(self, features: Tensor, flow: Tensor) -> Tensor:
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::AmcWarp", (features, flow), dtype=features.dtype, shape=features.shape, version=VERSION
+        )

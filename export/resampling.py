@@ -1,0 +1,32 @@
+"""Antialiased bicubic resampling as a matrix: the same numbers in the runtime and inside pipeline.onnx."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def bicubic_matrix(source: int, target: int) -> NDArray[np.float32]:
+    """(target, source) float32, banded: what Pillow's BICUBIC multiplies a row of `source` pixels with.
+
+    Cubic convolution with a = -0.5, its support widened when shrinking (antialiased), each row summing to 1.
+    """
+    scale = source / target
+    widening = max(scale, 1.0)
+    centre = (np.arange(target) + 0.5)[:, None] * scale
+    position = np.arange(source)
+    distance = np.abs(position + 0.5 - centre) / widening
+    weights = np.where(
+        distance < 1,
+        (1.5 * distance - 2.5) * distance**2 + 1,
+        ((-0.5 * distance + 2.5) * distance - 4) * distance + 2,
+    )
+    # Pillow cuts the support at whole pixels before it normalises.
+    first = np.maximum((centre - 2 * widening + 0.5).astype(int), 0)
+    last = np.minimum((centre + 2 * widening + 0.5).astype(int), source)
+    weights = np.where((position >= first) & (position < last) & (distance < 2), weights, 0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    # Pillow's weights are whole multiples of 2^-22, which float32 holds exactly. Without this, 140 times as many pixels
+    # differ when 384 is enlarged to 854, where many sums end in exactly one half.
+    exact: NDArray[np.float32] = (np.rint(weights * 2**22) / 2**22).astype(np.float32)
+    return exact

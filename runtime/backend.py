@@ -1,0 +1,108 @@
+"""What runs a network. One small protocol, so that the rest does not know which library does it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import BackendError, ModelFileError
+from ..export.onnx_file import OnnxFile
+
+
+class Backend(Protocol):
+    """Runs one network; a context manager that owns what it holds.
+
+    `name` says for the report what computes, with its version and threads.
+    """
+
+    name: str
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        """All outputs by name. Raises ModelFileError for inputs that do not fit, or outputs that are not finite."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class OnnxRuntimeBackend:
+    """ONNX Runtime on the CPU."""
+
+    def __init__(self, file: OnnxFile) -> None:
+        onnxruntime = _import_onnxruntime()
+        options = onnxruntime.SessionOptions()
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        options.intra_op_num_threads = threads
+        # Idle threads of the pool would otherwise spin, on the cores that decode and encode in the meantime.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(file.path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the library's exceptions have no common class of their own
+            raise BackendError(
+                f"ONNX Runtime {onnxruntime.__version__} refuses {file.path}: {error}; "
+                "export the file again with export-onnx, or install a newer onnxruntime"
+            ) from error
+        self._file = file
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.name = f"ONNX Runtime {onnxruntime.__version__}, CPU, {threads} threads"
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        try:
+            results = self._session.run(self._outputs, dict(inputs))
+        except Exception as error:
+            shapes = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in inputs.items())
+            raise ModelFileError(f"{self._file.path} cannot be run on {shapes}: {error}") from error
+        for name, result in zip(self._outputs, results, strict=True):
+            if not np.isfinite(result).all():
+                raise ModelFileError(
+                    f"{self._file.path}: the output {name!r} has values that are not finite (NaN or infinite); "
+                    "expected numbers. The weights or the precision are at fault: export it again from its checkpoint"
+                )
+        return dict(zip(self._outputs, results, strict=True))
+
+    def close(self) -> None:
+        self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _import_onnxruntime() -> Any:
+    """The module, if exactly one of its two packages is installed: together they overwrite each other's files."""
+    installed = []
+    for package in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            installed.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    if not installed:
+        raise BackendError(
+            "neither onnxruntime nor onnxruntime-gpu is installed; expected one of them to run the network. "
+            "Without an NVIDIA GPU: pip install 'amcnet[cpu]'; with one: pip install 'amcnet[gpu]'"
+        )
+    if len(installed) == 2:
+        raise BackendError(
+            f"{installed[0]} and {installed[1]} are both installed and overwrite each other's files; expected one of "
+            "them. Remove both and install the one you want: pip uninstall -y onnxruntime onnxruntime-gpu && "
+            "pip install 'amcnet[cpu]'"
+        )
+    import onnxruntime
+
+    return onnxruntime

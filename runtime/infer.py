@@ -1,0 +1,140 @@
+"""A video to a folder of masks, an overlay video and a report: what `amc-infer` does."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from .. import __version__
+from ..export.onnx_file import CHECKPOINT_SHA256, OnnxFile
+from .frame import SourceInfo
+from .mask_files import read_mask, write_mask, write_probability
+from .overlay import OverlayWriter
+from .reader import FrameReader, open_frames
+from .run_folder import RunFolder
+from .segmenter import Segmenter
+from .stage_times import StageTimes
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferOptions:
+    """What to segment and how; each field is a flag of `amc-infer` of the same name."""
+
+    source: str
+    output: Path
+    amcnet: Path
+    flow: str = "dis"
+    threshold: float = 0.5
+    probability: bool = False
+    start: int = 0
+    frames: int | None = None
+    stride: int = 1
+    resume: bool = False
+    overwrite: bool = False
+
+
+def infer(
+    options: InferOptions, progress: Callable[[SourceInfo, int], None] = lambda info, done: None
+) -> dict[str, Any]:
+    """Write the masks, the overlay and run.json; return what run.json says.
+
+    `progress(info, frames_done)` is called after each frame. A run that ends early, by an error or Ctrl-C, leaves all
+    finished masks, a playable overlay and run.json with "complete": false. Raises the errors of `Segmenter.load`,
+    `open_frames` and OutputError.
+    """
+    folder = RunFolder(options.output)
+    with (
+        Segmenter.load(options.amcnet, flow=options.flow, threshold=options.threshold) as segmenter,
+        open_frames(options.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
+        segmenter.open_flow(reader, options.start, options.frames, options.stride) as flow,
+    ):
+        files = {"amcnet": segmenter.file} | ({"pwcnet": segmenter.flow_file} if segmenter.flow_file else {})
+        report = _report(options, {name: _describe(file) for name, file in files.items()}, segmenter.backend.name)
+        finished = folder.begin(report["settings"], resume=options.resume, overwrite=options.overwrite)
+        # Two masks are made again: the last frame's flow is that of the pair before it, which has to be there.
+        kept = max(finished - 2, 0)
+        folder.write_report(report)
+
+        times, begin, done = StageTimes(), time.perf_counter(), 0
+        overlay = OverlayWriter(folder.overlay, reader.info)
+        try:
+            with overlay:
+                for frame in islice(reader, kept):
+                    overlay.write(frame, read_mask(folder.masks / f"{frame.index:05d}.png"))
+                    done += 1
+                    progress(reader.info, done)
+                for m in segmenter.masks(reader, flow, times):
+                    with times("write masks"):
+                        write_mask(folder.masks, m.index, m.mask)
+                        if options.probability:
+                            write_probability(folder.probabilities, m.index, m.probability)
+                    with times("write overlay"):
+                        overlay.write(m.frame, m.mask)
+                    done += 1
+                    progress(reader.info, done)
+            report["complete"] = True
+        finally:
+            seconds = time.perf_counter() - begin
+            report |= _results(reader, overlay, times, frames=done, computed=max(done - kept, 0), seconds=seconds)
+            folder.write_report(report)
+    return report
+
+
+def _report(options: InferOptions, files: dict[str, dict[str, Any]], backend: str) -> dict[str, Any]:
+    """run.json as it stands while the run goes on; what is in `settings` must be the same to resume it."""
+    return {
+        "schema": SCHEMA,
+        "complete": False,
+        "settings": {
+            "source": options.source,
+            "start": options.start,
+            "frames": options.frames,
+            "stride": options.stride,
+            "threshold": options.threshold,
+            "probability": options.probability,
+            "flow": options.flow,
+            "files": files,
+        },
+        "backend": backend,
+        "versions": {
+            "amcnet": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+            "pyav": av.__version__,
+        },
+    }
+
+
+def _describe(file: OnnxFile) -> dict[str, Any]:
+    return {
+        "name": file.path.name,
+        "sha256": file.sha256(),
+        "checkpoint_sha256": file.metadata[CHECKPOINT_SHA256],
+        "trained": not file.untrained,
+    }
+
+
+def _results(
+    reader: FrameReader, overlay: OverlayWriter, times: StageTimes, *, frames: int, computed: int, seconds: float
+) -> dict[str, Any]:
+    return {
+        "truncated": reader.truncated is not None,
+        "notes": [*([reader.truncated] if reader.truncated else []), *overlay.notes],
+        "frames": frames,
+        "computed_frames": computed,
+        "seconds": round(seconds, 3),
+        "fps": round(computed / seconds, 3),
+        "latency_ms": times.quantiles_ms(),
+    }

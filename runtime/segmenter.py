@@ -1,0 +1,146 @@
+"""Frames in, masks out: the network with all that it needs around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import InputError, ModelFileError
+from ..export.onnx_file import PREPROCESSING, OnnxFile
+from ..export.preprocessing import Preprocessing
+from .backend import Backend, OnnxRuntimeBackend
+from .flow import DisFlow, Flow, PrecomputedFlow
+from .frame import Frame, MaskFrame
+from .prefetch import prefetch
+from .preprocess import network_input, upsample_mask
+from .pwc_flow import PwcFlow
+from .reader import FrameReader, open_frames
+from .stage_times import StageTimes
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A frame and what the network takes for it: `image` and `flow_image`, (1, 3, h, w) float32."""
+
+    frame: Frame
+    image: NDArray[np.float32]
+    flow_image: NDArray[np.float32]
+
+
+class Segmenter:
+    """AMC-Net and a source of flow; made by `load`, a context manager, for one thread.
+
+    with Segmenter.load("amcnet.onnx") as segmenter:
+        for m in segmenter.video("clip.mp4"):
+            m.mask, m.pts_seconds
+    """
+
+    def __init__(self, file: OnnxFile, backend: Backend, flow: str | Path, threshold: float) -> None:
+        self.file = file
+        self.backend = backend
+        self.threshold = threshold
+        self.flow_file = OnnxFile.read(flow, "pwcnet") if Path(flow).suffix == ".onnx" else None
+        self._flow = flow
+        self._preprocessing = Preprocessing.from_json(file.metadata[PREPROCESSING])
+
+    @classmethod
+    def load(cls, amcnet: str | Path, *, flow: str | Path = "dis", threshold: float = 0.5) -> Segmenter:
+        """Load the AMC-Net in the ONNX file `amcnet`.
+
+        `flow` is "dis" (OpenCV, no weights), a PWC-Net ONNX file, or a folder of `.flo` files or flow pictures.
+        `threshold` in (0, 1): a pixel whose probability reaches it belongs to the mask.
+        Raises ModelFileError, BackendError or InputError.
+        """
+        if not 0 < threshold < 1:
+            raise InputError(f"threshold is {threshold}; expected a number between 0 and 1, such as 0.5")
+        if str(flow) != "dis" and Path(flow).suffix != ".onnx" and not Path(flow).is_dir():
+            raise InputError(
+                f"flow {str(flow)!r} is neither 'dis', an ONNX file of PWC-Net, nor a folder of flow files"
+            )
+        file = OnnxFile.read(amcnet, "amcnet")
+        return cls(file, OnnxRuntimeBackend(file), flow, threshold)
+
+    def video(
+        self, source: str | Path, *, start: int = 0, frames: int | None = None, stride: int = 1
+    ) -> Iterator[MaskFrame]:
+        """The masks of `source` (see `open_frames`), one per frame, in order of presentation."""
+        with (
+            open_frames(source, start=start, frames=frames, stride=stride) as reader,
+            self.open_flow(reader, start, frames, stride) as flow,
+        ):
+            yield from self.masks(reader, flow)
+
+    def masks(self, frames: Iterable[Frame], flow: Flow, times: StageTimes | None = None) -> Iterator[MaskFrame]:
+        """The masks of `frames`; reading, preparing and the network overlap, each in a thread.
+
+        `times` collects how long decoding, flow, preparing, network and upsampling took per frame.
+        """
+        times = times or StageTimes()
+        with (
+            closing(prefetch(_timed(frames, times))) as read,
+            closing(prefetch(self._prepare(read, flow, times))) as prepared,
+            closing(prefetch(self._segment(prepared, times))) as segmented,
+        ):
+            yield from segmented
+
+    def open_flow(self, reader: FrameReader, start: int, frames: int | None, stride: int) -> Flow:
+        """The source of flow for the frames of `reader`, which was opened with these."""
+        size = self._preprocessing.size
+        if self.flow_file is not None:
+            return PwcFlow(self.flow_file, size)
+        if str(self._flow) == "dis":
+            return DisFlow(size)
+        expected = reader.info.expected_frames if frames is None else None
+        return PrecomputedFlow(Path(self._flow), size, start=start, stride=stride, expected_frames=expected)
+
+    def close(self) -> None:
+        self.backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _prepare(self, frames: Iterator[Frame], flow: Flow, times: StageTimes) -> Iterator[Prepared]:
+        frame = next(frames, None)
+        while frame is not None:
+            next_frame = next(frames, None)
+            with times("flow"):
+                picture = flow.picture(frame, next_frame)
+            with times("prepare"):
+                image = network_input(frame.pixels, self._preprocessing)
+                flow_image = network_input(picture, self._preprocessing)
+            yield Prepared(frame, image, flow_image)
+            frame = next_frame
+
+    def _segment(self, prepared: Iterator[Prepared], times: StageTimes) -> Iterator[MaskFrame]:
+        for item in prepared:
+            with times("network"):
+                outputs = self.backend.run({"image": item.image, "flow_image": item.flow_image})
+            if "mask" not in outputs:
+                raise ModelFileError(f"{self.file.path} has no output 'mask'; it has {', '.join(outputs)}")
+            height, width = item.frame.pixels.shape[:2]
+            with times("upsample"):
+                probability = upsample_mask(outputs["mask"][0, 0], (width, height))
+                mask = probability >= self.threshold
+            yield MaskFrame(item.frame, mask, probability)
+
+
+def _timed(frames: Iterable[Frame], times: StageTimes) -> Iterator[Frame]:
+    source = iter(frames)
+    while True:
+        with times("decode"):
+            frame = next(source, None)
+        if frame is None:
+            return
+        yield frame

@@ -1,0 +1,190 @@
+"""The files say what they are, hold what they should, and compute what PyTorch computes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+
+from amcnet import ModelFileError
+from amcnet.export import exporter
+from amcnet.export.exporter import ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet
+from amcnet.export.onnx_file import OnnxFile, file_sha256
+from amcnet.export.preprocessing import AMCNET, Preprocessing
+from amcnet.models import AMCNet, AMCNetConfig, PWCNet, load_pwcnet, seed_weights
+
+SMALL = AMCNetConfig(backbone="resnet18")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("onnx")
+
+
+@pytest.fixture(scope="module")
+def amcnet(folder: Path) -> exporter.Exported:
+    return export_amcnet(Seed(number=1), folder, config=SMALL, with_attention=True)
+
+
+@pytest.fixture(scope="module")
+def pwcnet(folder: Path) -> exporter.Exported:
+    torch.save(seed_weights(PWCNet(), 1).state_dict(), folder / "pwc.pth")
+    return export_pwcnet(folder / "pwc.pth", folder, ExportOptions(opset=18, dynamic_batch=True), size=(128, 64))
+
+
+@pytest.fixture(scope="module")
+def pipeline(folder: Path) -> exporter.Exported:
+    return export_pipeline(Seed(number=1), Seed(number=1), folder, video_size=(150, 90), config=SMALL)
+
+
+def _inputs_and_outputs(model: onnx.ModelProto) -> dict[str, tuple[object, ...]]:
+    return {
+        value.name: (
+            onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type),
+            *(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim),
+        )
+        for value in (*model.graph.input, *model.graph.output)
+    }
+
+
+def test_amcnet_keeps_the_contract(amcnet: exporter.Exported) -> None:
+    model = onnx.load(amcnet.file.path)
+    onnx.checker.check_model(model, full_check=True)
+    attention = {f"attention{i}": ("FLOAT", 1, 1, 192 >> i, 192 >> i) for i in range(5)}
+    assert _inputs_and_outputs(model) == {
+        "image": ("FLOAT", 1, 3, 384, 384),
+        "flow_image": ("FLOAT", 1, 3, 384, 384),
+        "mask": ("FLOAT", 1, 1, 384, 384),
+        **attention,
+    }
+    assert {o.domain: o.version for o in model.opset_import} == {"": 17, "amcnet": 1}
+    assert {f.name for f in model.functions} == {"AmcCoAttention", "AmcCoAttentionGate"}
+    counts = {op: sum(n.op_type == op for n in model.graph.node) for op in ("AmcCoAttention", "AmcCoAttentionGate")}
+    assert counts == {"AmcCoAttention": 1, "AmcCoAttentionGate": 5}
+    assert not {"BatchNormalization", "PRelu"} & {n.op_type for n in model.graph.node}, "folded"
+    assert amcnet.max_difference <= 1e-4
+
+
+def test_pwcnet_keeps_the_contract(pwcnet: exporter.Exported) -> None:
+    model = onnx.load(pwcnet.file.path)
+    onnx.checker.check_model(model, full_check=True)
+    assert _inputs_and_outputs(model) == {
+        "frame": ("FLOAT", "batch", 3, 64, 128),
+        "next_frame": ("FLOAT", "batch", 3, 64, 128),
+        "flow": ("FLOAT", "batch", 2, 16, 32),
+    }
+    assert {o.domain: o.version for o in model.opset_import} == {"": 18, "amcnet": 1}
+    assert sum(n.op_type == "AmcCorrelation" for n in model.graph.node) == 5
+    assert sum(n.op_type == "AmcWarp" for n in model.graph.node) == 4
+    assert pwcnet.max_difference <= 1e-3
+
+
+def test_pipeline_keeps_the_contract(pipeline: exporter.Exported) -> None:
+    model = onnx.load(pipeline.file.path)
+    onnx.checker.check_model(model, full_check=True)
+    assert _inputs_and_outputs(model) == {
+        "frame": ("UINT8", 1, 90, 150, 3),
+        "next_frame": ("UINT8", 1, 90, 150, 3),
+        "mask": ("FLOAT", 1, 90, 150),
+    }
+    assert len(model.functions) == 4
+    assert not {"Resize"} & {n.op_type for n in model.graph.node if "antialias" in [a.name for a in n.attribute]}
+
+
+def test_metadata_says_what_the_file_is(amcnet: exporter.Exported, pwcnet: exporter.Exported, folder: Path) -> None:
+    metadata = OnnxFile.read(amcnet.file.path, "amcnet").metadata
+    assert metadata == {p.key: p.value for p in onnx.load(amcnet.file.path).metadata_props}, "both readers agree"
+    assert metadata["amcnet.network"] == "amcnet"
+    assert metadata["amcnet.checkpoint_sha256"] == "untrained, seed 1"
+    assert amcnet.file.untrained
+    assert metadata["amcnet.precision"] == "fp32"
+    assert json.loads(metadata["amcnet.config"]) == {"backbone": "resnet18", "corrections": 5, "gate": True}
+    assert Preprocessing.from_json(metadata["amcnet.preprocessing"]) == AMCNET
+    assert pwcnet.file.metadata["amcnet.checkpoint_sha256"] == file_sha256(folder / "pwc.pth")
+    assert not pwcnet.file.untrained
+    assert Preprocessing.from_json(pwcnet.file.metadata["amcnet.preprocessing"]).size == (128, 64)
+
+
+def test_nothing_of_the_machine_is_in_the_file(amcnet: exporter.Exported) -> None:
+    model = onnx.load(amcnet.file.path)
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+    assert str(Path(exporter.__file__).parent).encode() not in amcnet.file.path.read_bytes()
+
+
+def test_names_come_from_the_modules(amcnet: exporter.Exported) -> None:
+    names = [node.name for node in onnx.load(amcnet.file.path).graph.node]
+    assert len(names) == len(set(names))
+    assert {"image_stages.0.0/Conv", "gates.4.blocks.1.0/Conv", "co_attention/AmcCoAttention", "head/Conv"} <= set(
+        names
+    )
+
+
+def test_a_dynamic_batch_computes_each_item(pwcnet: exporter.Exported, folder: Path) -> None:
+    session = onnxruntime.InferenceSession(pwcnet.file.path, providers=["CPUExecutionProvider"])
+    frames = np.random.default_rng(0).random((2, 3, 3, 64, 128), dtype=np.float32)
+    together = session.run(None, {"frame": frames[0], "next_frame": frames[1]})[0]
+    with torch.inference_mode():
+        network = load_pwcnet(folder / "pwc.pth")
+        expected = network(*map(torch.from_numpy, frames)).numpy()
+    np.testing.assert_allclose(together, expected, atol=1e-3)
+
+
+def test_no_batch_size_is_baked_in(amcnet: exporter.Exported) -> None:
+    """Renaming the first dimension is all that it takes to run another batch."""
+    model = onnx.load(amcnet.file.path)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del model.graph.value_info[:]
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    image, flow_image = np.random.default_rng(0).standard_normal((2, 2, 3, 384, 384)).astype(np.float32)
+    both = session.run(["mask"], {"image": image, "flow_image": flow_image})[0]
+    second = session.run(["mask"], {"image": image[1:], "flow_image": flow_image[1:]})[0]
+    np.testing.assert_allclose(both[1:], second, atol=1e-5)
+
+
+def test_polygraphy_reads_the_files(amcnet: exporter.Exported, pwcnet: exporter.Exported) -> None:
+    polygraphy = Path(sys.executable).parent / "polygraphy"
+    for path in (amcnet.file.path, pwcnet.file.path):
+        command = [sys.executable, str(polygraphy), "inspect", "model", str(path)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        assert "Other Opsets: {'amcnet': 1}" in result.stdout
+
+
+def test_a_file_that_computes_something_else_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save_spoilt(model: object, path: Path) -> None:
+        real_save(model, path)
+        spoilt = onnx.load(path)
+        weight = next(i for i in spoilt.graph.initializer if i.name.endswith("context.6.weight"))
+        weight.CopyFrom(numpy_helper.from_array(1.5 * numpy_helper.to_array(weight), weight.name))
+        onnx.save(spoilt, path)
+
+    real_save: Callable[[object, Path], None] = exporter.save
+    monkeypatch.setattr(exporter, "save", save_spoilt)
+    with pytest.raises(ModelFileError, match=r"does not compute what the PyTorch network does.*nothing was kept"):
+        export_pwcnet(Seed(number=1), tmp_path, size=(64, 64))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nan_is_not_kept(tmp_path: Path) -> None:
+    network = seed_weights(AMCNet(SMALL), 1)
+    network.head.bias.data.fill_(float("nan"))
+    torch.save(network.state_dict(), tmp_path / "nan.pth")
+    with pytest.raises(ModelFileError, match="nothing was kept"):
+        export_amcnet(tmp_path / "nan.pth", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [(100, 64), (0, 64)])
+def test_pwcnet_wants_multiples_of_64(size: tuple[int, int], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="multiples of 64"):
+        export_pwcnet(Seed(number=1), tmp_path, size=size)

@@ -1,0 +1,136 @@
+"""Checkpoints come in many wrappings; a wrong file says what it is."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from amcnet import CheckpointError
+from amcnet.models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
+
+StateDict = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def pwcnet() -> PWCNet:
+    return seed_weights(PWCNet(), 1)
+
+
+def _same(network: torch.nn.Module, other: torch.nn.Module) -> bool:
+    ours, theirs = network.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def _safetensors(state: StateDict, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file(state, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [
+        ("plain.pth", lambda state, path: torch.save(state, path)),
+        ("wrapped.pt", lambda state, path: torch.save({"epoch": 3, "state_dict": state}, path)),
+        ("model.tar", lambda state, path: torch.save({"model": state}, path)),
+        ("old.tar", lambda state, path: torch.save(state, path, _use_new_zipfile_serialization=False)),
+        ("parallel.pth", lambda state, path: torch.save({f"module.{k}": v for k, v in state.items()}, path)),
+        ("half.pth", lambda state, path: torch.save({k: v.double() for k, v in state.items()}, path)),
+        ("weights.safetensors", _safetensors),
+    ],
+)
+def test_wrappings(name: str, save: Callable[[StateDict, Path], None], pwcnet: PWCNet, tmp_path: Path) -> None:
+    save(pwcnet.state_dict(), tmp_path / name)
+    loaded = load_pwcnet(tmp_path / name)
+    assert _same(loaded, pwcnet)
+    assert not loaded.training
+
+
+def test_names_of_old_sniklaus_files(seeded_checkpoint: Callable[[str], StateDict]) -> None:
+    today = seeded_checkpoint("pwcnet_state_dict_sniklaus")
+    old = {key.replace("net", "module"): value for key, value in today.items()}
+    assert next(iter(old)).startswith("moduleExtractor.moduleOne")
+    assert _same(load_pwcnet(old), load_pwcnet(today))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        AMCNetConfig(backbone="resnet18", corrections=1),
+        AMCNetConfig(backbone="resnet34", corrections=3, gate=False),
+        AMCNetConfig(backbone="resnet50"),
+    ],
+)
+def test_the_keys_tell_the_configuration(config: AMCNetConfig) -> None:
+    network = seed_weights(AMCNet(config), 2)
+    loaded = load_amcnet(network.state_dict())
+    assert loaded.config == config
+    assert _same(loaded, network)
+
+
+def test_layers_of_the_patch_variant_are_dropped() -> None:
+    network = seed_weights(AMCNet(AMCNetConfig(backbone="resnet18")), 1)
+    extra = {"rgb_dem0.0.weight": torch.zeros(32, 64, 3, 3), "rgb_sa0.ffn.weight": torch.zeros(1)}
+    assert _same(load_amcnet(network.state_dict() | extra), network)
+
+
+def test_a_pickle_with_code_is_refused(tmp_path: Path) -> None:
+    marker = tmp_path / "code-ran"
+
+    class Code:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (marker,))
+
+    for name, save in (("torch.pth", torch.save), ("pickle.pth", lambda o, p: p.write_bytes(pickle.dumps(o)))):
+        globals()["Code"] = Code  # pickle finds classes by name
+        Code.__qualname__ = "Code"
+        save({"state_dict": Code()}, tmp_path / name)
+        with pytest.raises(CheckpointError, match="would run code: refused"):
+            load_pwcnet(tmp_path / name)
+    assert not marker.exists()
+
+
+def test_a_wrong_network_names_keys_and_likeness(pwcnet: PWCNet, tmp_path: Path) -> None:
+    torch.save(pwcnet.state_dict(), tmp_path / "pwc.pth")
+    with pytest.raises(CheckpointError) as caught:
+        load_amcnet(tmp_path / "pwc.pth")
+    message = str(caught.value)
+    assert "pwc.pth is not a checkpoint of AMCNet; it looks like PWCNet" in message
+    assert "missing: image_stages.0.0.weight, " in message
+    assert "unexpected: pyramid.0.0.0.weight, " in message
+    assert message.count(", ") == 2 * 4, "five keys of each kind"
+
+
+def test_a_wrong_shape_is_named(pwcnet: PWCNet) -> None:
+    state = pwcnet.state_dict() | {"context.6.bias": torch.zeros(3)}
+    with pytest.raises(CheckpointError, match=r"wrong shape: context\.6\.bias \(3,\) instead of \(2,\)"):
+        load_pwcnet(state)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "neither a zip archive nor a pickle"),
+        (b"hello", "neither a zip archive nor a pickle"),
+        (b"PK\x03\x04 cut off", "not a readable PyTorch checkpoint"),
+    ],
+)
+def test_other_files(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "file.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        load_pwcnet(tmp_path / "file.pth")
+
+
+def test_other_objects(tmp_path: Path) -> None:
+    torch.save({"epoch": 3}, tmp_path / "epoch.pth")
+    with pytest.raises(CheckpointError, match="a dictionary with the keys 'epoch'; expected a state dict"):
+        load_pwcnet(tmp_path / "epoch.pth")
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_pwcnet(tmp_path / "absent.pth")
+    (tmp_path / "weights.safetensors").write_bytes(b"12345678")
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_pwcnet(tmp_path / "weights.safetensors")
