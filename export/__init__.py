@@ -1,1 +1,31 @@
 """PyTorch to ONNX, with the attention, correlation and warp operators as ONNX functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .onnx_file import OnnxFile
+from .preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from .exporter import Exported, ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet
+
+__all__ = [
+    "ExportOptions",
+    "Exported",
+    "OnnxFile",
+    "Preprocessing",
+    "Seed",
+    "export_amcnet",
+    "export_pipeline",
+    "export_pwcnet",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The runtime reads OnnxFile and Preprocessing from here, without torch.
+    if name in __all__:
+        from . import exporter
+
+        return getattr(exporter, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
