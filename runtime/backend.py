@@ -36,10 +36,15 @@ class Backend(Protocol):
     ) -> None: ...
 
 
+# What a network's file takes and gives; more outputs (attention maps) are welcome.
+_CONTRACT = {"amcnet": ({"image", "flow_image"}, "mask"), "pwcnet": ({"frame", "next_frame"}, "flow")}
+
+
 class OnnxRuntimeBackend:
     """ONNX Runtime on the CPU."""
 
     def __init__(self, file: OnnxFile) -> None:
+        """Load `file`, an AMC-Net or a PWC-Net. Raises BackendError, or ModelFileError for other inputs or outputs."""
         onnxruntime = _import_onnxruntime()
         options = onnxruntime.SessionOptions()
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -55,15 +60,26 @@ class OnnxRuntimeBackend:
                 "export the file again with export-onnx, or install a newer onnxruntime"
             ) from error
         self._file = file
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        inputs = [value.name for value in self._session.get_inputs()]
+        self._outputs = [value.name for value in self._session.get_outputs()]
+        wanted_inputs, wanted_output = _CONTRACT[file.network]
+        if set(inputs) != wanted_inputs or wanted_output not in self._outputs:
+            raise ModelFileError(
+                f"{file.path} takes {', '.join(inputs)} and gives {', '.join(self._outputs)}; expected a file that "
+                f"takes {', '.join(sorted(wanted_inputs))} and gives {wanted_output}: export it again with export-onnx"
+            )
         self.name = f"ONNX Runtime {onnxruntime.__version__}, CPU, {threads} threads"
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        if self._session is None:
+            raise ValueError(f"{self._file.path} is closed; run it inside the `with` block that opened it")
         try:
             results = self._session.run(self._outputs, dict(inputs))
         except Exception as error:
             shapes = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in inputs.items())
-            raise ModelFileError(f"{self._file.path} cannot be run on {shapes}: {error}") from error
+            raise ModelFileError(
+                f"{self._file.path} cannot be run on {shapes}: {error}; export it again with export-onnx"
+            ) from error
         for name, result in zip(self._outputs, results, strict=True):
             if not np.isfinite(result).all():
                 raise ModelFileError(
@@ -85,24 +101,30 @@ class OnnxRuntimeBackend:
 
 
 def _import_onnxruntime() -> Any:
-    """The module, if exactly one of its two packages is installed: together they overwrite each other's files."""
+    """The module, if at most one of its two packages is installed: together they overwrite each other's files."""
     installed = []
     for package in ("onnxruntime", "onnxruntime-gpu"):
         try:
             installed.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             continue
-    if not installed:
-        raise BackendError(
-            "neither onnxruntime nor onnxruntime-gpu is installed; expected one of them to run the network. "
-            "Without an NVIDIA GPU: pip install 'amcnet[cpu]'; with one: pip install 'amcnet[gpu]'"
-        )
     if len(installed) == 2:
         raise BackendError(
             f"{installed[0]} and {installed[1]} are both installed and overwrite each other's files; expected one of "
             "them. Remove both and install the one you want: pip uninstall -y onnxruntime onnxruntime-gpu && "
             "pip install 'amcnet[cpu]'"
         )
-    import onnxruntime
-
+    try:
+        # Asked for itself, not by its package's name: makers of other devices ship it under names of their own.
+        import onnxruntime
+    except ImportError as error:
+        if installed:
+            raise BackendError(
+                f"{installed[0]} is installed but cannot be imported ({error}); install it anew: "
+                f"pip install --force-reinstall {installed[0].split()[0]}"
+            ) from error
+        raise BackendError(
+            "neither onnxruntime nor onnxruntime-gpu is installed; expected one of them to run the network. "
+            "Without an NVIDIA GPU: pip install 'amcnet[cpu]'; with one: pip install 'amcnet[gpu]'"
+        ) from error
     return onnxruntime

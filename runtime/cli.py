@@ -8,18 +8,20 @@ from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from .. import __version__, command
-from .infer import InferOptions, infer
+from .. import AmcNetError, __version__, command
+from .frame import SourceInfo
+from .interruption import Interruption
 from .progress import Progress
 
 _EXAMPLES = """examples:
-  amc-infer video.mp4 --amcnet amcnet.onnx                       flow by OpenCV's DIS, no further weights
-  amc-infer video.mp4 --amcnet amcnet.onnx --flow pwcnet.onnx    flow by PWC-Net
-  amc-infer frames/ --amcnet amcnet.onnx --flow raft-flow/       pictures, and flow that is there already
-  amc-infer 'shot7/*.png' --amcnet amcnet.onnx -o shot7-masks --probability
-  ffmpeg -i in.mkv -f yuv4mpegpipe - | amc-infer - --amcnet amcnet.onnx
-  amc-infer video.mp4 --amcnet amcnet.onnx --resume              go on after Ctrl-C
+  amc-infer video.mp4                              amcnet.onnx is here; flow by OpenCV's DIS, no further weights
+  amc-infer video.mp4 --amcnet build/amcnet.onnx --flow build/pwcnet.onnx      flow by PWC-Net
+  amc-infer frames/ --flow raft-flow/              pictures, and flow that is there already
+  amc-infer 'shot7/*.png' -o shot7-masks --probability
+  ffmpeg -i in.mkv -f yuv4mpegpipe - | amc-infer -
+  amc-infer video.mp4 --resume                     go on after Ctrl-C
 
 writes OUTPUT/masks/NNNNN.png (0 and 255, the video's size), OUTPUT/overlay.mp4 and OUTPUT/run.json
 exit status: 0 done, 2 an error whose message says how to mend it, 130 Ctrl-C
@@ -29,16 +31,24 @@ exit status: 0 done, 2 an error whose message says how to mend it, 130 Ctrl-C
 @command
 def main() -> int:
     arguments = vars(_parser().parse_args())
-    arguments["output"] = arguments["output"] or Path(f"{_stem(arguments['source'])}-amcnet")
+    from .infer import InferOptions, infer  # here, because PyAV and OpenCV take a while that --help need not wait for
+
+    arguments["output"] = arguments["output"] or _default_output(arguments["source"])
     options = InferOptions(**{field.name: arguments[field.name] for field in fields(InferOptions)})
-    with closing(Progress()) as progress:
+    with Interruption() as interruption, closing(Progress()) as progress:
+
+        def after_frame(info: SourceInfo, done: int) -> None:
+            progress(info, done)
+            interruption.check()
+
         try:
-            report = infer(options, progress)
-        except KeyboardInterrupt:
+            report = infer(options, after_frame)
+        except (KeyboardInterrupt, AmcNetError):
             progress.close()
-            print(f"stopped; what is finished is in {options.output}; go on with --resume", file=sys.stderr)
+            if progress.done:
+                print(f"{progress.done} frames are finished in {options.output}; go on with --resume", file=sys.stderr)
             raise
-    _print_summary(options.output, report)
+    _print_summary(Path(options.output), report)
     return 0
 
 
@@ -54,12 +64,15 @@ def _print_summary(output: Path, report: dict[str, Any]) -> None:
     print(f"masks    {output / 'masks'}\noverlay  {output / 'overlay.mp4'}\nreport   {output / 'run.json'}")
 
 
-def _stem(source: str) -> str:
-    """A name for the output: of the file or folder; of a pattern its folder's."""
+def _default_output(source: str) -> Path:
+    """A folder in the current one, named after the file or folder; of a pattern after the folder it looks into."""
     if source == "-":
-        return "stdin"
-    path = Path(source)
-    return (path.parent.name if any(wildcard in path.name for wildcard in "*?[") else path.stem) or "frames"
+        return Path("stdin-amcnet")
+    path = Path(urlsplit(source).path if "://" in source else source)
+    while not path.exists() and any(wildcard in str(path) for wildcard in "*?["):
+        path = path.parent
+    path = path.resolve()
+    return Path(f"{(path.name if path.is_dir() else path.stem) or 'frames'}-amcnet")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", help="a video, a picture, a folder of pictures, a quoted pattern, or - for y4m")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (SOURCE-amcnet)")
-    parser.add_argument("--amcnet", type=Path, required=True, metavar="FILE", help="AMC-Net, from export-onnx")
+    parser.add_argument(
+        "--amcnet",
+        type=Path,
+        default=Path("amcnet.onnx"),
+        metavar="FILE",
+        help="AMC-Net, from export-onnx (amcnet.onnx)",
+    )
     parser.add_argument(
         "--flow", default="dis", metavar="dis|FILE|DIR", help="dis (default), a PWC-Net ONNX file, or a folder of flow"
     )

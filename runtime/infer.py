@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import av
 import cv2
 import numpy as np
 
-from .. import __version__
+from .. import InputError, __version__
 from ..export.onnx_file import CHECKPOINT_SHA256, OnnxFile
-from .frame import SourceInfo
+from .flow import Flow
+from .frame import MaskFrame, SourceInfo
 from .mask_files import read_mask, write_mask, write_probability
 from .overlay import OverlayWriter
 from .reader import FrameReader, open_frames
@@ -31,10 +33,10 @@ SCHEMA = 1
 class InferOptions:
     """What to segment and how; each field is a flag of `amc-infer` of the same name."""
 
-    source: str
-    output: Path
-    amcnet: Path
-    flow: str = "dis"
+    source: str | Path
+    output: str | Path
+    amcnet: str | Path
+    flow: str | Path = "dis"
     threshold: float = 0.5
     probability: bool = False
     start: int = 0
@@ -49,64 +51,85 @@ def infer(
 ) -> dict[str, Any]:
     """Write the masks, the overlay and run.json; return what run.json says.
 
-    `progress(info, frames_done)` is called after each frame. A run that ends early, by an error or Ctrl-C, leaves all
-    finished masks, a playable overlay and run.json with "complete": false. Raises the errors of `Segmenter.load`,
-    `open_frames` and OutputError.
+    `progress(info, frames_done)` is called after each frame. Nothing is written before the first mask is there. A run
+    that ends early after that, by an error or Ctrl-C, leaves all finished masks, a playable overlay and run.json with
+    "complete": false. Raises the errors of `Segmenter.load`, `open_frames` and OutputError.
     """
-    folder = RunFolder(options.output)
+    folder = RunFolder(Path(options.output))
     with (
         Segmenter.load(options.amcnet, flow=options.flow, threshold=options.threshold) as segmenter,
         open_frames(options.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
         segmenter.open_flow(reader, options.start, options.frames, options.stride) as flow,
     ):
-        files = {"amcnet": segmenter.file} | ({"pwcnet": segmenter.flow_file} if segmenter.flow_file else {})
-        report = _report(options, {name: _describe(file) for name, file in files.items()}, segmenter.backend.name)
-        finished = folder.begin(report["settings"], resume=options.resume, overwrite=options.overwrite)
+        report = _report(options, segmenter)
+        finished = folder.finished(report["settings"], resume=options.resume, overwrite=options.overwrite)
+        if options.resume and (earlier := folder.complete_report()) and finished >= earlier["frames"]:
+            return earlier | {"notes": [*earlier["notes"], "the run was complete already; nothing was done"]}
         # Two masks are made again: the last frame's flow is that of the pair before it, which has to be there.
         kept = max(finished - 2, 0)
-        folder.write_report(report)
 
         times, begin, done = StageTimes(), time.perf_counter(), 0
-        overlay = OverlayWriter(folder.overlay, reader.info)
-        try:
-            with overlay:
-                for frame in islice(reader, kept):
-                    overlay.write(frame, read_mask(folder.masks / f"{frame.index:05d}.png"))
-                    done += 1
-                    progress(reader.info, done)
-                for m in segmenter.masks(reader, flow, times):
-                    with times("write masks"):
-                        write_mask(folder.masks, m.index, m.mask)
-                        if options.probability:
-                            write_probability(folder.probabilities, m.index, m.probability)
-                    with times("write overlay"):
-                        overlay.write(m.frame, m.mask)
-                    done += 1
-                    progress(reader.info, done)
-            report["complete"] = True
-        finally:
-            seconds = time.perf_counter() - begin
-            report |= _results(reader, overlay, times, frames=done, computed=max(done - kept, 0), seconds=seconds)
-            folder.write_report(report)
+        with closing(_masks(segmenter, reader, flow, times, folder, kept)) as masks:
+            first = next(masks)
+            folder.begin(report, finished)
+            overlay = OverlayWriter(folder.overlay, reader.info)
+            try:
+                with overlay:
+                    for m in chain([first], masks):
+                        if m.index >= kept:
+                            with times("write masks"):
+                                write_mask(folder.masks, m.index, m.mask)
+                                if options.probability:
+                                    write_probability(folder.probabilities, m.index, m.probability)
+                        with times("write overlay"):
+                            overlay.write(m.frame, m.mask)
+                        done += 1
+                        progress(reader.info, done)
+                report["complete"] = True
+            finally:
+                seconds = time.perf_counter() - begin
+                report |= _results(reader, overlay, times, frames=done, computed=max(done - kept, 0), seconds=seconds)
+                folder.write_report(report)
     return report
 
 
-def _report(options: InferOptions, files: dict[str, dict[str, Any]], backend: str) -> dict[str, Any]:
+def _masks(
+    segmenter: Segmenter, reader: FrameReader, flow: Flow, times: StageTimes, folder: RunFolder, kept: int
+) -> Generator[MaskFrame, None, None]:
+    """The masks of all frames of `reader`; the first `kept` from the files of an earlier run."""
+    for frame in islice(reader, kept):
+        path = folder.masks / f"{frame.index:05d}.png"
+        mask = read_mask(path)
+        (height, width), (mask_height, mask_width) = frame.pixels.shape[:2], mask.shape
+        if (mask_width, mask_height) != (width, height):
+            raise InputError(
+                f"{path} is {mask_width}x{mask_height}, its frame {width}x{height}; expected the same size. "
+                "The source has changed: start anew by --overwrite"
+            )
+        yield MaskFrame(frame, mask, mask.astype(np.float32))
+    with closing(segmenter.masks(reader, flow, times)) as masks:
+        yield from masks
+
+
+def _report(options: InferOptions, segmenter: Segmenter) -> dict[str, Any]:
     """run.json as it stands while the run goes on; what is in `settings` must be the same to resume it."""
+    files = {"amcnet": segmenter.file} | ({"pwcnet": segmenter.flow_file} if segmenter.flow_file else {})
+    source = Path(options.source)
     return {
         "schema": SCHEMA,
         "complete": False,
         "settings": {
-            "source": options.source,
+            "source": str(options.source),
+            "source_bytes": source.stat().st_size if source.is_file() else None,
             "start": options.start,
             "frames": options.frames,
             "stride": options.stride,
             "threshold": options.threshold,
             "probability": options.probability,
-            "flow": options.flow,
-            "files": files,
+            "flow": str(options.flow),
+            "files": {name: _describe(file) for name, file in files.items()},
         },
-        "backend": backend,
+        "backend": segmenter.backend.name,
         "versions": {
             "amcnet": __version__,
             "python": platform.python_version(),

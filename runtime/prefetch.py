@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
-import queue
+import atexit
 import threading
 from collections.abc import Generator, Iterator
+from queue import SimpleQueue
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
 def prefetch(items: Iterator[Item], ahead: int = 2) -> Generator[Item, None, None]:
-    """The same items in the same order, made in a thread that runs at most `ahead` items in front.
+    """The same items in the same order, made in a thread that keeps at most `ahead` of them waiting.
 
     An exception of `items` comes out here, where it would have come. Closing this generator (or dropping it) stops the
-    thread before its next item and waits for it.
+    thread before its next item and waits for it; so does the end of the program, for a thread that dies inside OpenCV
+    takes the process with it.
     """
-    waiting: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(maxsize=ahead)
-    stop = threading.Event()
-
-    def put(item: Item | None, error: BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                return waiting.put((item, error), timeout=0.1)
-            except queue.Full:
-                continue
+    # SimpleQueue, whose calls are one C function each: Ctrl-C cannot leave a lock of theirs taken.
+    made: SimpleQueue[tuple[Item, None] | tuple[None, BaseException]] = SimpleQueue()
+    room: SimpleQueue[None] = SimpleQueue()
+    for _ in range(ahead):
+        room.put(None)
+    stopped = False
 
     def work() -> None:
+        end: BaseException = StopIteration()
         try:
-            for item in items:
-                put(item, None)
-                if stop.is_set():
-                    return
-            put(None, StopIteration())
-        except BaseException as error:
-            put(None, error)
+            while True:
+                room.get()
+                if stopped:
+                    break
+                made.put((next(items), None))
+        except BaseException as error:  # StopIteration, most of the time
+            end = error
+        made.put((None, end))
 
     thread = threading.Thread(target=work, name="amcnet prefetch", daemon=True)
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        room.put(None)
+        thread.join()
+
     thread.start()
     try:
+        atexit.register(stop)
         while True:
-            item, error = waiting.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item  # type: ignore[misc]  # an item that may itself be None
+            item, end = made.get()
+            if end is not None:
+                break
+            room.put(None)
+            yield item  # type: ignore[misc]  # mypy does not know that one of the two is None
+        if not isinstance(end, StopIteration):
+            raise end
     finally:
-        stop.set()
-        thread.join()
+        stop()
+        atexit.unregister(stop)

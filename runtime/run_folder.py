@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,27 +35,57 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "run.json"
 
-    def begin(self, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> int:
-        """Make the folder ready for a run with `settings`; return how many masks of an earlier run are good.
+    def finished(self, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> int:
+        """How many masks of an earlier run are good for one with `settings`; writes nothing.
 
-        Raises OutputError if an earlier run is in the way and neither `resume` nor `overwrite` is given, InputError if
-        the run to resume had other settings.
+        Raises OutputError if something is in the way: an earlier run when neither `resume` nor `overwrite` is given,
+        or results that are not from here (those are never replaced). Raises InputError if the run to resume had other
+        settings.
         """
-        if resume and self.report.exists():
+        if not self.report.exists():
+            for theirs in (self.masks, self.probabilities, self.overlay):
+                if theirs.exists():
+                    raise OutputError(
+                        f"{theirs} is in the way, and without {self.report.name} beside it nothing says that it may be "
+                        "replaced; expected a new folder, or one that amc-infer made. Choose another with -o"
+                    )
+        elif resume:
             self._compare(settings)
             return finished_masks(self.masks)
-        if self.report.exists() or self.masks.exists():
-            if not overwrite:
-                raise OutputError(
-                    f"{self.path} holds an earlier run; expected a new folder. Go on with it by --resume, replace it "
-                    "by --overwrite, or choose another folder with -o"
-                )
-            for folder in (self.masks, self.probabilities):
-                shutil.rmtree(folder, ignore_errors=True)
-            for file in (self.overlay, self.report):
-                file.unlink(missing_ok=True)
-        make_folder(self.masks)
+        elif not overwrite and any(self.masks.glob("*.png")):
+            raise OutputError(
+                f"{self.path} holds an earlier run; expected a new folder. Go on with it by --resume, replace it "
+                "by --overwrite, or choose another folder with -o"
+            )
         return 0
+
+    def complete_report(self) -> dict[str, Any] | None:
+        """What run.json says, if the run has come to its end. Call `finished` first."""
+        report: dict[str, Any] = json.loads(self.report.read_text()) if self.report.exists() else {}
+        return report if report.get("complete") else None
+
+    def begin(self, report: dict[str, Any], finished: int) -> None:
+        """Write `report`, and remove what an earlier run left, but for its first `finished` masks. Raises OutputError.
+
+        Only what a run writes is removed, by its name.
+        """
+        make_folder(self.path)
+        try:
+            self.write_report(report)
+        except OutputError:
+            with suppress(OSError):
+                self.path.rmdir()  # which keeps a folder that is not empty
+            raise
+        make_folder(self.masks)
+        for folder in (self.masks, self.probabilities):
+            for file in folder.glob("*.png"):
+                if file.stem.isdigit() and int(file.stem) >= finished:
+                    file.unlink()
+        if finished == 0:
+            self.overlay.unlink(missing_ok=True)
+        for folder in (self.path, self.masks, self.probabilities):
+            for unfinished in folder.glob(".*.part"):  # of a run that was killed
+                unfinished.unlink()
 
     def write_report(self, report: dict[str, Any]) -> None:
         with replacing(self.report) as temporary:
@@ -63,15 +93,23 @@ class RunFolder:
 
     def _compare(self, settings: dict[str, Any]) -> None:
         try:
-            earlier = json.loads(self.report.read_text())["settings"]
-            differing = [key for key in settings if earlier.get(key) != settings[key]]
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            earlier = _flat(json.loads(self.report.read_text())["settings"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{self.report} cannot be read ({error!r}), so nothing says what to resume; start anew by --overwrite"
             ) from error
-        if differing:
-            key = differing[0]
-            raise InputError(
-                f"{self.path} was begun with {key} {earlier.get(key)!r}, now it is {settings[key]!r}; expected the "
-                "same to resume. Use the same options, or start anew by --overwrite"
-            )
+        now = _flat(settings)
+        for key in earlier | now:
+            if earlier.get(key) != now.get(key):
+                raise InputError(
+                    f"{self.path} was begun with {key} {earlier.get(key)!r}, now it is {now.get(key)!r}; expected the "
+                    "same to resume. Use the same options, or start anew by --overwrite"
+                )
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"files": {"amcnet": 1}} to {"files.amcnet": 1}, so that a difference can be named."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import InputError, ModelFileError
+from .. import InputError
 from ..export.onnx_file import PREPROCESSING, OnnxFile
 from ..export.preprocessing import Preprocessing
 from .backend import Backend, OnnxRuntimeBackend
@@ -42,11 +42,14 @@ class Segmenter:
             m.mask, m.pts_seconds
     """
 
-    def __init__(self, file: OnnxFile, backend: Backend, flow: str | Path, threshold: float) -> None:
+    def __init__(
+        self, file: OnnxFile, backend: Backend, flow: str | Path, flow_file: OnnxFile | None, threshold: float
+    ) -> None:
+        """`flow_file` is the PWC-Net that `flow` names, None if it names another source."""
         self.file = file
         self.backend = backend
+        self.flow_file = flow_file
         self.threshold = threshold
-        self.flow_file = OnnxFile.read(flow, "pwcnet") if Path(flow).suffix == ".onnx" else None
         self._flow = flow
         self._preprocessing = Preprocessing.from_json(file.metadata[PREPROCESSING])
 
@@ -65,19 +68,25 @@ class Segmenter:
                 f"flow {str(flow)!r} is neither 'dis', an ONNX file of PWC-Net, nor a folder of flow files"
             )
         file = OnnxFile.read(amcnet, "amcnet")
-        return cls(file, OnnxRuntimeBackend(file), flow, threshold)
+        flow_file = OnnxFile.read(flow, "pwcnet") if Path(flow).suffix == ".onnx" else None
+        return cls(file, OnnxRuntimeBackend(file), flow, flow_file, threshold)
 
     def video(
         self, source: str | Path, *, start: int = 0, frames: int | None = None, stride: int = 1
-    ) -> Iterator[MaskFrame]:
-        """The masks of `source` (see `open_frames`), one per frame, in order of presentation."""
+    ) -> Generator[MaskFrame, None, None]:
+        """The masks of `source`, one per frame, in order of presentation; arguments and errors as of `open_frames`.
+
+        Closing the generator, or dropping it, ends the threads behind it.
+        """
         with (
             open_frames(source, start=start, frames=frames, stride=stride) as reader,
             self.open_flow(reader, start, frames, stride) as flow,
         ):
             yield from self.masks(reader, flow)
 
-    def masks(self, frames: Iterable[Frame], flow: Flow, times: StageTimes | None = None) -> Iterator[MaskFrame]:
+    def masks(
+        self, frames: Iterable[Frame], flow: Flow, times: StageTimes | None = None
+    ) -> Generator[MaskFrame, None, None]:
         """The masks of `frames`; reading, preparing and the network overlap, each in a thread.
 
         `times` collects how long decoding, flow, preparing, network and upsampling took per frame.
@@ -127,8 +136,6 @@ class Segmenter:
         for item in prepared:
             with times("network"):
                 outputs = self.backend.run({"image": item.image, "flow_image": item.flow_image})
-            if "mask" not in outputs:
-                raise ModelFileError(f"{self.file.path} has no output 'mask'; it has {', '.join(outputs)}")
             height, width = item.frame.pixels.shape[:2]
             with times("upsample"):
                 probability = upsample_mask(outputs["mask"][0, 0], (width, height))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
 _BINS_PER_DECADE = 200  # a bin is 1.2 % wide
 _LEAST_MS = 1e-3
@@ -17,7 +18,7 @@ class StageTimes:
     """`with times("decode"): …` adds one measurement, `quantiles_ms()` tells them. A stage belongs to one thread."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, np.ndarray] = {}
+        self._counts: dict[str, NDArray[np.int64]] = {}
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -38,6 +39,6 @@ class StageTimes:
         }
 
     @staticmethod
-    def _quantile_ms(counts: np.ndarray, quantile: float) -> float:
+    def _quantile_ms(counts: NDArray[np.int64], quantile: float) -> float:
         bin_index = int(np.searchsorted(np.cumsum(counts), quantile * counts.sum()))
         return round(float(_LEAST_MS * 10 ** ((bin_index + 0.5) / _BINS_PER_DECADE)), 3)

@@ -1,0 +1,94 @@
+"""Tiny networks as ONNX files, with a formula that a test can repeat in numpy, and broken ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from amcnet.export import onnx_file
+from amcnet.export.preprocessing import AMCNET, pwcnet
+
+BIAS = -0.7  # of the logits: about half of a clip's picture is inside
+FLOW_SHARE = 0.5
+FLOW_PX = 20
+
+
+def expected_mask(image: NDArray[np.float64], flow_image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the tiny AMC-Net answers to two (H, W, 3) uint8 RGB pictures of the network's size: (H, W) in (0, 1)."""
+    mean, std = np.array(AMCNET.mean), np.array(AMCNET.std)
+    still, moving = (((picture / 255 - mean) / std).mean(axis=2) for picture in (image, flow_image))
+    return np.asarray(1 / (1 + np.exp(-(still + FLOW_SHARE * moving + BIAS))))
+
+
+def make_amcnet(
+    path: Path,
+    *,
+    output: str = "mask",
+    nan: bool = False,
+    channels: int = 3,
+    network: str = "amcnet",
+    metadata: bool = True,
+    untrained: bool = False,
+) -> Path:
+    """Write an "AMC-Net" whose mask is sigmoid(mean(image) + FLOW_SHARE mean(flow_image) + BIAS) over the channels.
+
+    `nan`: its mask is NaN throughout. `network` is what its metadata say. `channels` is a wrong number to ask for.
+    """
+    image, flow_image = (_value(name, (1, channels, 384, 384)) for name in ("image", "flow_image"))
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["still"], axes=[1]),
+        helper.make_node("ReduceMean", ["flow_image"], ["moving"], axes=[1]),
+        helper.make_node("Mul", ["moving", "share"], ["shared"]),
+        helper.make_node("Add", ["still", "shared"], ["sum"]),
+        helper.make_node("Add", ["sum", "bias"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], [output]),
+    ]
+    constants = {"share": np.float32(FLOW_SHARE), "bias": np.float32(np.nan if nan else BIAS)}
+    tensors = [numpy_helper.from_array(np.array([value]), name) for name, value in constants.items()]
+    graph = helper.make_graph(
+        nodes, "tiny_amcnet", [image, flow_image], [_value(output, (1, 1, 384, 384))], initializer=tensors
+    )
+    return _save(path, graph, network if metadata else None, AMCNET.to_json(), untrained)
+
+
+def make_pwcnet(path: Path, size: tuple[int, int] = (128, 64), *, output: str = "flow", nan: bool = False) -> Path:
+    """Write a "PWC-Net" for `size` (W, H): u and v are FLOW_PX times how much blue and red grew, over 4x4 pixels."""
+    width, height = size
+    frame, next_frame = (_value(name, (1, 3, height, width)) for name in ("frame", "next_frame"))
+    weights = np.zeros((2, 3, 4, 4), np.float32)
+    weights[0, 0] = weights[1, 2] = np.nan if nan else FLOW_PX / 16
+    nodes = [
+        helper.make_node("Sub", ["next_frame", "frame"], ["growth"]),
+        helper.make_node("Conv", ["growth", "weights"], [output], strides=[4, 4]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny_pwcnet",
+        [frame, next_frame],
+        [_value(output, (1, 2, height // 4, width // 4))],
+        initializer=[numpy_helper.from_array(weights, "weights")],
+    )
+    return _save(path, graph, "pwcnet", pwcnet(size).to_json(), untrained=False)
+
+
+def _value(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _save(path: Path, graph: onnx.GraphProto, network: str | None, preprocessing: str, untrained: bool) -> Path:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if network is not None:
+        metadata = {
+            onnx_file.NETWORK: network,
+            onnx_file.CHECKPOINT_SHA256: "untrained, seed 1" if untrained else "ab" * 32,
+            onnx_file.PRECISION: "fp32",
+            onnx_file.PREPROCESSING: preprocessing,
+            onnx_file.TOOL_VERSION: "0",
+        }
+        helper.set_model_props(model, metadata)
+    onnx.save(model, str(path))
+    return path
