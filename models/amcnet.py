@@ -13,17 +13,40 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import CoAttention, CoAttentionGate, MotionCorrection, MotionTransfer, conv_block
+from .attention import (
+    Block,
+    CoAttention,
+    CoAttentionGate,
+    MotionCorrection,
+    MotionTransfer,
+    conv_block,
+    separable_block,
+)
+from .mobilenet import mobilenet_v2_stages
 from .resnet import BLOCKS, resnet_stages
 
-DECODER_CHANNELS = (32, 64, 128, 256, 512)  # levels 0 to 4
+BACKBONES = (*BLOCKS, "mobilenet_v2")
+
+
+class _Decoder(NamedTuple):
+    """What follows from the backbone: the widths of levels 0 to 4, the layer, the least width inside an attention."""
+
+    widths: tuple[int, ...]
+    block: Block
+    least_hidden: int
+
+
+_PAPER = _Decoder((32, 64, 128, 256, 512), conv_block, 1)
+# At 192×192 every operator is bound by memory: 16 channels there, and as many as the encoder brings further up.
+_LIGHT = _Decoder((16, 24, 48, 96, 160), separable_block, 8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AMCNetConfig:
     """Which AMC-Net: the defaults are the paper's; the others are its ablations and smaller encoders.
 
-    backbone: resnet101, resnet50, resnet34 or resnet18, for both encoders.
+    backbone: resnet101, resnet50, resnet34, resnet18 or mobilenet_v2, for both encoders. The last has a narrow decoder
+        of depthwise-separable convolutions.
     corrections: how many levels, from the coarsest on, correct with motion (MCM): 1, 3 or 5.
     gate: whether the co-attention gate scales the two streams.
     """
@@ -33,8 +56,8 @@ class AMCNetConfig:
     gate: bool = True
 
     def __post_init__(self) -> None:
-        if self.backbone not in BLOCKS:
-            raise ValueError(f"backbone is {self.backbone!r}; expected one of {', '.join(BLOCKS)}")
+        if self.backbone not in BACKBONES:
+            raise ValueError(f"backbone is {self.backbone!r}; expected one of {', '.join(BACKBONES)}")
         if self.corrections not in (1, 3, 5):
             raise ValueError(f"corrections is {self.corrections}; expected 1, 3 or 5")
 
@@ -52,31 +75,31 @@ class AMCNet(nn.Module):
     def __init__(self, config: AMCNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or AMCNetConfig()
-        self.image_stages, channels = resnet_stages(config.backbone)
-        self.flow_stages, _ = resnet_stages(config.backbone)
-        levels = tuple(enumerate(zip(channels, DECODER_CHANNELS, strict=True)))
+        self.image_stages, channels = _stages(config.backbone)
+        self.flow_stages, _ = _stages(config.backbone)
+        widths, block, least_hidden = _LIGHT if config.backbone == "mobilenet_v2" else _PAPER
+        levels = tuple(enumerate(zip(channels, widths, strict=True)))
         if config.gate:
             # The two coarsest gates narrow down in two steps.
-            widths = [(width,) if level < 3 else (width, width // 4) for level, (_, width) in levels]
-            self.gates = nn.ModuleList(CoAttentionGate(c, w) for c, w in zip(channels, widths, strict=True))
-        self.transfers = nn.ModuleList(MotionTransfer(c) for c in channels)
-        self.image_reductions = nn.ModuleList(conv_block(c, width) for _, (c, width) in levels)
-        self.flow_reductions = nn.ModuleList(conv_block(c, width) for _, (c, width) in levels)
+            steps = [(width,) if level < 3 else (width, width // 4) for level, (_, width) in levels]
+            self.gates = nn.ModuleList(CoAttentionGate(c, s, block) for c, s in zip(channels, steps, strict=True))
+        self.transfers = nn.ModuleList(MotionTransfer(c, least_hidden) for c in channels)
+        self.image_reductions = nn.ModuleList(block(c, width) for _, (c, width) in levels)
+        self.flow_reductions = nn.ModuleList(block(c, width) for _, (c, width) in levels)
         self.co_attention = CoAttention()
         self.corrections = nn.ModuleList(
-            MotionCorrection(width, attends=level >= 5 - config.corrections) for level, (_, width) in levels
+            MotionCorrection(width, level >= 5 - config.corrections, block, least_hidden)
+            for level, (_, width) in levels
         )
-        self.outputs = nn.ModuleList(
-            conv_block(width, DECODER_CHANNELS[max(level - 1, 0)]) for level, (_, width) in levels
-        )
-        self.head = nn.Conv2d(DECODER_CHANNELS[0], 1, 3, 1, 1)
+        self.outputs = nn.ModuleList(block(width, widths[max(level - 1, 0)]) for level, (_, width) in levels)
+        self.head = nn.Conv2d(widths[0], 1, 3, 1, 1)
 
     def forward(self, image: Tensor, flow_image: Tensor) -> AMCNetOutput:
         images, flows = self.encode(image, flow_image)
         return self.decode(images, flows)
 
     def encode(self, image: Tensor, flow_image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """The reduced features of both streams, fine to coarse: (B, 32, H/2, W/2) … (B, 512, H/32, W/32)."""
+        """The reduced features of both streams, fine to coarse: (B, widths[i], H/2^(i+1), W/2^(i+1))."""
         # The flow encoder sees ungated features only: it does not depend on the image stream.
         flows = [flow_image]
         for stage in self.flow_stages:
@@ -93,7 +116,7 @@ class AMCNet(nn.Module):
 
     def decode(self, images: list[Tensor], flows: list[Tensor]) -> AMCNetOutput:
         """The mask and the attention maps from the reduced features of both streams."""
-        features = self.co_attention(images[4], flows[4])  # (B, 512, H/32, W/32)
+        features = self.co_attention(images[4], flows[4])  # (B, widths[4], H/32, W/32)
         attentions: list[Tensor] = []
         for level in (4, 3, 2, 1, 0):
             features, attention = self.corrections[level](images[level], flows[level], features)
@@ -103,6 +126,10 @@ class AMCNet(nn.Module):
             if level > 0:
                 features = _upsample(features)
         return AMCNetOutput(torch.sigmoid(_upsample(self.head(features))), tuple(attentions))
+
+
+def _stages(backbone: str) -> tuple[nn.ModuleList, tuple[int, ...]]:
+    return mobilenet_v2_stages() if backbone == "mobilenet_v2" else resnet_stages(backbone)
 
 
 def _upsample(x: Tensor) -> Tensor:

@@ -75,12 +75,13 @@ def _load_file(path: Path) -> object:
             return load_file(path)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic != b"PK\x03\x04" and magic[:1] != b"\x80":
+        raise CheckpointError(f"{path} is not a PyTorch checkpoint: it is neither a zip archive nor a pickle")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # torch says the same of a pickle with code and of bytes that are no pickle at all.
-        if path.read_bytes()[:1] not in (b"P", b"\x80"):
-            raise CheckpointError(f"{path} is not a PyTorch checkpoint: it is neither a zip nor a pickle") from error
         raise CheckpointError(
             f"{path} holds Python objects besides tensors, and reading them would run code: refused. Save the weights "
             "alone where you trust the file: torch.save(torch.load(path, weights_only=False)['state_dict'], 'w.pth')"
@@ -102,8 +103,9 @@ def _config(tensors: Mapping[str, Tensor]) -> AMCNetConfig:
     bottleneck = any(key.startswith("image_stages.3.") and ".conv3." in key for key in tensors)
     backbones = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
     corrections = len({key.split(".")[1] for key in tensors if ".fuse_flow." in key})
+    light = any(".depthwise." in key for key in tensors)
     return AMCNetConfig(
-        backbone=backbones.get((blocks, bottleneck), "resnet101"),
+        backbone="mobilenet_v2" if light else backbones.get((blocks, bottleneck), "resnet101"),
         corrections=corrections if corrections in (1, 3, 5) else 5,
         gate=any(key.startswith("gates.") for key in tensors) or blocks == 0,
     )

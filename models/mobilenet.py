@@ -1,0 +1,53 @@
+"""MobileNetV2 (Sandler et al., CVPR 2018) as an encoder with five outputs, at strides 2, 4, 8, 16 and 32.
+
+Every convolution has a bias and none has a norm: the public weights have theirs folded in, and folded they stay, in
+training too. B batch, C channels, H and W the input's height and width.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+# Per stage the groups of inverted residuals: expansion, channels, repeats; the stage's first block has the stride.
+STAGES = (
+    ((1, 16, 1),),
+    ((6, 24, 2),),
+    ((6, 32, 3),),
+    ((6, 64, 4), (6, 96, 3)),
+    ((6, 160, 3), (6, 320, 1)),
+)
+
+
+class InvertedResidual(nn.Module):
+    """(B, C, H, W) -> (B, out, H/stride, W/stride): 1×1 up, depthwise 3×3, 1×1 down, beside a shortcut if one fits."""
+
+    def __init__(self, channels: int, out_channels: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = expansion * channels
+        self.expand = nn.Sequential(nn.Conv2d(channels, inner, 1), nn.ReLU6()) if expansion > 1 else nn.Identity()
+        # The original pads stride 2 at the right and bottom alone; even padding shifts the grid by one pixel of the
+        # level above, which the layers that follow do not mind, and needs no operator of its own.
+        self.depthwise = nn.Sequential(nn.Conv2d(inner, inner, 3, stride, 1, groups=inner), nn.ReLU6())
+        self.project = nn.Conv2d(inner, out_channels, 1)
+        self.shortcut = stride == 1 and channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.project(self.depthwise(self.expand(x)))
+        return x + out if self.shortcut else out
+
+
+def mobilenet_v2_stages() -> tuple[nn.ModuleList, tuple[int, ...]]:
+    """The five stages, and their channels: 16, 24, 32, 96, 320. Stage i maps to stride 2^(i+1)."""
+    stages = nn.ModuleList()
+    channels = []
+    before = 32
+    for level, groups in enumerate(STAGES):
+        layers: list[nn.Module] = [nn.Conv2d(3, before, 3, 2, 1), nn.ReLU6()] if level == 0 else []
+        stride = 1 if level == 0 else 2
+        for expansion, width, repeats in groups:
+            for _ in range(repeats):
+                layers.append(InvertedResidual(before, width, stride, expansion))
+                before, stride = width, 1
+        stages.append(nn.Sequential(*layers))
+        channels.append(before)
+    return stages, tuple(channels)
