@@ -1,0 +1,160 @@
+"""Loss, learning rates and the encoders' first weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from amcnet import CheckpointError
+from amcnet.models import AMCNet, AMCNetConfig
+from amcnet.models.amcnet import AMCNetOutput
+from amcnet.models.mobilenet import mobilenet_v2_stages
+from amcnet.models.resnet import resnet_stages
+from amcnet.training.encoder_weights import load_mobilenet_v2, load_resnet
+from amcnet.training.loss import segmentation_loss, soft_overlap
+from amcnet.training.optimiser import make_optimiser, rate_factor
+from amcnet.training.procedural import procedural_sample
+from amcnet.training.recipe import LIGHT, PAPER
+from amcnet.training.validation import mean_overlap, normalise
+
+
+def test_the_loss_is_the_sum_over_the_mask_and_the_attention_maps() -> None:
+    mask = torch.zeros(1, 1, 4, 4)
+    mask[..., 2:] = 1
+    output = AMCNetOutput(torch.full((1, 1, 4, 4), 0.5), (torch.full((1, 1, 2, 2), 0.2), torch.full((1, 1, 1, 1), 0.1)))
+    halves = -(math.log(0.2) + math.log(0.8)) / 2
+    expected = -math.log(0.5) + halves - math.log(0.9)  # the nearest pixel of the 1x1 map is the top left: background
+    assert segmentation_loss(output, mask, 0.0).item() == pytest.approx(expected, abs=1e-6)
+    overlap = (8 * 0.5 + 1) / (8 * 0.5 + 8 - 8 * 0.5 + 8 * 0.5 + 1)
+    assert segmentation_loss(output, mask, 2.0).item() == pytest.approx(expected + 2 * (1 - overlap), abs=1e-6)
+
+
+def test_overlap_of_perfect_empty_and_disjoint_masks() -> None:
+    mask = torch.zeros(3, 1, 10, 10)
+    mask[0, :, :5] = mask[2, :, :5] = 1
+    probability = torch.zeros_like(mask)
+    probability[0, :, :5] = 1
+    probability[2, :, 5:] = 1
+    assert soft_overlap(probability, mask).tolist() == pytest.approx([1, 1, 1 / 101])
+
+
+def test_the_papers_rates() -> None:
+    """Biases at twice the rate and without decay; all else, norms and PReLUs too, with it."""
+    network = AMCNet(AMCNetConfig(backbone="resnet18"))
+    optimiser = make_optimiser(network, PAPER)
+    seen = {}
+    for group in optimiser.param_groups:
+        assert group["momentum"] == 0.9
+        seen.update({id(parameter): (group["lr"], group["weight_decay"]) for parameter in group["params"]})
+    for name, parameter in network.named_parameters():
+        assert seen[id(parameter)] == ((2e-3, 0.0) if name.endswith("bias") else (1e-3, 5e-4)), name
+
+
+def test_the_light_recipe_spares_the_encoders() -> None:
+    network = AMCNet(AMCNetConfig(backbone="mobilenet_v2"))
+    optimiser = make_optimiser(network, LIGHT)
+    rates = {id(parameter): group["lr"] for group in optimiser.param_groups for parameter in group["params"]}
+    for name, parameter in network.named_parameters():
+        in_encoder = "_stages." in name
+        assert rates[id(parameter)] == (LIGHT.encoder_rate if in_encoder else LIGHT.learning_rate), name
+
+
+def test_the_rate_rises_and_falls() -> None:
+    assert rate_factor(PAPER, 0, 1000) == 1
+    assert rate_factor(PAPER, 500, 1000) == pytest.approx(0.5**0.9)
+    assert 0 < rate_factor(PAPER, 999, 1000) < 0.003
+    factors = [rate_factor(LIGHT, i, 1000) for i in range(1000)]
+    assert factors[0] == pytest.approx(1 / LIGHT.warmup)
+    assert np.argmax(factors) == LIGHT.warmup - 1
+
+
+def test_an_unknown_optimiser_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected 'sgd' or 'adamw'"):
+        make_optimiser(AMCNet(AMCNetConfig(backbone="resnet18")), dataclasses.replace(PAPER, optimiser="lion"))
+
+
+def write_mobilenet(path: Path) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    stages, _ = mobilenet_v2_stages()
+    tensors = {}
+    for index, module in enumerate(m for m in stages.modules() if isinstance(m, torch.nn.Conv2d)):
+        shape = tuple(module.weight.shape)
+        tensors[f"conv{index:02d}.weight"] = rng.normal(0, 0.1, shape).astype(np.float16)
+        tensors[f"conv{index:02d}.bias"] = rng.normal(0, 0.1, shape[0]).astype(np.float16)
+    np.savez(path, **tensors)
+    return tensors
+
+
+def test_the_first_convolution_takes_over_the_change_of_range(tmp_path: Path) -> None:
+    tensors = write_mobilenet(tmp_path / "m.npz")
+    stages, _ = mobilenet_v2_stages()
+    load_mobilenet_v2(stages, tmp_path / "m.npz")
+    picture = np.random.default_rng(1).integers(0, 256, (1, 16, 16, 3), np.uint8)
+    original = torch.from_numpy(picture).permute(0, 3, 1, 2).float() / 127.5 - 1
+    weight, bias = (torch.from_numpy(tensors[f"conv00.{k}"].astype(np.float32)) for k in ("weight", "bias"))
+    expected = torch.nn.functional.conv2d(original, weight, bias, 2, 1)
+    with torch.no_grad():
+        ours = stages[0][0](normalise(picture, torch.device("cpu")))
+    # At the border the original pads with grey, ours with the mean colour.
+    assert (ours - expected)[..., 1:, 1:].abs().max() < 1e-5
+    last = torch.from_numpy(tensors["conv50.weight"].astype(np.float32))
+    assert torch.equal(stages[4][-1].project.weight.detach(), last)
+
+
+def test_other_archives_are_refused(tmp_path: Path) -> None:
+    tensors = write_mobilenet(tmp_path / "m.npz")
+    del tensors["conv07.weight"]
+    np.savez(tmp_path / "short.npz", **tensors)
+    with pytest.raises(CheckpointError, match="conv07 is None"):
+        load_mobilenet_v2(mobilenet_v2_stages()[0], tmp_path / "short.npz")
+    (tmp_path / "text.npz").write_text("no archive")
+    with pytest.raises(CheckpointError, match="not a readable"):
+        load_mobilenet_v2(mobilenet_v2_stages()[0], tmp_path / "text.npz")
+
+
+def test_torchvisions_names_are_understood(tmp_path: Path) -> None:
+    source, _ = resnet_stages("resnet18")
+    for parameter in source.parameters():
+        torch.nn.init.uniform_(parameter)
+    theirs = {"fc.weight": torch.zeros(1000, 512)}
+    for key, value in source.state_dict().items():
+        level, index, rest = key.split(".", 2)
+        if level == "0":
+            theirs[f"{ {'0': 'conv1', '1': 'bn1', '2': 'prelu'}[index] }.{rest}"] = value
+        else:
+            theirs[f"layer{level}.{int(index) - (level == '1')}.{rest}"] = value
+    torch.save(theirs, tmp_path / "resnet18.pth")
+    ours, _ = resnet_stages("resnet18")
+    load_resnet(ours, tmp_path / "resnet18.pth")
+    for key, value in source.state_dict().items():
+        if key != "0.2.weight":
+            assert torch.equal(ours.state_dict()[key], value), key
+    torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="lacks 0"):
+        load_resnet(ours, tmp_path / "other.pth")
+
+
+class Fixed(torch.nn.Module):
+    """A network that has seen the answer, or whose answer is nothing."""
+
+    def __init__(self, answer: np.ndarray) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
+        self.answer = torch.from_numpy(answer).float()[None, None]
+
+    def forward(self, image: torch.Tensor, flow_image: torch.Tensor) -> AMCNetOutput:
+        assert image.shape == flow_image.shape == (1, 3, 96, 96)
+        return AMCNetOutput(torch.nn.functional.interpolate(self.answer, (96, 96), mode="area"), ())
+
+
+def test_the_held_out_figure_is_j_at_the_annotations_size() -> None:
+    sample = procedural_sample(np.random.default_rng(0))
+    truth = sample.mask > 0
+    assert mean_overlap(Fixed(truth), [sample], 96) > 0.93  # type: ignore[arg-type]
+    assert mean_overlap(Fixed(truth & False), [sample], 96) == 0  # type: ignore[arg-type]
+    assert mean_overlap(Fixed(truth | True), [sample], 96) == pytest.approx(truth.mean())  # type: ignore[arg-type]

@@ -1,0 +1,73 @@
+"""The training loop: that it learns, and that being killed changes nothing."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from amcnet import CheckpointError, InputError
+from amcnet.models import load_amcnet
+from amcnet.training import LIGHT, PAPER, train
+from amcnet.training.batches import Batch
+from amcnet.training.gradient import Gradient
+
+TINY = dataclasses.replace(LIGHT, batch=4, sizes=(32, 64), warmup=2)
+
+
+def run(output: Path, iterations: int, **settings: bool | int | float) -> Path:
+    return train(TINY, output, iterations=iterations, validate_every=3, save_minutes=0, **settings)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("uninterrupted")
+    run(output, 6)
+    return output
+
+
+def test_a_killed_training_ends_with_the_same_weights(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill = Gradient.fill
+    left = [4]
+
+    def killed(self: Gradient, batch: Batch) -> torch.Tensor:
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return fill(self, batch)
+
+    monkeypatch.setattr(Gradient, "fill", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 6)
+    monkeypatch.undo()
+    run(tmp_path, 6, resume=True)
+
+    for name in ("last.pth", "best.pth"):
+        expected, resumed = (torch.load(folder / name) for folder in (uninterrupted, tmp_path))
+        assert all(torch.equal(expected[key], resumed[key]) for key in expected), name
+    rows = [list(csv.DictReader((folder / "log.csv").open())) for folder in (uninterrupted, tmp_path)]
+    for row in rows[0] + rows[1]:
+        del row["seconds"]
+    # The mean loss of the interval that was cut in two covers its second part only.
+    assert [row["iteration"] for row in rows[1]] == ["3", "6"]
+    assert [row["J"] for row in rows[1]] == [row["J"] for row in rows[0]]
+
+
+def test_its_results_are_there_and_load(uninterrupted: Path) -> None:
+    assert load_amcnet(uninterrupted / "best.pth").config.backbone == "mobilenet_v2"
+    assert (uninterrupted / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_resuming_with_other_settings_is_refused(uninterrupted: Path) -> None:
+    with pytest.raises(CheckpointError, match="iterations 6 then, 7 now"):
+        run(uninterrupted, 7, resume=True)
+
+
+def test_passes_over_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="counts in passes over DAVIS"):
+        train(PAPER, tmp_path)

@@ -1,0 +1,104 @@
+"""Which samples a batch holds: a function of the recipe's seed and the iteration, so that a resumed training sees the
+same as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .augment import augment
+from .clips import Clips
+from .pictures import Pictures
+from .procedural import procedural_sample
+from .recipe import Recipe
+from .sample import Sample
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """image, flow_image: (B, S, S, 3) uint8 RGB; mask: (B, S, S) uint8, 0 or 255."""
+
+    image: NDArray[np.uint8]
+    flow_image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What there is to draw from; procedural clips there are always, and alone where nothing else is."""
+
+    clips: Clips | None = None
+    pictures: Pictures | None = None
+
+    def batch(self, recipe: Recipe, iteration: int, iterations: int) -> Batch:
+        """The batch of `iteration` in a training of `iterations`."""
+        size = int(np.random.default_rng((recipe.seed, iteration)).choice(recipe.sizes))
+        inputs = []
+        for place in range(recipe.batch):
+            number = iteration * recipe.batch + place
+            rng = np.random.default_rng((recipe.seed, number, 1))
+            sample = self._sample(recipe, number, iteration / iterations, rng)
+            inputs.append(augment(sample, size, recipe, rng))
+        image, flow_image, mask = (np.stack(arrays) for arrays in zip(*inputs, strict=True))
+        return Batch(image=image, flow_image=flow_image, mask=mask)
+
+    def _sample(self, recipe: Recipe, number: int, progress: float, rng: np.random.Generator) -> Sample:
+        start, end = recipe.start, recipe.end
+        shares = [
+            (1 - progress) * start.davis + progress * end.davis if self.clips else 0.0,
+            (1 - progress) * start.pictures + progress * end.pictures if self.pictures else 0.0,
+            (1 - progress) * start.procedural + progress * end.procedural,
+        ]
+        total = sum(shares)
+        kind = int(rng.choice(3, p=np.array(shares) / total)) if total > 0 else 2
+        if kind == 0 and self.clips:
+            # Each pass over the frames has an order of its own.
+            frames = len(self.clips.frames)
+            order = np.random.default_rng((recipe.seed, number // frames, 2)).permutation(frames)
+            return self.clips.sample(int(order[number % frames]), lambda gaps: int(rng.choice(gaps)))
+        if kind == 1 and self.pictures:
+            return self.pictures.sample(rng)
+        return procedural_sample(rng)
+
+
+def ahead(make: Callable[[int], Item], start: int, stop: int, depth: int = 6) -> Generator[Item, None, None]:
+    """make(start), …, make(stop - 1), made by one thread up to `depth` items ahead; what it raises is raised here."""
+    made: queue.Queue[Item | BaseException] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def offer(item: Item | BaseException) -> None:
+        while not stopped.is_set():
+            try:
+                return made.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for number in range(start, stop):
+                if stopped.is_set():
+                    return
+                offer(make(number))
+        except BaseException as error:
+            offer(error)
+
+    thread = threading.Thread(target=work, name="batches", daemon=True)
+    thread.start()
+    try:
+        for _ in range(start, stop):
+            item = made.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

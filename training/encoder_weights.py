@@ -1,0 +1,84 @@
+"""ImageNet weights -> the encoders of both streams."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import CheckpointError
+from ..models.amcnet import AMCNet
+from ..models.resnet import BLOCKS
+
+_MEAN = torch.tensor((0.485, 0.456, 0.406))
+_STD = torch.tensor((0.229, 0.224, 0.225))
+
+
+def load_encoders(network: AMCNet, path: Path) -> None:
+    """Start both encoders of `network` from a classifier's weights. Raises CheckpointError.
+
+    mobilenet_v2: an .npz of `convNN.weight` and `convNN.bias`, norms folded; ResNets: torchvision's .pth.
+    """
+    for stages in (network.image_stages, network.flow_stages):
+        if network.config.backbone in BLOCKS:
+            load_resnet(stages, path)
+        else:
+            load_mobilenet_v2(stages, path)
+
+
+def load_mobilenet_v2(stages: nn.ModuleList, path: Path) -> None:
+    """Fill the stages from convolutions numbered in the order of the network, made for RGB in [-1, 1].
+
+    The change from ImageNet-normalised RGB, n, goes into the first: x/127.5 - 1 = 2 (std · n + mean) - 1.
+    """
+    try:
+        with np.load(path) as archive:
+            tensors = {key: torch.from_numpy(archive[key].astype(np.float32)) for key in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is not a readable .npz: {error}") from error
+    convolutions = [module for module in stages.modules() if isinstance(module, nn.Conv2d)]
+    state = {}
+    for index, convolution in enumerate(convolutions):
+        weight, bias = tensors.get(f"conv{index:02d}.weight"), tensors.get(f"conv{index:02d}.bias")
+        if weight is None or bias is None or weight.shape != convolution.weight.shape:
+            shape = None if weight is None else tuple(weight.shape)
+            raise CheckpointError(
+                f"{path}: conv{index:02d} is {shape}, expected {tuple(convolution.weight.shape)} and a bias: not the "
+                f"{len(convolutions)} convolutions of MobileNetV2 1.0, norms folded, in the order of the network"
+            )
+        state[index] = (weight, bias)
+    first_weight, first_bias = state[0]
+    offset = (2 * _MEAN - 1).view(1, 3, 1, 1)
+    state[0] = (
+        first_weight * (2 * _STD).view(1, 3, 1, 1),
+        first_bias + (first_weight * offset).sum((1, 2, 3)),
+    )
+    with torch.no_grad():
+        for convolution, (weight, bias) in zip(convolutions, state.values(), strict=True):
+            assert convolution.bias is not None
+            convolution.weight.copy_(weight)
+            convolution.bias.copy_(bias)
+
+
+def load_resnet(stages: nn.ModuleList, path: Path) -> None:
+    """Fill the stages from a state dict of torchvision's ResNet of the same depth."""
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} is not a readable PyTorch checkpoint: {error}") from error
+    renamed = {}
+    for key, value in loaded.items():
+        if match := re.fullmatch(r"layer(\d)\.(\d+)\.(.+)", key):
+            level, block, rest = int(match[1]), int(match[2]), match[3]
+            renamed[f"{level}.{block + (level == 1)}.{rest}"] = value  # stage 1 begins with the max pool
+        elif match := re.fullmatch(r"(conv|bn)1\.(.+)", key):
+            renamed[f"0.{0 if match[1] == 'conv' else 1}.{match[2]}"] = value
+    missing = [key for key in stages.state_dict() if key not in renamed and key != "0.2.weight"]  # our stem's PReLU
+    if missing:
+        raise CheckpointError(f"{path} lacks {missing[0]} and {len(missing) - 1} more; expected torchvision's ResNet")
+    stages.load_state_dict(renamed, strict=False)

@@ -1,0 +1,33 @@
+"""The optimiser of a recipe, and its learning rate over time."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .recipe import Recipe
+
+
+def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Four groups: encoders and decoder, each weights and biases; biases do not decay. Each knows its `full_rate`."""
+    members: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        in_encoder = name.startswith(("image_stages.", "flow_stages."))
+        members.setdefault((in_encoder, name.endswith("bias")), []).append(parameter)
+    groups = []
+    for (in_encoder, is_bias), parameters in members.items():
+        rate = recipe.encoder_rate if in_encoder else recipe.learning_rate
+        rate *= recipe.bias_factor if is_bias else 1
+        decay = 0.0 if is_bias else recipe.weight_decay
+        groups.append({"params": parameters, "lr": rate, "full_rate": rate, "weight_decay": decay})
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(groups, momentum=0.9)
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups)
+    raise ValueError(f"optimiser is {recipe.optimiser!r}; expected 'sgd' or 'adamw'")
+
+
+def rate_factor(recipe: Recipe, iteration: int, iterations: int) -> float:
+    """In (0, 1]: a linear rise over the warm-up, times (1 - iteration / iterations)^0.9."""
+    rise = min(1.0, (iteration + 1) / recipe.warmup) if recipe.warmup else 1.0
+    return float(rise * (1 - iteration / iterations) ** 0.9)

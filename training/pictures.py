@@ -1,0 +1,52 @@
+"""Still pictures with masks of their main object, as the DUTS saliency set has them: `images/*.jpg`, `masks/*.png`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import InputError
+from .davis import read_mask, read_picture
+from .motion import moving_sample
+from .sample import Sample
+
+_LONGEST_PX = 400
+_OTHER_SCENERY = 0.25  # how often the object is put before another picture, whose own object then stands still
+
+
+class Pictures:
+    """Pictures and masks, read once and kept in memory (0.3 MB each)."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = sorted((root / "images").glob("*.jpg"))
+        self._masks = [root / "masks" / f"{path.stem}.png" for path in self.paths]
+        if not self.paths:
+            raise InputError(f"{root}/images holds no .jpg; expected pictures there and their masks in {root}/masks")
+        absent = [path for path in self._masks if not path.is_file()]
+        if absent:
+            raise InputError(f"{absent[0]} is missing; expected a mask for each picture in {root}/images")
+        self._kept: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+
+    def sample(self, rng: np.random.Generator) -> Sample:
+        """A random picture, set in motion."""
+        picture, mask = self._read(int(rng.integers(len(self.paths))))
+        scenery = self._read(int(rng.integers(len(self.paths))))[0] if rng.random() < _OTHER_SCENERY else None
+        return moving_sample(picture, mask, rng, scenery)
+
+    def _read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        if number not in self._kept:
+            picture = read_picture(self.paths[number])
+            # Saliency masks have soft edges.
+            mask = read_mask(self._masks[number], above=127)
+            if picture.shape[:2] != mask.shape:
+                raise InputError(f"{self._masks[number]} is {mask.shape}, its picture {picture.shape[:2]} (H, W)")
+            scale = min(1.0, _LONGEST_PX / max(mask.shape))
+            size = (round(mask.shape[1] * scale), round(mask.shape[0] * scale))
+            self._kept[number] = (
+                np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8),
+                np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8),
+            )
+        return self._kept[number]

@@ -1,0 +1,102 @@
+"""How a network is trained: the paper's recipe and the one that made the embedded default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """Of what the samples are drawn: relative frequencies of DAVIS frames, still pictures and procedural clips."""
+
+    davis: float
+    pictures: float
+    procedural: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides the weights besides the data.
+
+    epochs: passes over the DAVIS frames; the length of the training unless `iterations` says it.
+    sizes: side lengths of the square input in px, drawn anew for each batch.
+    learning_rate, encoder_rate: of the decoder and of the encoders; biases learn `bias_factor` times as fast.
+    gradient_norm: longest gradient that is not shortened to this.
+    warmup: iterations over which the rate rises from zero, before it falls as (1 - t)^0.9.
+    overlap_loss: weight of 1 - soft IoU of the mask, beside the binary cross-entropies.
+    averaging: decay per iteration of the running average of the weights, 0 for none.
+    rotation_deg, zoom, shear: ranges of the joint affine motion, ±, from-to and ±.
+    jitter: strength of the colour changes, 0 for none, 1 for strong.
+    drop_flow, drop_image: how often a stream is made useless, so that the gates learn to close.
+    bend_flow: how often a camera motion is added to the flow, or the flow is paled as by an outlier.
+    start, end: of what samples are drawn at the beginning and at the end, with a linear change between.
+    """
+
+    name: str
+    backbone: str
+    optimiser: str
+    epochs: int = 0
+    iterations: int = 0
+    batch: int
+    sizes: tuple[int, ...]
+    learning_rate: float
+    encoder_rate: float
+    bias_factor: float = 1.0
+    weight_decay: float
+    gradient_norm: float = float("inf")
+    warmup: int = 0
+    overlap_loss: float = 0.0
+    averaging: float = 0.0
+    rotation_deg: float = 10.0
+    zoom: tuple[float, float] = (0.75, 1.25)
+    shear: float = 0.0
+    jitter: float = 0.0
+    drop_flow: float = 0.0
+    drop_image: float = 0.0
+    bend_flow: float = 0.0
+    start: Shares = Shares(davis=1, pictures=0, procedural=0)
+    end: Shares = Shares(davis=1, pictures=0, procedural=0)
+    seed: int = 2018
+
+
+PAPER = Recipe(
+    name="paper",
+    backbone="resnet101",
+    optimiser="sgd",
+    epochs=100,
+    batch=4,
+    sizes=(384,),
+    learning_rate=1e-3,
+    encoder_rate=1e-3,
+    bias_factor=2.0,
+    weight_decay=5e-4,
+)
+
+# 30 sequences of highly alike frames are little: the pictures bring the variety, and most of the augmentation is there
+# to keep the image stream from learning the 30 objects by heart.
+LIGHT = Recipe(
+    name="light",
+    backbone="mobilenet_v2",
+    optimiser="adamw",
+    iterations=4000,
+    batch=8,
+    sizes=(160, 192, 224, 256),
+    learning_rate=2e-3,
+    encoder_rate=2e-4,
+    weight_decay=1e-2,
+    gradient_norm=5.0,
+    warmup=100,
+    overlap_loss=1.0,
+    averaging=0.998,
+    rotation_deg=15.0,
+    zoom=(0.9, 1.7),
+    shear=0.1,
+    jitter=1.0,
+    drop_flow=0.12,
+    drop_image=0.08,
+    bend_flow=0.3,
+    start=Shares(davis=0.35, pictures=0.55, procedural=0.10),
+    end=Shares(davis=0.70, pictures=0.28, procedural=0.02),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (PAPER, LIGHT)}

@@ -1,0 +1,80 @@
+"""Where a training stands, on disk: enough to go on as if it had never been stopped."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .. import CheckpointError
+from .recipe import Recipe
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    """A plain state dict, replacing `path` in one step: a kill leaves the old file or the new one."""
+    _replace(path, network.state_dict())
+
+
+def save_state(
+    path: Path,
+    *,
+    recipe: Recipe,
+    iterations: int,
+    iteration: int,
+    seconds: float,
+    best: float,
+    network: nn.Module,
+    average: nn.Module,
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """`iteration` iterations of `iterations` are done. The order of the data follows from the recipe's seed."""
+    state = {
+        "recipe": asdict(recipe),
+        "iterations": iterations,
+        "iteration": iteration,
+        "seconds": seconds,
+        "best": best,
+        "network": network.state_dict(),
+        "average": average.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "random": torch.get_rng_state(),
+    }
+    _replace(path, state)
+
+
+def load_state(
+    path: Path,
+    recipe: Recipe,
+    iterations: int,
+    network: nn.Module,
+    average: nn.Module,
+    optimiser: torch.optim.Optimizer,
+) -> tuple[int, float, float]:
+    """Fill the networks and the optimiser from `path`; iterations done, seconds spent, best J so far.
+
+    Raises CheckpointError for a file that is not readable or belongs to another recipe or length.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} cannot be resumed from: {error}; start anew without --resume") from error
+    here = {**asdict(recipe), "iterations": iterations}
+    there = {**state["recipe"], "iterations": state["iterations"]}
+    changed = [f"{key} {there.get(key)} then, {here[key]} now" for key in here if there.get(key) != here[key]]
+    if changed:
+        raise CheckpointError(f"{path} is of another training: {'; '.join(changed)}; use the same settings")
+    network.load_state_dict(state["network"])
+    average.load_state_dict(state["average"])
+    optimiser.load_state_dict(state["optimiser"])
+    torch.set_rng_state(state["random"])
+    return state["iteration"], state["seconds"], state["best"]
+
+
+def _replace(path: Path, content: object) -> None:
+    partial = path.with_name(path.name + ".part")
+    torch.save(content, partial)
+    os.replace(partial, path)

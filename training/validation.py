@@ -1,0 +1,43 @@
+"""J of a network on sequences that are held out of training."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..models.amcnet import AMCNet
+from ..runtime.flow_image import color_flow
+from .sample import Sample
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+def normalise(pictures: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32, ImageNet-normalised, channels last in memory."""
+    values = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div(255)
+    mean, std = (torch.tensor(x, device=device).view(1, 3, 1, 1) for x in (_MEAN, _STD))
+    return ((values - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def mean_overlap(network: AMCNet, samples: list[Sample], size: int) -> float:
+    """Mean J of `samples`, in [0, 1]: whole frames squeezed to `size`², masks compared at the annotations' size."""
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    overlaps = []
+    for sample in samples:
+        image = np.asarray(cv2.resize(sample.image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+        flow_image = color_flow(np.asarray(cv2.resize(sample.flow, (size, size)), np.float32))
+        with torch.inference_mode():
+            output = network(normalise(image[None], device), normalise(flow_image[None], device))
+        height, width = sample.mask.shape
+        mask = cv2.resize(output.mask[0, 0].float().cpu().numpy(), (width, height)) >= 0.5
+        truth = sample.mask > 0
+        union = np.count_nonzero(mask | truth)
+        overlaps.append(np.count_nonzero(mask & truth) / union if union else 1.0)
+    network.train(was_training)
+    return float(np.mean(overlaps))
