@@ -56,7 +56,7 @@ class OnnxRuntimeBackend:
             self._session = onnxruntime.InferenceSession(file.path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's exceptions have no common class of their own
             raise BackendError(
-                f"ONNX Runtime {onnxruntime.__version__} refuses {file.path}: {error}; "
+                f"ONNX Runtime {onnxruntime.__version__} refuses {file.path}: {_in_one_line(error)}; "
                 "export the file again with export-onnx, or install a newer onnxruntime"
             ) from error
         self._file = file
@@ -78,7 +78,7 @@ class OnnxRuntimeBackend:
         except Exception as error:
             shapes = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in inputs.items())
             raise ModelFileError(
-                f"{self._file.path} cannot be run on {shapes}: {error}; export it again with export-onnx"
+                f"{self._file.path} cannot be run on {shapes}: {_in_one_line(error)}; export it again with export-onnx"
             ) from error
         for name, result in zip(self._outputs, results, strict=True):
             if not np.isfinite(result).all():
@@ -98,6 +98,10 @@ class OnnxRuntimeBackend:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _import_onnxruntime() -> Any:

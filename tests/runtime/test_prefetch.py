@@ -1,0 +1,95 @@
+"""The same items and errors as without a thread, never far ahead, and no thread left behind however it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from amcnet.runtime.prefetch import prefetch
+
+
+def _threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "amcnet prefetch"]
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 7])
+def test_items_come_in_order(ahead: int) -> None:
+    items = [None, 0, StopIteration(), *range(50)]  # values that could be mistaken for an end
+    assert list(prefetch(iter(items), ahead)) == items
+    assert list(prefetch(iter([]), ahead)) == []
+    assert _threads() == []
+
+
+def test_an_error_comes_where_it_would_have_come() -> None:
+    def broken() -> Iterator[int]:
+        yield from range(3)
+        raise KeyError("fourth")
+
+    got = []
+    with pytest.raises(KeyError, match="fourth"):
+        for item in prefetch(broken()):
+            got.append(item)  # noqa: PERF402 - what came before the error counts
+    assert got == [0, 1, 2]
+    assert _threads() == []
+
+
+def test_it_works_while_the_caller_does_but_at_most_so_many_items_wait() -> None:
+    made = []
+
+    def count() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            yield number
+
+    items = prefetch(count(), ahead=2)
+    assert next(items) == 0
+    deadline = time.monotonic() + 5
+    while len(made) < 3 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(0.05)  # in which a thread without a bound would make all hundred
+    assert made == [0, 1, 2]
+    items.close()
+    assert _threads() == []
+    assert len(made) <= 4
+
+
+@pytest.mark.parametrize("taken", [0, 1, 5])
+def test_dropping_a_chain_ends_all_its_threads(taken: int) -> None:
+    source = iter(range(1_000_000))
+    chain = prefetch(prefetch(prefetch(source)))
+    for expected in range(taken):
+        assert next(chain) == expected
+    assert len(_threads()) == (3 if taken else 0)
+    del chain
+    assert _threads() == []
+    assert next(source) <= taken + 12  # nothing went on reading
+
+
+_LEFT_OPEN = """
+import sys, time
+import numpy as np, cv2
+from amcnet.runtime.prefetch import prefetch
+def work(items):
+    for item in items:
+        for _ in range(20):
+            cv2.GaussianBlur(item, (0, 0), 3)  # lets go of the interpreter's lock, and dies with it
+        yield item
+frames = (np.zeros((300, 300, 3), np.uint8) for _ in range(10_000))
+chain = prefetch(work(prefetch(work(prefetch(frames)))))
+next(chain)
+print("one")
+if sys.argv[1] == "raise":
+    raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize(("how", "status"), [("fall off the end", 0), ("raise", 3)])
+def test_a_program_that_ends_with_open_chains_ends_well(how: str, status: int) -> None:
+    command = [sys.executable, "-c", _LEFT_OPEN, how]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "one\n", "")

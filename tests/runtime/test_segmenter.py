@@ -1,0 +1,203 @@
+"""The Python API: a mask for each frame, equal to what the formula gives, and nothing left running behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import amcnet
+from amcnet import InputError, MaskFrame, ModelFileError, Segmenter
+from amcnet.runtime.flow import Flow
+from amcnet.runtime.frame import Frame
+from amcnet.runtime.stage_times import StageTimes
+
+MakeClip = Callable[..., Path]
+WHITE = np.full((384, 384, 3), 255, np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = threading.enumerate()
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread not in before] == []
+
+
+@pytest.fixture(scope="module")
+def segmenter(amcnet_onnx: Path) -> Iterator[Segmenter]:
+    with Segmenter.load(amcnet_onnx) as segmenter:
+        yield segmenter
+
+
+class _Recorded(Flow):
+    """White pictures; remembers for which frames they were asked."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[int, int | None]] = []
+
+    def picture(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+        self.pairs.append((frame.index, next_frame and next_frame.index))
+        return WHITE
+
+
+def _frames(*sizes: tuple[int, int]) -> Iterator[Frame]:
+    for index, (width, height) in enumerate(sizes):
+        pixels = np.random.default_rng(index).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        yield Frame(pixels=pixels, index=index, pts=index, pts_seconds=index / 25)
+
+
+def test_each_frame_of_a_clip_gets_its_mask(segmenter: Segmenter, tmp_path: Path, make_clip: MakeClip) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", pts=[0, 3000, 9000, 10_000, 40_000], size=(64, 48))
+    answers = list(segmenter.video(clip))
+    assert [m.index for m in answers] == [0, 1, 2, 3, 4]
+    assert [m.pts_seconds for m in answers] == pytest.approx([0, 1 / 30, 0.1, 1 / 9, 4 / 9])
+    for m in answers:
+        assert isinstance(m, MaskFrame)
+        assert m.mask.shape == m.probability.shape == (48, 64)
+        assert m.probability.dtype == np.float32
+        np.testing.assert_array_equal(m.mask, m.probability >= 0.5)
+        assert 0.1 < m.mask.mean() < 0.9
+
+
+def test_the_probability_is_the_formulas(segmenter: Segmenter, networks: ModuleType) -> None:
+    # Of the network's own size nothing is resized, so that the formula is all there is.
+    (frame,) = _frames((384, 384))
+    (m,) = segmenter.masks([frame], _Recorded())
+    assert m.frame is frame
+    np.testing.assert_allclose(m.probability, networks.expected_mask(frame.pixels, WHITE), atol=1e-5)
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.62])
+def test_the_threshold_is_reached_not_exceeded(amcnet_onnx: Path, threshold: float) -> None:
+    with Segmenter.load(amcnet_onnx, threshold=threshold) as segmenter:
+        (m,) = segmenter.masks(_frames((40, 30)), _Recorded())
+        np.testing.assert_array_equal(m.mask, m.probability >= threshold)
+        assert 0 < m.mask.mean() < 1
+
+
+def test_flow_is_asked_from_each_frame_to_the_next(segmenter: Segmenter) -> None:
+    flow = _Recorded()
+    assert [m.index for m in segmenter.masks(_frames(*[(8, 8)] * 4), flow)] == [0, 1, 2, 3]
+    assert flow.pairs == [(0, 1), (1, 2), (2, 3), (3, None)]
+    assert list(segmenter.masks([], flow)) == []
+
+
+def test_masks_have_their_frames_sizes(segmenter: Segmenter) -> None:
+    sizes = [(64, 48), (1, 1), (2, 2), (33, 77), (500, 3)]
+    assert [m.mask.shape[::-1] for m in segmenter.masks(_frames(*sizes), _Recorded())] == sizes
+
+
+def test_pictures_of_different_sizes_in_a_folder(segmenter: Segmenter, tmp_path: Path) -> None:
+    for index, (width, height) in enumerate([(60, 40), (41, 61), (1, 1)]):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((height, width, 3), 90 * index, np.uint8))
+    assert [m.mask.shape for m in segmenter.video(tmp_path)] == [(40, 60), (61, 41), (1, 1)]
+
+
+def test_a_single_picture_has_no_motion(segmenter: Segmenter, tmp_path: Path, networks: ModuleType) -> None:
+    (frame,) = _frames((384, 384))
+    cv2.imwrite(str(tmp_path / "one.png"), frame.pixels[..., ::-1])
+    (m,) = segmenter.video(tmp_path / "one.png")
+    np.testing.assert_allclose(m.probability, networks.expected_mask(frame.pixels, WHITE), atol=1e-5)
+
+
+def test_video_takes_what_open_frames_takes(segmenter: Segmenter, tmp_path: Path, make_clip: MakeClip) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=10)
+    answers = list(segmenter.video(str(clip), start=1, frames=3, stride=4))
+    assert [(m.index, m.pts_seconds) for m in answers] == [(0, 0.04), (1, 0.2), (2, 0.36)]
+
+
+def test_a_segmenter_serves_one_video_after_the_other(
+    segmenter: Segmenter, tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=4)
+    first, second = ([m.probability for m in segmenter.video(clip)] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("taken", [1, 3])
+@pytest.mark.parametrize("by", ["break", "close", "error"])
+def test_a_video_that_is_left_early(
+    segmenter: Segmenter, tmp_path: Path, make_clip: MakeClip, taken: int, by: str
+) -> None:
+    masks = segmenter.video(make_clip(tmp_path / "clip.mp4", frames=30))
+    assert len(list(islice(masks, taken))) == taken
+    if by == "close":
+        masks.close()
+    elif by == "error":
+        with pytest.raises(RuntimeError, match="out of the caller"):
+            masks.throw(RuntimeError("out of the caller"))
+    else:
+        del masks
+    # `_no_thread_is_left` has the last word.
+
+
+def test_an_error_in_the_middle_comes_after_the_masks_before_it(segmenter: Segmenter, tmp_path: Path) -> None:
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    masks = segmenter.video(tmp_path)
+    assert [next(masks).index for _ in range(2)] == [0, 1]
+    with pytest.raises(InputError, match=r"3\.png: the picture cannot be decoded"):
+        list(masks)
+
+
+def test_all_stages_are_timed(segmenter: Segmenter) -> None:
+    times = StageTimes()
+    list(segmenter.masks(_frames(*[(8, 8)] * 4), _Recorded(), times))
+    assert list(times.quantiles_ms()) == ["decode", "flow", "prepare", "network", "upsample"]
+
+
+def test_flow_by_pwcnet_and_from_files(
+    amcnet_onnx: Path, pwcnet_onnx: Path, tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=3)
+    folder = tmp_path / "flow"
+    folder.mkdir()
+    for index in range(2):
+        cv2.imwrite(str(folder / f"{index}.png"), np.zeros((10, 10, 3), np.uint8))
+    means = {}
+    for flow in ("dis", pwcnet_onnx, folder):
+        with Segmenter.load(amcnet_onnx, flow=flow) as segmenter:
+            means[flow] = np.mean([m.probability.mean() for m in segmenter.video(clip)])
+            assert (segmenter.flow_file is not None) == (flow == pwcnet_onnx)
+    assert means[folder] < 0.2 < means["dis"]  # black flow pictures lower the tiny network's logits
+    assert means[pwcnet_onnx] > 0.2
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, float("nan")])
+def test_a_threshold_that_is_none(amcnet_onnx: Path, threshold: float) -> None:
+    with pytest.raises(InputError, match="threshold is .*expected a number between 0 and 1"):
+        Segmenter.load(amcnet_onnx, threshold=threshold)
+
+
+def test_what_load_refuses(amcnet_onnx: Path, pwcnet_onnx: Path, tmp_path: Path, networks: ModuleType) -> None:
+    with pytest.raises(InputError, match="flow 'raft' is neither 'dis', an ONNX file of PWC-Net, nor a folder"):
+        Segmenter.load(amcnet_onnx, flow="raft")
+    with pytest.raises(ModelFileError, match=r"pwcnet\.onnx holds the network 'pwcnet'; expected 'amcnet'"):
+        Segmenter.load(pwcnet_onnx)
+    with pytest.raises(ModelFileError, match=r"amcnet\.onnx holds the network 'amcnet'; expected 'pwcnet'"):
+        Segmenter.load(amcnet_onnx, flow=amcnet_onnx)
+    with pytest.raises(ModelFileError, match=r"gone\.onnx: no such file"):
+        Segmenter.load(tmp_path / "gone.onnx")
+    with pytest.raises(ModelFileError, match=r"bare\.onnx has no 'amcnet\.network' in its metadata"):
+        Segmenter.load(networks.make_amcnet(tmp_path / "bare.onnx", metadata=False))
+
+
+def test_it_cannot_be_used_after_its_block(amcnet_onnx: Path) -> None:
+    with Segmenter.load(amcnet_onnx) as segmenter:
+        pass
+    with pytest.raises(ValueError, match="is closed"):
+        list(segmenter.masks(_frames((4, 4)), _Recorded()))
+
+
+def test_the_package_offers_it() -> None:
+    assert amcnet.Segmenter is Segmenter
+    with pytest.raises(AttributeError, match="'Segmentor'"):
+        _ = amcnet.Segmentor

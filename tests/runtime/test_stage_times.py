@@ -1,0 +1,46 @@
+"""Quantiles from the histogram are those of the samples, to a bin's width."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from amcnet.runtime.stage_times import StageTimes
+
+BIN = 10 ** (1 / 200) - 1  # 1.2 %
+
+
+@pytest.mark.parametrize("count", [1, 2, 99, 1000])
+def test_quantiles_are_those_of_the_samples(count: int) -> None:
+    samples = np.random.default_rng(count).lognormal(1.0, 1.5, count)
+    times = StageTimes()
+    for sample in samples:
+        times.add("network", sample)
+    quantiles = times.quantiles_ms()["network"]
+    expected = np.quantile(samples, [0.5, 0.95], method="inverted_cdf")
+    assert [quantiles["p50"], quantiles["p95"]] == pytest.approx(expected, rel=BIN, abs=6e-4)
+
+
+@pytest.mark.parametrize("latency_ms", [0.0, 1e-9, 1e9])
+def test_nothing_is_too_short_or_too_long(latency_ms: float) -> None:
+    times = StageTimes()
+    times.add("decode", latency_ms)
+    p50 = times.quantiles_ms()["decode"]["p50"]
+    assert p50 == pytest.approx(1e-3, rel=0.02) if latency_ms < 1 else p50 == pytest.approx(1e6, rel=0.02)
+
+
+def test_it_times_what_stands_in_the_block() -> None:
+    times = StageTimes()
+    assert times.quantiles_ms() == {}
+    with times("flow"):
+        time.sleep(0.03)
+    with times("decode"):
+        pass
+    with pytest.raises(KeyError), times("never finished"):
+        raise KeyError
+    quantiles = times.quantiles_ms()
+    assert list(quantiles) == ["flow", "decode"]  # in the order in which they came
+    assert 29 < quantiles["flow"]["p50"] < 300
+    assert quantiles["decode"]["p50"] < 5
