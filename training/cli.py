@@ -5,36 +5,43 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import command
+from .. import InputError, command
 from .loop import train
 from .recipe import RECIPES
+
+_EXAMPLES = """examples:
+  amc-train -o out                                   the light network on drawn clips alone: no data needed
+  amc-train --davis DAVIS --pictures DUTS --encoder mobilenet_v2_imagenet.npz -o out
+  amc-train --davis DAVIS --pictures DUTS --encoder mobilenet_v2_imagenet.npz -o out --resume
+  amc-train --recipe paper --davis DAVIS --encoder resnet101.pth -o paper
+"""
 
 
 @command
 def main() -> int:
     """The command; see `amc-train --help`."""
-    parser = argparse.ArgumentParser(prog="amc-train", description=__doc__)
-    parser.add_argument("--recipe", choices=sorted(RECIPES), default="light")
-    parser.add_argument("--davis", type=Path, help="DAVIS-2016 (JPEGImages, Annotations); a tenth of it is held out")
-    parser.add_argument("--sequences", type=Path, help="file with one name of a DAVIS sequence per line")
-    parser.add_argument("--pictures", type=Path, help="pictures with masks (images/*.jpg, masks/*.png), as DUTS")
-    parser.add_argument("--encoder", type=Path, help="ImageNet weights of the encoders: .npz (light) or .pth (paper)")
-    parser.add_argument("--iterations", type=int, help="instead of the recipe's number")
-    parser.add_argument("--validate-every", type=int, default=400, metavar="ITERATIONS")
-    parser.add_argument("--resume", action="store_true", help="go on where the training in the output folder stopped")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for weights, log and flow cache")
-    options = parser.parse_args()
-    names = options.sequences.read_text().split() if options.sequences else None
-    best = train(
-        RECIPES[options.recipe],
-        options.output,
-        davis=options.davis,
-        sequences=names,
-        pictures=options.pictures,
-        encoder=options.encoder,
-        iterations=options.iterations,
-        validate_every=options.validate_every,
-        resume=options.resume,
+    parser = argparse.ArgumentParser(
+        prog="amc-train", description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="light", help="default: light")
+    parser.add_argument(
+        "--davis", type=Path, metavar="DIR", help="DAVIS-2016: JPEGImages, Annotations; a tenth of it is held out"
+    )
+    parser.add_argument(
+        "--sequences", type=Path, metavar="FILE", help="names of the DAVIS sequences to use, one a line"
+    )
+    parser.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="stills with masks: images/*.jpg, masks/*.png, as DUTS"
+    )
+    parser.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights: .npz (light) or .pth (paper)")
+    parser.add_argument("--iterations", type=int, metavar="N", help="instead of the recipe's number")
+    parser.add_argument("--validate-every", type=int, default=400, metavar="N", help="iterations; default: 400")
+    parser.add_argument("--resume", action="store_true", help="go on where the training in the output folder stopped")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", required=True, help="weights, log, curve, flow")
+    options = vars(parser.parse_args())
+    recipe, listing = RECIPES[options.pop("recipe")], options.pop("sequences")
+    if listing is not None and not listing.is_file():
+        raise InputError(f"{listing}: no such file; expected one name of a DAVIS sequence per line")
+    best = train(recipe, options.pop("output"), sequences=listing and listing.read_text().split(), **options)
     print(f"the best weights are in {best}")
     return 0

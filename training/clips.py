@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..export.atomic import make_folder, replacing
 from .davis import Sequence, read_mask, read_picture
 from .flow import dis_flow
 from .sample import Sample
@@ -50,7 +50,7 @@ class Clips:
         path = folder / f"{sequence.name}.npy"
         shape = (len(sequence.frames), len(GAPS), _KEPT_PX, _KEPT_PX, 2)
         if not path.is_file() or np.load(path, mmap_mode="r").shape != shape:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             flows = np.zeros(shape, np.float16)
             pictures = [self._read(frame, read_picture) for frame in sequence.frames]
             for index, picture in enumerate(pictures):
@@ -58,7 +58,6 @@ class Clips:
                     if 0 <= index + gap < len(pictures):
                         flow = dis_flow(picture, pictures[index + gap])
                         flows[index, place] = cv2.resize(flow, (_KEPT_PX, _KEPT_PX), interpolation=cv2.INTER_AREA)
-            partial = path.with_suffix(".part.npy")
-            np.save(partial, flows)
-            os.replace(partial, path)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, flows)
         return np.asarray(np.load(path, mmap_mode="r"))

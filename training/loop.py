@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .. import InputError
+from .. import InputError, OutputError
+from ..export.atomic import make_folder
 from ..models.amcnet import AMCNet, AMCNetConfig
 from .batches import Source, ahead
 from .clips import Clips
@@ -52,12 +53,15 @@ def train(
     held out, and the best weights are those of the best J there. pictures: `images` and `masks`. Without either,
     procedural clips alone. encoder: ImageNet weights. iterations: instead of the recipe's.
     In `output`: best.pth, last.pth (state dicts), state.pth (for `resume`), log.csv, curve.png and the flow cache.
-    Raises InputError, CheckpointError.
+    Raises InputError, CheckpointError, OutputError.
     """
     # DIS cuts the picture by the number of threads: with one, its flow is the same anywhere, and the cores are torch's.
     cv2.setNumThreads(1)
     torch.manual_seed(recipe.seed)
-    output.mkdir(parents=True, exist_ok=True)
+    state_path, best_path = output / "state.pth", output / "best.pth"
+    if state_path.exists() and not resume:
+        raise OutputError(f"{output} holds a training already; go on with it (--resume) or choose another folder")
+    make_folder(output)
     source, held_out = _data(davis, sequences, pictures, output / "flow")
     total = iterations or recipe.iterations
     if not total:
@@ -73,7 +77,6 @@ def train(
     average = copy.deepcopy(network).eval()
     optimiser = make_optimiser(network, recipe)
     done, seconds_before, best = 0, 0.0, 0.0
-    state_path, best_path = output / "state.pth", output / "best.pth"
     if resume and state_path.is_file():
         done, seconds_before, best = load_state(state_path, recipe, total, network, average, optimiser)
 

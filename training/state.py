@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from .. import CheckpointError
+from ..export.atomic import replacing
 from .recipe import Recipe
 
 
@@ -75,6 +75,5 @@ def load_state(
 
 
 def _replace(path: Path, content: object) -> None:
-    partial = path.with_name(path.name + ".part")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with replacing(path) as temporary, temporary.open("wb") as file:  # torch's own opening hides a full disk's reason
+        torch.save(content, file)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from amcnet import CheckpointError, InputError
+from amcnet import CheckpointError, InputError, OutputError
 from amcnet.models import load_amcnet
 from amcnet.training import LIGHT, PAPER, train
 from amcnet.training.batches import Batch
@@ -66,6 +66,11 @@ def test_its_results_are_there_and_load(uninterrupted: Path) -> None:
 def test_resuming_with_other_settings_is_refused(uninterrupted: Path) -> None:
     with pytest.raises(CheckpointError, match="iterations 6 then, 7 now"):
         run(uninterrupted, 7, resume=True)
+
+
+def test_a_training_is_not_overwritten(uninterrupted: Path) -> None:
+    with pytest.raises(OutputError, match="--resume"):
+        run(uninterrupted, 6)
 
 
 def test_passes_over_nothing_are_refused(tmp_path: Path) -> None:

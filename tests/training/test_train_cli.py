@@ -1,0 +1,38 @@
+"""amc-train as a person calls it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+from amcnet.models import load_amcnet
+from amcnet.training import LIGHT, RECIPES
+from amcnet.training.cli import main
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["amc-train", *map(str, arguments)])
+    return main()
+
+
+def test_it_trains_with_no_data_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(RECIPES, "light", dataclasses.replace(LIGHT, batch=2, sizes=(32,)))
+    assert call(monkeypatch, "-o", tmp_path / "out", "--iterations", "2") == 0
+    assert load_amcnet(tmp_path / "out" / "best.pth").config.backbone == "mobilenet_v2"
+    assert str(tmp_path / "out" / "best.pth") in capsys.readouterr().out
+
+
+def test_what_a_person_can_mend_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "--davis", tmp_path, "-o", tmp_path / "out") == 2
+    assert "no folder JPEGImages" in capsys.readouterr().err
+    assert call(monkeypatch, "--sequences", tmp_path / "list.txt", "-o", tmp_path / "out") == 2
+    assert "list.txt: no such file" in capsys.readouterr().err
+    assert call(monkeypatch, "--recipe", "paper", "-o", tmp_path / "out") == 2
+    assert "counts in passes over DAVIS" in capsys.readouterr().err
