@@ -22,7 +22,7 @@ test: .venv/installed
 .venv/installed: pyproject.toml constraints.txt $(shell git ls-files '*.py' ':!tests' 2>/dev/null)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	rm -rf build/lib build/bdist.*
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt '.[cpu,export,train,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt '.[cpu,export,train,crf,test]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	touch $@
 

@@ -75,6 +75,21 @@ def to_onnx(
     return model
 
 
+def halve_weights(graph: ir.Graph) -> None:
+    """Store weights in 16 bits, each behind a Cast to 32: half the file; runtimes fold the Cast when they load it."""
+    for name, value in list(graph.initializers.items()):
+        tensor = value.const_value
+        if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < 256:
+            continue
+        half = ir.Value(name=f"{name}.half", const_value=ir.tensor(tensor.numpy().astype(np.float16)))
+        cast = ir.node("Cast", [half], attributes={"to": ir.DataType.FLOAT}, name=f"{name}/Cast")
+        ir.convenience.replace_all_uses_with(value, cast.outputs[0])
+        del graph.initializers[name]
+        cast.outputs[0].name = name
+        graph.register_initializer(half)
+        graph.insert_before(graph[0], cast)
+
+
 def save(model: ir.Model, path: Path) -> None:
     """Write one file with the weights inside."""
     ir.save(model, path)

@@ -188,3 +188,11 @@ def test_nan_is_not_kept(tmp_path: Path) -> None:
 def test_pwcnet_wants_multiples_of_64(size: tuple[int, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multiples of 64"):
         export_pwcnet(Seed(number=1), tmp_path, size=size)
+
+
+def test_half_weights_halve_the_file_and_hardly_move_the_mask(amcnet: exporter.Exported, tmp_path: Path) -> None:
+    options = ExportOptions(half_weights=True)
+    half = export_amcnet(Seed(number=1), tmp_path, options, config=SMALL)
+    onnx.checker.check_model(onnx.load(half.file.path), full_check=True)
+    assert half.file.path.stat().st_size < 0.52 * amcnet.file.path.stat().st_size
+    assert 0 < half.max_difference <= 1e-2
