@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from types import ModuleType
 
@@ -63,7 +64,7 @@ def test_frames_follow_each_other_and_the_last_takes_the_flow_before_it(pwcnet_o
     with PwcFlow(file, SIZE) as flow:
         pictures = [flow.picture(*pair) for pair in zip(frames, [*frames[1:], None], strict=True)]
     alone = []
-    for first, second in zip(frames[:-1], frames[1:], strict=True):
+    for first, second in itertools.pairwise(frames):
         with PwcFlow(file, SIZE) as flow:
             alone.append(flow.picture(first, second))
     np.testing.assert_array_equal(pictures, [*alone, alone[-1]])

@@ -173,7 +173,7 @@ def test_flow_by_pwcnet_and_from_files(
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, float("nan")])
 def test_a_threshold_that_is_none(amcnet_onnx: Path, threshold: float) -> None:
-    with pytest.raises(InputError, match="threshold is .*expected a number between 0 and 1"):
+    with pytest.raises(InputError, match=r"threshold is .*expected a number between 0 and 1"):
         Segmenter.load(amcnet_onnx, threshold=threshold)
 
 

@@ -1,0 +1,337 @@
+"""`amc-infer` as a person meets it: what it prints, its exit status, Ctrl-C, and what it can do without."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from amcnet.runtime import cli, progress
+from amcnet.runtime.frame import SourceInfo
+from amcnet.runtime.progress import Progress
+
+MakeClip = Callable[..., Path]
+Run = Callable[..., tuple[int, str, str]]
+
+COMMAND = Path(sys.executable).with_name("amc-infer")
+INFO = SourceInfo(name="clip.mp4", time_base=Fraction(1, 25), expected_frames=50)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """`run(*arguments) -> (exit status, standard output, standard error)`, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["amc-infer", *map(str, arguments)])
+        status = cli.main()
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def clip(tmp_path: Path, make_clip: MakeClip) -> Path:
+    return make_clip(tmp_path / "clip.mp4", frames=4)
+
+
+# --- what it says
+
+
+def test_a_run_ends_in_a_summary(run: Run, clip: Path, amcnet_onnx: Path) -> None:
+    status, out, err = run(clip, "--amcnet", amcnet_onnx, "--flow", "dis", "--threshold", "0.4", "--probability")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("4 frames in ")
+    assert "network" in lines[1]
+    assert [line.split() for line in lines[2:]] == [
+        ["masks", "clip-amcnet/masks"],
+        ["overlay", "clip-amcnet/overlay.mp4"],
+        ["report", "clip-amcnet/run.json"],
+    ]
+    report = json.loads(Path("clip-amcnet/run.json").read_text())
+    assert (report["settings"]["threshold"], report["settings"]["probability"]) == (0.4, True)
+    assert len(list(Path("clip-amcnet/probabilities").iterdir())) == 4
+
+
+def test_the_network_is_looked_for_where_export_onnx_writes_it(run: Run, clip: Path, amcnet_onnx: Path) -> None:
+    status, _, err = run(clip)
+    assert status == 2
+    assert err.startswith("error: amcnet.onnx: no such file; expected an ONNX file")
+    Path("amcnet.onnx").symlink_to(amcnet_onnx)
+    assert run(clip)[0] == 0
+
+
+def test_notes_are_told(run: Run, make_clip: MakeClip, tmp_path: Path, networks: object) -> None:
+    whole = make_clip(tmp_path / "whole.mkv", frames=20).read_bytes()
+    Path("cut.mkv").write_bytes(whole[: len(whole) * 3 // 4])
+    amcnet = networks.make_amcnet(tmp_path / "seeded.onnx", untrained=True)  # type: ignore[attr-defined]
+    status, _, err = run("cut.mkv", "--amcnet", amcnet)
+    assert status == 0
+    truncated, untrained = err.splitlines()
+    assert truncated.startswith("note: cut.mkv: ")
+    assert untrained == "note: seeded.onnx has untrained weights: these masks mean nothing"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["gone.mp4"], "error: gone.mp4: there is no such file or folder; expected a video"),
+        (["{clip}", "--flow", "nonsense"], "error: flow 'nonsense' is neither 'dis', an ONNX file of PWC-Net, nor a"),
+        (["{clip}", "--threshold", "2"], "error: threshold is 2.0; expected a number between 0 and 1, such as 0.5"),
+        (["{clip}", "--start", "4"], "error: {clip}: start 4 is beyond the end; there are 4 frames"),
+        (["{clip}", "-o", "{clip}/out"], "error: cannot write {clip}/out: Not a directory; a part of this path is a"),
+    ],
+)
+def test_errors_are_one_line_and_status_2(
+    run: Run, clip: Path, amcnet_onnx: Path, arguments: list[str], says: str
+) -> None:
+    filled = [argument.replace("{clip}", str(clip)) for argument in arguments]
+    status, out, err = run(*filled, "--amcnet", amcnet_onnx)
+    assert (status, out) == (2, "")
+    assert err.startswith(says.replace("{clip}", str(clip)))
+    assert err.count("\n") == 1
+    assert list(Path().iterdir()) == [Path("clip.mp4")]
+
+
+def test_a_second_run_says_how_to_go_on(run: Run, clip: Path, amcnet_onnx: Path) -> None:
+    assert run(clip, "--amcnet", amcnet_onnx)[0] == 0
+    status, _, err = run(clip, "--amcnet", amcnet_onnx)
+    assert status == 2
+    assert "clip-amcnet holds an earlier run" in err
+    status, _, err = run(clip, "--amcnet", amcnet_onnx, "--resume")
+    assert (status, err) == (0, "note: the run was complete already; nothing was done\n")
+    assert run(clip, "--amcnet", amcnet_onnx, "--overwrite", "--frames", 2)[0] == 0
+    assert len(list(Path("clip-amcnet/masks").iterdir())) == 2
+
+
+def test_an_error_on_the_way_says_what_is_finished(run: Run, amcnet_onnx: Path) -> None:
+    Path("shots").mkdir()
+    for index in range(4):
+        cv2.imwrite(f"shots/{index}.png", np.zeros((8, 8, 3), np.uint8))
+    Path("shots/3.png").write_text("no picture")
+    status, _, err = run("shots/*.png", "--amcnet", amcnet_onnx)
+    assert status == 2
+    hint, error = err.splitlines()
+    assert hint == "2 frames are finished in shots-amcnet; go on with --resume"
+    assert error.startswith("error: shots/3.png: the picture cannot be decoded")
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("-", "stdin-amcnet"),
+        ("a/clip.v2.mp4", "clip.v2-amcnet"),
+        ("frames.v2/", "frames.v2-amcnet"),
+        ("frames.v2/*.png", "frames.v2-amcnet"),
+        ("frames.v2/*/[0-9].png", "frames.v2-amcnet"),
+        ("take[1].mp4", "take[1]-amcnet"),
+        (".", "work-amcnet"),
+        ("*.png", "work-amcnet"),
+        ("..", "{above}-amcnet"),
+        ("https://example.org/shots/clip.mp4?token=a/b", "clip-amcnet"),
+    ],
+)
+def test_the_output_is_named_after_the_source(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str, output: str
+) -> None:
+    work = tmp_path / "work"
+    (work / "frames.v2").mkdir(parents=True)
+    (work / "take[1].mp4").touch()
+    monkeypatch.chdir(work)
+    assert cli._default_output(source) == Path(output.replace("{above}", tmp_path.name))
+
+
+# --- progress
+
+
+def test_plain_lines_now_and_then_where_nobody_watches(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([100.0, 104.0, 110.0, 115.0, 121.0])  # seconds at frames 10, 20, …; the next lines are due at 110, 120
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    told = Progress()
+    for done in (10, 20, 30, 40, 60):
+        told(INFO, done)
+    told.close()
+    assert told.done == 60
+    assert capsys.readouterr().err.splitlines() == [
+        "clip.mp4: frame 30/50, 2.0 frames/s, 10 s left",
+        "clip.mp4: frame 60/50, 2.4 frames/s, 0 s left",  # a header that promises too little
+    ]
+
+
+def test_a_source_of_unknown_length(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(progress, "_LINE_EVERY_SECONDS", 0)
+    told, info = Progress(), SourceInfo(name="standard input", time_base=Fraction(1, 25))
+    told(info, 1)
+    time.sleep(0.01)
+    told(info, 2)
+    line = capsys.readouterr().err
+    assert line.startswith("standard input: frame 2, ")
+    assert line.endswith(" frames/s\n")
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    told = Progress()
+    for done in (5, 50):
+        told(INFO, done)
+    told.close()
+    shown = terminal.getvalue()
+    assert "clip.mp4: 100%" in shown
+    assert "50/50" in shown
+    assert shown.endswith("\n")
+
+
+# --- Ctrl-C
+
+
+def _start(*arguments: object, **pipes: int) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
+    # SIGINT may be ignored where the tests run in the background; the child would take that over.
+    default = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen([str(COMMAND), *map(str, arguments)], text=True, **pipes)  # type: ignore[call-overload, no-any-return]
+    finally:
+        signal.signal(signal.SIGINT, default)
+
+
+def _wait_for(happened: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are of another kind")
+@pytest.mark.parametrize("frames", [1, 20])
+def test_ctrl_c_ends_it_in_order(
+    tmp_path: Path, make_clip: MakeClip, amcnet_onnx: Path, pwcnet_onnx: Path, frames: int
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=1500)
+    output = tmp_path / "out"
+    arguments = [clip, "-o", output, "--amcnet", amcnet_onnx, "--flow", pwcnet_onnx]
+    process = _start(*arguments)
+    try:
+        _wait_for(lambda: (output / "masks" / f"{frames - 1:05d}.png").exists(), process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    report = json.loads((output / "run.json").read_text())
+    assert report["complete"] is False
+    assert frames <= report["frames"] < 1500
+    assert err.splitlines() == [
+        "",
+        "stopping after the frame in hand; Ctrl-C again gives up at once",
+        f"{report['frames']} frames are finished in {output}; go on with --resume",
+    ]
+    assert len(list((output / "masks").iterdir())) == report["frames"]
+    with av.open(str(output / "overlay.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == report["frames"]
+    assert sorted(path.name for path in output.iterdir()) == ["masks", "overlay.mp4", "run.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are of another kind")
+def test_a_second_ctrl_c_ends_even_what_waits_for_a_stalled_pipe(tmp_path: Path, amcnet_onnx: Path) -> None:
+    frame = b"FRAME\n" + bytes(64 * 48 * 3 // 2)
+    process = _start("-", "-o", tmp_path / "out", "--amcnet", amcnet_onnx, stdin=subprocess.PIPE)
+    try:
+        assert process.stdin is not None
+        process.stdin.buffer.write(b"YUV4MPEG2 W64 H48 F25:1\n" + 40 * frame)  # and then no more, nor an end
+        process.stdin.buffer.flush()
+        _wait_for(lambda: (tmp_path / "out" / "masks" / "00002.png").exists(), process)
+        time.sleep(0.3)  # until it waits
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert [process.stderr.readline() for _ in range(2)][1].startswith("stopping after the frame in hand")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+        assert "Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.stdin.close()
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["complete"] is False
+
+
+def test_the_handler_of_ctrl_c_is_given_back(run: Run, clip: Path, amcnet_onnx: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    assert run(clip, "--amcnet", amcnet_onnx)[0] == 0
+    assert run(clip, "--amcnet", amcnet_onnx)[0] == 2
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# --- what it does without, and how much it takes
+
+_WITHOUT = """
+import sys
+BLOCKED = {"torch", "onnx", "onnxscript", "PIL", "matplotlib", "safetensors"}
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Blocker())
+from amcnet.runtime.cli import main
+status = main()
+assert not BLOCKED & set(sys.modules)
+sys.exit(status)
+"""
+
+
+def test_it_needs_neither_torch_nor_onnx(clip: Path, amcnet_onnx: Path, pwcnet_onnx: Path) -> None:
+    for flow in ("dis", pwcnet_onnx):
+        output = clip.with_name(f"out-{Path(flow).name}")
+        arguments = [str(value) for value in (clip, "-o", output, "--amcnet", amcnet_onnx, "--flow", flow)]
+        done = subprocess.run([sys.executable, "-c", _WITHOUT, *arguments], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(list((output / "masks").iterdir())) == 4
+
+
+def test_help_waits_for_no_video_library() -> None:
+    code = (
+        "import sys; from amcnet.runtime.cli import main\ntry: main()\n"
+        "finally: print(sorted({'cv2', 'av', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: amc-infer")
+    assert done.stdout.endswith("130 Ctrl-C\n[]\n")
+
+
+_PEAK = """
+import resource, sys
+from amcnet.runtime.cli import main
+status = main()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(status)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_video(tmp_path: Path, make_clip: MakeClip, amcnet_onnx: Path) -> None:
+    peaks = {}
+    for seconds in (3, 30):
+        clip = make_clip(tmp_path / f"{seconds}s.mp4", frames=10 * seconds, size=(320, 240), rate=Fraction(10))
+        arguments = [str(clip), "-o", str(tmp_path / f"{seconds}s"), "--amcnet", str(amcnet_onnx)]
+        command = [sys.executable, "-c", _PEAK, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+        peaks[seconds] = int(done.stdout.splitlines()[-1])
+        assert len(list((tmp_path / f"{seconds}s" / "masks").iterdir())) == 10 * seconds
+    assert peaks[30] <= 1.1 * peaks[3], f"peak memory {peaks} kB"
