@@ -21,12 +21,16 @@ def conv_block(channels: int, out_channels: int) -> nn.Sequential:
 
 
 def separable_block(channels: int, out_channels: int) -> nn.Sequential:
-    """The same reach at about a ninth of the cost: depthwise 3×3, 1×1, batch norm and ReLU (MobileNet's factoring)."""
+    """The same reach at about a ninth of the cost: depthwise 3×3, 1×1, batch norm, leaky ReLU (MobileNet's factoring).
+
+    Leaky, for the attention maps: their last convolution has no bias, and features that are nowhere negative cannot
+    say "here" by a positive number and "not here" by a negative one; the maps stopped at 0.5.
+    """
     return nn.Sequential(
         nn.Conv2d(channels, channels, 3, 1, 1, groups=channels, bias=False),
         nn.Conv2d(channels, out_channels, 1, bias=False),
         nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
+        nn.LeakyReLU(0.1, inplace=True),
     )
 
 

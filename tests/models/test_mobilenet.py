@@ -56,6 +56,7 @@ def test_a_separable_block_reaches_three_by_three_over_all_channels() -> None:
     reached = block(x)[0] > 0
     assert reached.all(0).sum() == 9
     assert reached.any(0)[2:5, 2:5].all()
+    assert (block(-x)[0] < 0).sum() == 6 * 9  # what is negative gets through, weakly
 
 
 def test_the_mask_depends_on_both_streams(network: AMCNet) -> None:
