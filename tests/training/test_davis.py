@@ -14,25 +14,11 @@ from amcnet.training.clips import GAPS, Clips
 from amcnet.training.davis import find_sequences, read_mask
 
 Shared = Callable[[str], Path]
-
-
-def write_sequence(root: Path, name: str, frames: int, suffix: str = ".jpg", middle: str = "") -> None:
-    """A textured square that moves 4 px to the right per frame, before a still background."""
-    rng = np.random.default_rng(0)
-    background = cv2.GaussianBlur(rng.integers(0, 256, (96, 160, 3), np.uint8), (0, 0), 2) // 2
-    texture = cv2.GaussianBlur(rng.integers(0, 256, (40, 40, 3), np.uint8), (0, 0), 1.5)
-    for kind in ("JPEGImages", "Annotations"):
-        (root / kind / middle / name).mkdir(parents=True)
-    for index in range(frames):
-        picture, mask = background.copy(), np.zeros((96, 160), np.uint8)
-        left = 20 + 4 * index
-        picture[30:70, left : left + 40], mask[30:70, left : left + 40] = texture, 255
-        cv2.imwrite(str(root / "JPEGImages" / middle / name / f"{index:05d}{suffix}"), picture)
-        cv2.imwrite(str(root / "Annotations" / middle / name / f"{index:05d}.png"), mask)
+WriteSequence = Callable[..., None]
 
 
 @pytest.mark.parametrize(("suffix", "middle"), [(".jpg", "480p"), (".webp", "")])
-def test_both_layouts_are_found(tmp_path: Path, suffix: str, middle: str) -> None:
+def test_both_layouts_are_found(tmp_path: Path, write_sequence: WriteSequence, suffix: str, middle: str) -> None:
     for name in ("swing", "bear"):
         write_sequence(tmp_path, name, 3, suffix, middle)
     sequences = find_sequences(tmp_path)
@@ -42,7 +28,9 @@ def test_both_layouts_are_found(tmp_path: Path, suffix: str, middle: str) -> Non
     assert [sequence.name for sequence in find_sequences(tmp_path, ["swing"])] == ["swing"]
 
 
-def test_the_official_folders_validation_sequences_are_left_alone(tmp_path: Path) -> None:
+def test_the_official_folders_validation_sequences_are_left_alone(
+    tmp_path: Path, write_sequence: WriteSequence
+) -> None:
     for name in ("bear", "blackswan"):
         write_sequence(tmp_path, name, 2, middle="480p")
     listing = tmp_path / "ImageSets" / "480p" / "train.txt"
@@ -51,7 +39,7 @@ def test_the_official_folders_validation_sequences_are_left_alone(tmp_path: Path
     assert [sequence.name for sequence in find_sequences(tmp_path)] == ["bear"]
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_what_is_missing_is_named(tmp_path: Path, write_sequence: WriteSequence) -> None:
     with pytest.raises(InputError, match="no folder JPEGImages"):
         find_sequences(tmp_path)
     write_sequence(tmp_path, "bear", 2)
@@ -81,7 +69,7 @@ def test_masks_of_all_kinds_are_read_alike(tmp_path: Path) -> None:
         read_mask(tmp_path / "mask.png")
 
 
-def test_flow_is_in_pixels_of_the_video_and_kept(tmp_path: Path) -> None:
+def test_flow_is_in_pixels_of_the_video_and_kept(tmp_path: Path, write_sequence: WriteSequence) -> None:
     write_sequence(tmp_path, "square", 4)
     clips = Clips(find_sequences(tmp_path), tmp_path / "flow")
     for gap in (1, 2):
@@ -99,7 +87,7 @@ def test_flow_is_in_pixels_of_the_video_and_kept(tmp_path: Path) -> None:
     assert np.array_equal(again.sample(3, lambda gaps: gaps[0]).flow, back.flow)
 
 
-def test_gaps_stay_inside_the_sequence(tmp_path: Path) -> None:
+def test_gaps_stay_inside_the_sequence(tmp_path: Path, write_sequence: WriteSequence) -> None:
     write_sequence(tmp_path, "square", 3)
     clips = Clips(find_sequences(tmp_path), tmp_path / "flow")
     offered: dict[int, list[int]] = {}
