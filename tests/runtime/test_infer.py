@@ -396,7 +396,10 @@ def test_overwrite_leaves_nothing_of_the_earlier_run(options: InferOptions) -> N
     infer(replace(options, probability=True))
     notes = Path(options.output) / "masks" / "notes.txt"
     notes.write_text("mine")
-    report = infer(replace(options, overwrite=True, frames=2))
+    overlays: list[bool] = []
+    overlay = Path(options.output) / "overlay.mp4"
+    report = infer(replace(options, overwrite=True, frames=2), lambda _, done: overlays.append(overlay.exists()))
+    assert overlays == [False, False]  # a run that is killed now leaves no overlay that belongs to other masks
     assert list(_pictures(Path(options.output))) == ["masks/00000.png", "masks/00001.png"]
     assert report["frames"] == 2
     assert _times(Path(options.output) / "overlay.mp4") == [0, 1 / RATE]

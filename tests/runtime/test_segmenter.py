@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 import amcnet
 from amcnet import InputError, MaskFrame, ModelFileError, Segmenter
+from amcnet.export.onnx_file import OnnxFile
 from amcnet.runtime.flow import Flow
 from amcnet.runtime.frame import Frame
 from amcnet.runtime.stage_times import StageTimes
@@ -75,11 +77,42 @@ def test_the_probability_is_the_formulas(segmenter: Segmenter, networks: ModuleT
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.62])
-def test_the_threshold_is_reached_not_exceeded(amcnet_onnx: Path, threshold: float) -> None:
+def test_the_threshold_divides_the_probability(amcnet_onnx: Path, threshold: float) -> None:
     with Segmenter.load(amcnet_onnx, threshold=threshold) as segmenter:
         (m,) = segmenter.masks(_frames((40, 30)), _Recorded())
         np.testing.assert_array_equal(m.mask, m.probability >= threshold)
         assert 0 < m.mask.mean() < 1
+
+
+class _Undecided:
+    """A backend of the caller's own, which answers 0.5 everywhere."""
+
+    name = "undecided"
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        assert {name: (value.shape, value.dtype.name) for name, value in inputs.items()} == {
+            "image": ((1, 3, 384, 384), "float32"),
+            "flow_image": ((1, 3, 384, 384), "float32"),
+        }
+        return {"mask": np.full((1, 1, 384, 384), 0.5, np.float32)}
+
+    def close(self) -> None:
+        self.name = "closed"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@pytest.mark.parametrize(("threshold", "inside"), [(0.5, True), (0.51, False)])
+def test_a_probability_that_reaches_the_threshold_is_inside(amcnet_onnx: Path, threshold: float, inside: bool) -> None:
+    backend = _Undecided()
+    with Segmenter(OnnxFile.read(amcnet_onnx), backend, "dis", None, threshold) as segmenter:
+        (m,) = segmenter.masks(_frames((40, 30)), _Recorded())
+    assert (m.mask == inside).all()
+    assert backend.name == "closed"
 
 
 def test_flow_is_asked_from_each_frame_to_the_next(segmenter: Segmenter) -> None:
