@@ -101,7 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (0)")
     parser.add_argument("--frames", type=int, metavar="N", help="how many frames at most (all)")
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (1)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run that OUTPUT holds")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run that OUTPUT holds")
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", action="store_true", help="go on with the run that OUTPUT holds")
+    earlier.add_argument("--overwrite", action="store_true", help="replace the run that OUTPUT holds")
     parser.add_argument("--version", action="version", version=f"amcnet {__version__}")
     return parser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 from typing import Self
 
@@ -36,5 +37,5 @@ class Interruption:
         if self._requested:
             os._exit(130)
         self._requested = True
-        # Not print: that may be what was interrupted.
-        os.write(2, b"\nstopping after the frame in hand; Ctrl-C again gives up at once\n")
+        with suppress(OSError):  # nobody may be listening; not print, which may be what was interrupted
+            os.write(2, b"\nstopping after the frame in hand; Ctrl-C again gives up at once\n")
