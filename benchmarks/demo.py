@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from .. import command
@@ -36,7 +37,8 @@ def main() -> int:
         amcnet = export_amcnet(Seed(number=1), folder, config=AMCNetConfig(backbone="resnet18")).file.path
 
     options = InferOptions(source=str(folder / "clip.mp4"), output=folder / "clip", amcnet=amcnet, overwrite=True)
-    report = infer(options, Progress())
+    with closing(Progress()) as progress:
+        report = infer(options, progress)
     score = evaluate(folder / "clip", folder / "annotations" / "clip").region.mean
     print(f"{report['frames']} frames in {report['seconds']:.1f} s on {report['backend']}")
     if not all(file["trained"] for file in report["settings"]["files"].values()):

@@ -50,18 +50,21 @@ def _export_amcnet(arguments: argparse.Namespace, options: ExportOptions) -> Exp
 
     weights = _weights(arguments.checkpoint, arguments)
     config = AMCNetConfig(backbone=arguments.backbone)
-    return export_amcnet(weights, arguments.output, options, config=config, with_attention=arguments.with_attention)
+    return export_amcnet(
+        weights,
+        arguments.output,
+        options,
+        config=config,
+        size=_rounded_up(arguments.size, 32),
+        with_attention=arguments.with_attention,
+    )
 
 
 def _export_pwcnet(arguments: argparse.Namespace, options: ExportOptions) -> Exported:
     from .exporter import export_pwcnet
 
-    width, height = (math.ceil(length / 64) * 64 for length in arguments.size)
-    if (width, height) != arguments.size:
-        asked = "x".join(map(str, arguments.size))
-        print(f"note: {asked} is rounded up to {width}x{height}, multiples of 64", file=sys.stderr)
     weights = _weights(arguments.checkpoint, arguments)
-    return export_pwcnet(weights, arguments.output, options, size=(width, height))
+    return export_pwcnet(weights, arguments.output, options, size=_rounded_up(arguments.size, 64))
 
 
 def _export_pipeline(arguments: argparse.Namespace, options: ExportOptions) -> Exported:
@@ -76,6 +79,15 @@ def _export_pipeline(arguments: argparse.Namespace, options: ExportOptions) -> E
         video_size=arguments.video_size,
         config=AMCNetConfig(backbone=arguments.backbone),
     )
+
+
+def _rounded_up(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """`size` with both sides multiples, and a notice if it was not."""
+    width, height = (math.ceil(length / multiple) * multiple for length in size)
+    if (width, height) != size:
+        asked = "x".join(map(str, size))
+        print(f"note: {asked} is rounded up to {width}x{height}, multiples of {multiple}", file=sys.stderr)
+    return width, height
 
 
 def _weights(checkpoint: Path | None, arguments: argparse.Namespace, flag: str = "--checkpoint") -> Weights:
@@ -105,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
 
     amcnet = networks.add_parser("amcnet", help="frame and flow picture -> mask, 384x384")
     amcnet.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights of AMC-Net (.pth, .tar, .safetensors)")
+    amcnet.add_argument(
+        "--size", type=_size, default=(384, 384), metavar="WxH", help="of the input, rounded up to 32 (384x384)"
+    )
     amcnet.add_argument("--with-attention", action="store_true", help="add the attention maps as outputs")
     amcnet.set_defaults(export=_export_amcnet)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,16 +67,20 @@ def export_amcnet(
     options: ExportOptions | None = None,
     *,
     config: AMCNetConfig | None = None,
+    size: tuple[int, int] = preprocessing.AMCNET.size,
     with_attention: bool = False,
 ) -> Exported:
     """Write `folder`/amcnet.onnx: image, flow_image (1, 3, 384, 384) -> mask (1, 1, 384, 384) in (0, 1).
 
-    `config` is for seeded weights; a checkpoint tells its own. `with_attention` adds the outputs attention0 (192×192)
-    to attention4 (12×12). Raises CheckpointError, OutputError, and ModelFileError if the file's outputs differ from
+    `config` is for seeded weights; a checkpoint tells its own. `size` is (width, height), multiples of 32, if not the
+    paper's 384×384. `with_attention` adds the outputs attention0 (192×192) to attention4 (12×12). Raises
+    CheckpointError, OutputError, ValueError for another size, and ModelFileError if the file's outputs differ from
     PyTorch's by more than 1e-3; then nothing stands under the final name.
     """
+    if size[0] % 32 or size[1] % 32 or min(size) < 32:
+        raise ValueError(f"size is {size[0]}x{size[1]}; expected multiples of 32")
     network, checkpoint = _load_amcnet(weights, config)
-    prepare = preprocessing.AMCNET
+    prepare = replace(preprocessing.AMCNET, size=size)
     frame, next_frame = _frame_pair(prepare.size)
     inputs = {"image": _normalised(frame, prepare), "flow_image": _normalised(next_frame, prepare)}
     outputs = ["mask"]

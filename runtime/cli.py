@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threshold", type=float, default=0.5, metavar="P", help="a pixel of this probability is in the mask (0.5)"
     )
     parser.add_argument("--probability", action="store_true", help="write OUTPUT/probabilities/NNNNN.png too, 16 bits")
+    parser.add_argument("--crf", action="store_true", help="follow the frame's edges by a dense CRF, 3 s a frame")
     parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (0)")
     parser.add_argument("--frames", type=int, metavar="N", help="how many frames at most (all)")
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (1)")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -39,6 +40,7 @@ class InferOptions:
     flow: str | Path = "dis"
     threshold: float = 0.5
     probability: bool = False
+    crf: bool = False
     start: int = 0
     frames: int | None = None
     stride: int = 1
@@ -57,7 +59,7 @@ def infer(
     """
     folder = RunFolder(Path(options.output))
     with (
-        Segmenter.load(options.amcnet, flow=options.flow, threshold=options.threshold) as segmenter,
+        Segmenter.load(options.amcnet, flow=options.flow, threshold=options.threshold, crf=options.crf) as segmenter,
         open_frames(options.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
         segmenter.open_flow(reader, options.start, options.frames, options.stride) as flow,
     ):
@@ -126,10 +128,12 @@ def _report(options: InferOptions, segmenter: Segmenter) -> dict[str, Any]:
             "stride": options.stride,
             "threshold": options.threshold,
             "probability": options.probability,
+            "crf": options.crf,
             "flow": str(options.flow),
             "files": {name: _describe(file) for name, file in files.items()},
         },
         "backend": segmenter.backend.name,
+        "machine": {"processor": _processor(), "cores": os.cpu_count()},
         "versions": {
             "amcnet": __version__,
             "python": platform.python_version(),
@@ -138,6 +142,15 @@ def _report(options: InferOptions, segmenter: Segmenter) -> dict[str, Any]:
             "pyav": av.__version__,
         },
     }
+
+
+def _processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _describe(file: OnnxFile) -> dict[str, Any]:

@@ -184,6 +184,18 @@ def test_nan_is_not_kept(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_amcnet_of_another_size_says_so(tmp_path: Path) -> None:
+    light = AMCNetConfig(backbone="mobilenet_v2")
+    small = export_amcnet(Seed(number=1), tmp_path, config=light, size=(96, 64), with_attention=True)
+    assert Preprocessing.from_json(small.file.metadata["amcnet.preprocessing"]).size == (96, 64)
+    shapes = _inputs_and_outputs(onnx.load(small.file.path))
+    assert shapes["image"] == ("FLOAT", 1, 3, 64, 96)
+    assert shapes["mask"] == ("FLOAT", 1, 1, 64, 96)
+    assert shapes["attention4"] == ("FLOAT", 1, 1, 2, 3)
+    with pytest.raises(ValueError, match="multiples of 32"):
+        export_amcnet(Seed(number=1), tmp_path, config=light, size=(100, 64))
+
+
 @pytest.mark.parametrize("size", [(100, 64), (0, 64)])
 def test_pwcnet_wants_multiples_of_64(size: tuple[int, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multiples of 64"):

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from amcnet import AmcNetError, InputError, ModelFileError, OutputError
+from amcnet.runtime.crf import refine
 from amcnet.runtime.frame import SourceInfo
 from amcnet.runtime.infer import InferOptions, infer
 
@@ -166,6 +167,17 @@ def test_the_threshold_is_applied_to_the_probability(options: InferOptions) -> N
         assert 0 < (_read(path) == 255).mean() < 0.5
 
 
+def test_the_crf_refines_the_probability(options: InferOptions, clip_picture: Callable[..., Any]) -> None:
+    pytest.importorskip("pydensecrf", reason="the extra crf is not installed")
+    report = infer(replace(options, crf=True, probability=True, frames=1))
+    probability = _read(Path(options.output) / "probabilities" / "00000.png").astype(np.float32) / 65535
+    mask = _read(Path(options.output) / "masks" / "00000.png") > 0
+    expected = refine(clip_picture(0, (100, 60)), probability)
+    assert (mask == expected).mean() > 0.99, "the probability was rounded to 16 bits on its way"
+    assert (mask != (probability >= 0.5)).any(), "the CRF changes something here, or this would test nothing"
+    assert "crf" in report["latency_ms"]
+
+
 def test_start_frames_and_stride(options: InferOptions, flow: Path, tmp_path: Path) -> None:
     infer(replace(options, flow=flow))
     part = replace(options, flow=flow, output=tmp_path / "part", start=1, frames=2, stride=3)
@@ -223,7 +235,7 @@ def test_the_report(options: InferOptions, pwcnet_onnx: Path) -> None:
     report = infer(replace(options, flow=str(pwcnet_onnx)))
     assert report == _report(Path(options.output))
     assert list(report) == [
-        *("schema", "complete", "settings", "backend", "versions"),
+        *("schema", "complete", "settings", "backend", "machine", "versions"),
         *("truncated", "notes", "frames", "computed_frames", "seconds", "fps", "latency_ms"),
     ]
     assert (report["complete"], report["truncated"], report["notes"]) == (True, False, [])

@@ -1,5 +1,4 @@
 import io
-import resource
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -277,6 +276,15 @@ def test_memory_does_not_grow_with_the_length(make_clip: MakeClip, tmp_path: Pat
     with open_frames(path) as reader:
         for frame in reader:
             if frame.index == 50:
-                before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert grown_mib < 10  # 250 frames of 0.9 MiB would be 225
+                before_mib = _resident_mib()
+        grown_mib = _resident_mib() - before_mib
+    assert grown_mib < 20  # 250 frames of 0.9 MiB would be 225
+
+
+def _resident_mib() -> float:
+    """What the process holds now; its peak would hide a growth behind that of an earlier test."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("this system does not tell a process's memory in /proc")
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024

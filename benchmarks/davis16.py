@@ -1,0 +1,81 @@
+"""J and F of the embedded default on DAVIS-2016: python -m amcnet.benchmarks.davis16 --davis DIR [--json FILE]
+
+DIR holds JPEGImages/480p and Annotations/480p. Masks at native resolution, threshold 0.5; once as `amc-infer` makes
+them, once with the motion taken away (a white flow picture, as of a scene that stands still), and once with the CRF.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .. import __version__, command
+from ..export.atomic import replacing
+from ..runtime.infer import InferOptions, infer
+from .evaluation import Evaluation, evaluate
+from .report import evaluation_table
+
+
+@command
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--davis", type=Path, required=True, help="folder with JPEGImages/480p and Annotations/480p")
+    parser.add_argument("--amcnet", type=Path, help="ONNX file (the embedded default)")
+    parser.add_argument("--crf", action="store_true", help="measure the CRF too: 3 s a frame")
+    parser.add_argument("--masks", type=Path, help="keep the masks there")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.masks or Path(temporary)
+        variants = dict(_measure(arguments, folder))
+    for name, evaluation in variants.items():
+        print(f"\n{name}\n{evaluation_table(evaluation)}")
+    if arguments.json:
+        results = {name: evaluation.to_json() for name, evaluation in variants.items()}
+        with replacing(arguments.json) as path:
+            path.write_text(json.dumps({"amcnet": __version__, "variants": results}, indent=2) + "\n")
+    return 0
+
+
+def _measure(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Evaluation]]:
+    images, annotations = (arguments.davis / kind / "480p" for kind in ("JPEGImages", "Annotations"))
+    sequences = sorted(path for path in images.iterdir() if path.is_dir())
+    variants: dict[str, dict[str, Any]] = {"default": {}, "without motion": {"still": True}}
+    if arguments.crf:
+        variants["with CRF"] = {"crf": True}
+    for name, changes in variants.items():
+        masks = folder / name.replace(" ", "-")
+        for sequence in sequences:
+            flow = str(_still_flow(folder / "still", sequence)) if changes.get("still") else "dis"
+            infer(
+                InferOptions(
+                    source=str(sequence),
+                    output=masks / sequence.name,
+                    amcnet=arguments.amcnet,
+                    flow=flow,
+                    crf=changes.get("crf", False),
+                    overwrite=True,
+                )
+            )
+        yield name, evaluate(masks, annotations)
+
+
+def _still_flow(folder: Path, sequence: Path) -> Path:
+    """A folder with the flow picture of a scene without motion, once per frame."""
+    still = folder / sequence.name
+    still.mkdir(parents=True, exist_ok=True)
+    for index, _ in enumerate(sequence.iterdir()):
+        cv2.imwrite(str(still / f"{index:05d}.png"), np.full((384, 384, 3), 255, np.uint8))
+    return still
+
+
+if __name__ == "__main__":
+    sys.exit(main())
