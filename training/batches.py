@@ -4,11 +4,7 @@ same as one that was never interrupted.
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +15,6 @@ from .pictures import Pictures
 from .procedural import procedural_sample
 from .recipe import Recipe
 from .sample import Sample
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,37 +62,3 @@ class Source:
         if kind == 1 and self.pictures:
             return self.pictures.sample(rng)
         return procedural_sample(rng)
-
-
-def ahead(make: Callable[[int], Item], start: int, stop: int, depth: int = 6) -> Generator[Item, None, None]:
-    """make(start), …, make(stop - 1), made by one thread up to `depth` items ahead; what it raises is raised here."""
-    made: queue.Queue[Item | BaseException] = queue.Queue(depth)
-    stopped = threading.Event()
-
-    def offer(item: Item | BaseException) -> None:
-        while not stopped.is_set():
-            try:
-                return made.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for number in range(start, stop):
-                if stopped.is_set():
-                    return
-                offer(make(number))
-        except BaseException as error:
-            offer(error)
-
-    thread = threading.Thread(target=work, name="batches", daemon=True)
-    thread.start()
-    try:
-        for _ in range(start, stop):
-            item = made.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from .. import InputError, OutputError
 from ..export.atomic import make_folder
 from ..models.amcnet import AMCNet, AMCNetConfig
-from .batches import Source, ahead
+from ..runtime.prefetch import prefetch
+from .batches import Source
 from .clips import Clips
 from .davis import find_sequences
 from .encoder_weights import load_encoders
@@ -85,7 +86,7 @@ def train(
     losses: list[Tensor] = []
     started = saved = time.monotonic()
     progress = tqdm(total=total, initial=done, desc=recipe.name, unit="it", smoothing=0.02, mininterval=1.0)
-    batches = ahead(lambda iteration: source.batch(recipe, iteration, total), done, total)
+    batches = prefetch((source.batch(recipe, iteration, total) for iteration in range(done, total)), ahead=6)
     with progress, closing(batches):
         for iteration, batch in enumerate(batches, done):
             factor = rate_factor(recipe, iteration, total)

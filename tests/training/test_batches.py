@@ -1,14 +1,12 @@
-"""What a batch holds, and that it is made ahead in order."""
+"""What a batch holds."""
 
 from __future__ import annotations
 
 import dataclasses
-import threading
 
 import numpy as np
-import pytest
 
-from amcnet.training.batches import Source, ahead
+from amcnet.training.batches import Source
 from amcnet.training.recipe import LIGHT, Shares
 from amcnet.training.sample import Sample
 
@@ -64,32 +62,3 @@ def test_shares_shift_from_start_to_end() -> None:
         halves.append(len(clips.asked) / (len(clips.asked) + len(pictures.asked)))
     assert halves[0] < 0.2
     assert halves[1] > 0.8
-
-
-def test_items_come_in_order_from_another_thread() -> None:
-    threads = set()
-
-    def make(number: int) -> int:
-        threads.add(threading.current_thread().name)
-        return number * number
-
-    assert list(ahead(make, 3, 9)) == [n * n for n in range(3, 9)]
-    assert threads == {"batches"}
-
-
-def test_what_goes_wrong_there_is_raised_here() -> None:
-    def make(number: int) -> int:
-        return 10 // (2 - number)
-
-    items = ahead(make, 0, 9)
-    assert [next(items), next(items)] == [5, 10]
-    with pytest.raises(ZeroDivisionError):
-        next(items)
-
-
-def test_the_thread_ends_with_its_reader() -> None:
-    before = threading.active_count()
-    items = ahead(lambda number: number, 0, 1000, depth=2)
-    assert next(items) == 0
-    items.close()
-    assert threading.active_count() == before
