@@ -20,9 +20,9 @@ class Gradient:
     """Fills the gradients of `network` from batches.
 
     The light network's operators are too small to be split over two cores: they wait for each other a thousand times a
-    step. A batch of 8 at 192 px takes 0.66 s so, and up to 22 s beside another busy process; as two halves in threads of
-    one core each 0.55 to 0.63 s, and no such stalls. As in distributed training, norms see their part of the batch only, and the first
-    part's statistics are kept.
+    step. A batch of 8 at 192 px takes 0.66 s so, and up to 22 s beside another busy process; as two halves in threads
+    of one core each 0.55 to 0.63 s, and no such stalls. As in distributed training, norms see their part of the batch
+    only, and the first part's statistics are kept.
     """
 
     def __init__(self, network: AMCNet, recipe: Recipe, cores: int) -> None:

@@ -1,0 +1,62 @@
+"""What running the stages beside each other gains: python -m amcnet.benchmarks.overlap_speed [--json FILE]
+
+`amc-infer`'s work on a clip of 854x480, decode to written masks and overlay, in turn with its stages overlapping and
+one after the other. What counts is the median of the ratios of neighbouring runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from .. import command
+from ..runtime import segmenter
+from ..runtime.infer import InferOptions, infer
+from .demo_clip import write_clip
+
+
+@command
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--amcnet", type=Path, help="ONNX file (the embedded default)")
+    parser.add_argument("--frames", type=int, default=96, help="of the clip (96)")
+    parser.add_argument("--runs", type=int, default=5, help="of each way (5)")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.mp4"
+        write_clip(clip, arguments.frames)
+        options = InferOptions(source=clip, output=Path(folder) / "out", amcnet=arguments.amcnet, overwrite=True)
+        infer(options)  # warms up caches
+        pairs = [(_in_turn(options), infer(options)) for _ in range(arguments.runs)]
+    ratios = [in_turn["seconds"] / overlapping["seconds"] for in_turn, overlapping in pairs]
+    results = {
+        "ratio": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+        "in_turn_ms_per_frame": statistics.median(1e3 / report["fps"] for report, _ in pairs),
+        "overlapping_ms_per_frame": statistics.median(1e3 / report["fps"] for _, report in pairs),
+        "backend": pairs[0][1]["backend"],
+        "machine": pairs[0][1]["machine"],
+        "latency_ms": {"in turn": pairs[-1][0]["latency_ms"], "overlapping": pairs[-1][1]["latency_ms"]},
+    }
+    print(f"in turn / overlapping: {results['ratio']:.2f} ({results['ratio_min']:.2f} to {results['ratio_max']:.2f})")
+    print(f"ms per frame: {results['in_turn_ms_per_frame']:.1f} / {results['overlapping_ms_per_frame']:.1f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    return 0
+
+
+def _in_turn(options: InferOptions) -> dict[str, Any]:
+    with mock.patch.object(segmenter, "prefetch", lambda items: (item for item in items)):
+        return infer(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
