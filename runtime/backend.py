@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import BackendError, ModelFileError
 from ..export.onnx_file import OnnxFile
+from .closes import Closes
 
 
 class Backend(Protocol):
@@ -31,16 +31,14 @@ class Backend(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
 # What a network's file takes and gives; more outputs (attention maps) are welcome.
 _CONTRACT = {"amcnet": ({"image", "flow_image"}, "mask"), "pwcnet": ({"frame", "next_frame"}, "flow")}
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Closes):
     """ONNX Runtime on the CPU."""
 
     def __init__(self, file: OnnxFile) -> None:
@@ -90,14 +88,6 @@ class OnnxRuntimeBackend:
 
     def close(self) -> None:
         self._session = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _in_one_line(error: Exception) -> str:

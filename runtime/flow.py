@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import InputError
+from .closes import Closes
 from .flow_image import color_flow
 from .frame import Frame
 from .picture_source import in_natural_order, is_picture, read_picture
@@ -21,7 +20,7 @@ _FLO_MAGIC = np.array(202021.25, "<f4").tobytes()  # "PIEH"
 _UNKNOWN_PX = 1e9  # the Middlebury format's mark for vectors that are not known
 
 
-class Flow(ABC):
+class Flow(Closes, ABC):
     """A source of flow pictures; frame t is shown with the motion t -> t+1.
 
     One object serves one video, in order, from one thread.
@@ -37,17 +36,6 @@ class Flow(ABC):
         The last frame has no next one (None): it gets the flow of the pair before it, and zero flow (white) when it is
         the only frame.
         """
-
-    def close(self) -> None:  # noqa: B027 - most sources hold nothing that has to be closed
-        """Release what the source holds."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class DisFlow(Flow):

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from .. import InputError
+from .closes import Closes
 from .frame import Frame, SourceInfo
 from .picture_source import PictureSource, is_picture, pictures_in, pictures_matching
 from .raw_frame import RawFrame, RawSource
@@ -39,7 +38,7 @@ def open_frames(source: str | Path, *, start: int = 0, frames: int | None = None
         raise
 
 
-class FrameReader(Iterator[Frame]):
+class FrameReader(Closes, Iterator[Frame]):
     """An iterator of `Frame`, and a context manager that closes the source. Made by `open_frames`.
 
     `info` says what is known of the source. No frame is held longer than until the next one is asked for.
@@ -75,14 +74,6 @@ class FrameReader(Iterator[Frame]):
     def __next__(self) -> Frame:
         first, self._first_frame = self._first_frame, None
         return first if first is not None else self._develop(next(self._wanted))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _develop(self, raw: RawFrame) -> Frame:
         pts_seconds = float(raw.pts * self._raw.info.time_base)

@@ -6,8 +6,6 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from .. import InputError
 from ..export.onnx_file import PREPROCESSING, OnnxFile
 from ..export.preprocessing import Preprocessing
 from .backend import Backend, OnnxRuntimeBackend
+from .closes import Closes
 from .crf import refine
 from .flow import DisFlow, Flow, PrecomputedFlow
 from .frame import Frame, MaskFrame
@@ -35,7 +34,7 @@ class Prepared:
     flow_image: NDArray[np.float32]
 
 
-class Segmenter:
+class Segmenter(Closes):
     """AMC-Net and a source of flow; made by `load`, a context manager, for one thread.
 
     with Segmenter.load("amcnet.onnx") as segmenter:
@@ -122,14 +121,6 @@ class Segmenter:
 
     def close(self) -> None:
         self.backend.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _prepare(self, frames: Iterator[Frame], flow: Flow, times: StageTimes) -> Iterator[Prepared]:
         frame = next(frames, None)
