@@ -9,6 +9,7 @@ AmcNetError
 ├── CheckpointError    a checkpoint that is not what it is said to be
 ├── ModelFileError     an ONNX file of the wrong network, without our metadata, or whose output is not finite
 ├── OutputError        a result that cannot be written
+├── EngineError        an engine that cannot be built, or is not what its card says
 └── BackendError       an inference library that is missing, doubled or refuses the file
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "AmcNetError",
     "BackendError",
     "CheckpointError",
+    "EngineError",
     "InputError",
     "MaskFrame",
     "ModelFileError",
@@ -56,6 +58,10 @@ class ModelFileError(AmcNetError):
 
 class OutputError(AmcNetError):
     """A result cannot be written."""
+
+
+class EngineError(AmcNetError):
+    """An engine cannot be built as asked, or is not what its card says."""
 
 
 class BackendError(AmcNetError):

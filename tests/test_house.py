@@ -114,8 +114,8 @@ def test_each_command_is_installed_and_helps() -> None:
 
 
 PUBLIC = {
-    "amcnet": "AmcNetError BackendError CheckpointError InputError MaskFrame ModelFileError OutputError Segmenter "
-    "__version__",
+    "amcnet": "AmcNetError BackendError CheckpointError EngineError InputError MaskFrame ModelFileError OutputError "
+    "Segmenter __version__",
     "amcnet.models": "AMCNet AMCNetConfig AMCNetOutput PWCNet load_amcnet load_pwcnet seed_weights",
     "amcnet.export": "ExportOptions Exported OnnxFile Preprocessing Seed export_amcnet export_pipeline export_pwcnet",
     "amcnet.benchmarks": "Evaluation Stability evaluate temporal_stability video_stability",

@@ -1,0 +1,144 @@
+"""A build in a process of its own: TensorRT may abort or crash, and then there is an error with its log, not silence.
+
+The child reads its request from stdin and tells of itself in lines of JSON on stdout; whatever the library prints,
+on stdout or stderr, goes into the log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import AmcNetError, BackendError, EngineError, ModelFileError, OutputError
+from .receipt import Layer, Receipt
+from .tensorrt_api import Settings, Tensor, build_plan
+
+_COMMAND = (sys.executable, "-m", "amcnet.engines.build_process")
+_ERRORS = {error.__name__: error for error in (BackendError, EngineError, ModelFileError, OutputError)}
+_LOG_LINES = 8  # of the log's end, that an error quotes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What the child says of the plan that it has written."""
+
+    version: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    receipt: Receipt
+    notes: tuple[str, ...]
+
+
+def build_in_process(
+    model: Path, plan: Path, log: Path, settings: Settings, on_phase: Callable[[str], None] | None = None
+) -> Built:
+    """Build `model` and write the engine to `plan`, all of the library's words to `log`.
+
+    `on_phase` gets a line about how far it is, some times a second. Raises the child's own error, OSError where a file
+    cannot be read or written, or EngineError if it ended without a word; interrupted, it takes the child with it.
+    """
+    request = {"model": str(model), "plan": str(plan), "settings": asdict(settings)}
+    with log.open("wb") as log_file:
+        child = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log_file, text=True)
+        assert child.stdin is not None
+        assert child.stdout is not None
+        answer: dict[str, Any] = {}
+        try:
+            try:
+                with child.stdin as pipe:
+                    json.dump(request, pipe, default=str)
+            except BrokenPipeError:
+                pass  # it ended before it read: its exit status says how
+            for line in child.stdout:
+                answer = json.loads(line)
+                if "phase" in answer and on_phase is not None:
+                    on_phase(answer["phase"])
+            status = child.wait()
+        finally:
+            child.kill()
+            child.wait()
+            child.stdout.close()
+    if "errno" in answer:
+        raise OSError(answer["errno"], answer["message"])
+    if "error" in answer:
+        raise _ERRORS[answer["error"]](answer["message"])
+    if status != 0 or "built" not in answer:
+        raise EngineError(
+            f"the build of {model.name} {_ending(status)}; its log {log} ends:\n{_tail(log)}\n"
+            "Try again with a smaller --workspace-mib or another --optimization-level, and report it with the whole log"
+        )
+    return _built(answer["built"])
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status} and no engine"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _tail(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return "\n".join(f"  {line}" for line in lines[-_LOG_LINES:]) or "  (it is empty)"
+
+
+def _built(values: dict[str, Any]) -> Built:
+    return Built(
+        version=values["version"],
+        inputs=tuple(Tensor(**tensor | {"shape": tuple(tensor["shape"])}) for tensor in values["inputs"]),
+        outputs=tuple(Tensor(**tensor | {"shape": tuple(tensor["shape"])}) for tensor in values["outputs"]),
+        receipt=Receipt.of(Layer(**layer) for layer in values["layers"]),
+        notes=tuple(values["notes"]),
+    )
+
+
+def _child() -> int:
+    # The library prints on stdout too: from here on that is the log, and only `tell` knows the parent's pipe.
+    parent = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # in C++ for minutes: Python's own handler would wait for its end
+
+    def tell(message: dict[str, Any]) -> None:
+        parent.write(json.dumps(message) + "\n")
+        parent.flush()
+
+    request = json.load(sys.stdin)
+    values = request["settings"]
+    values["compute_capability"] = tuple(values["compute_capability"])
+    values["timing_cache"] = Path(values["timing_cache"]) if values["timing_cache"] else None
+    last = ""
+
+    def on_phase(phase: str) -> None:
+        nonlocal last
+        if phase != last:
+            tell({"phase": phase})
+        last = phase
+
+    try:
+        plan = build_plan(Path(request["model"]), Settings(**values), on_phase)
+        if plan is None:
+            return 1
+        Path(request["plan"]).write_bytes(plan.data)
+    except OSError as error:
+        tell({"errno": error.errno, "message": error.strerror})
+        return 1
+    except AmcNetError as error:
+        tell({"error": type(error).__name__, "message": str(error)})
+        return 1
+    told = {name: getattr(plan, name) for name in ("version", "inputs", "outputs", "layers", "notes")}
+    tell({"built": told | {name: [asdict(item) for item in told[name]] for name in ("inputs", "outputs", "layers")}})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_child())
