@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from .machine import Machine
 from .receipt import require_half
 from .tensorrt_api import Settings
 
+_PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # the functions of ours that multiply matrices
 ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, usual, greatest
 
 
@@ -70,7 +71,10 @@ def build_engine(
     make_folder(engine.parent)
     start = time.perf_counter()
     with _only_build(engine), tempfile.TemporaryDirectory() as scratch:
-        model = _in_half(source, engine, Path(scratch), options) if options.fp16 else source
+        model = source
+        if options.fp16:
+            target = (engine.parent if options.keep_onnx else Path(scratch)) / f"{source.path.stem}.fp16.onnx"
+            model = _in_half(source, target, settings, on_note)
         log = Path(scratch) / "build.log"
         with replacing(engine) as temporary:
             try:
@@ -136,14 +140,22 @@ def default_timing_cache(machine: Machine) -> Path:
     return folder / f"tensorrt-{version}-sm{machine.compute_capability}.timing"
 
 
-def _in_half(source: OnnxFile, engine: Path, scratch: Path, options: BuildOptions) -> OnnxFile:
-    """The file with its convolutions in half; `source` itself if it is typed so already."""
+def _in_half(source: OnnxFile, target: Path, settings: Settings, on_note: Callable[[str], None]) -> OnnxFile:
+    """`target`: the file with its convolutions in half; or `source` itself if it is typed so already."""
     if source.metadata[onnx_file.PRECISION] == "fp16":
         return source
     from .half import to_half
+    from .islands import DEFAULT
 
-    target = (engine.parent if options.keep_onnx else scratch) / f"{source.path.stem}.fp16.onnx"
-    to_half(source.path, target)
+    islands = DEFAULT
+    if settings.flavour == "tensorrt-rtx" and "7.5" in settings.compute_capability:
+        # The GPU's products of halves are summed in float all the same; what is lost is the rounding of what goes in.
+        on_note("TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too")
+        functions = (
+            replace(rule, widened=(), narrowed=()) if rule.name in _PRODUCTS else rule for rule in DEFAULT.functions
+        )
+        islands = replace(DEFAULT, functions=tuple(functions))
+    to_half(source.path, target, islands=islands)
     return OnnxFile.read(target)
 
 
