@@ -45,7 +45,7 @@ def test_what_is_no_card_is_refused(text: str, message: str, make_engine: Callab
 
 @pytest.mark.parametrize("change", [{"receipt": {"layers": 3}}, {"receipt": None}, {"inputs": 5}])
 def test_a_card_with_a_wrong_part_is_refused(change: dict[str, object], make_card: Callable[..., Card]) -> None:
-    with pytest.raises(ValueError, match="argument|mapping|iterable"):
+    with pytest.raises(ValueError, match=r"argument|mapping|iterable"):
         Card.from_json(json.dumps(json.loads(make_card().to_json()) | change))
 
 
