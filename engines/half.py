@@ -63,7 +63,7 @@ def to_half(source: Path, target: Path, *, islands: Islands = DEFAULT, probe: Ra
         for island in probe.islands:
             if not by_name.keys() >= set(island.nodes):
                 raise ModelFileError(f"{source} has no {island.nodes}; expected the file that the ranges are of")
-            found |= {by_name[name]: island.reason for name in island.nodes}
+            found = {by_name[name]: island.reason for name in island.nodes} | found
     types = _Types(model)
     types.assign(found, islands)
     for function in model.functions.values():

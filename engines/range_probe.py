@@ -85,18 +85,28 @@ def _maximum(index: int) -> str:
 
 
 def _write_with_maxima(model: Path, path: Path) -> list[str]:
-    """Write `model` to `path` with one more output for each float tensor, the largest |x| in it; return their names."""
+    """Write `model` to `path` with one more output for each float tensor, the largest |x| in it; return their names.
+
+    ONNX Runtime's maximum passes NaN over, so zero times the sum is added: NaN where any x is not finite.
+    """
     loaded = ir.load(model)
     graph = loaded.graph
     values = [value for node in graph for value in node.outputs] + list(graph.inputs)
     values = [value for value in values if value.dtype == ir.DataType.FLOAT]
+    zero = ir.Value(name="amcnet.zero", const_value=ir.tensor(np.float32(0)))
+    graph.register_initializer(zero)
     for index, value in enumerate(values):
-        size = ir.node("Abs", [value], name=f"{_maximum(index)}/Abs")
-        largest = ir.node("ReduceMax", size.outputs, attributes={"keepdims": 0}, name=_maximum(index))
-        size.outputs[0].name, largest.outputs[0].name = f"{_maximum(index)}/abs", _maximum(index)
-        largest.outputs[0].dtype, largest.outputs[0].shape = ir.DataType.FLOAT, ir.Shape([])
-        graph.extend([size, largest])
-        graph.outputs.append(largest.outputs[0])
+        size = ir.node("Abs", [value])
+        largest = ir.node("ReduceMax", size.outputs, attributes={"keepdims": 0})
+        total = ir.node("ReduceSum", size.outputs, attributes={"keepdims": 0})
+        nothing = ir.node("Mul", [total.outputs[0], zero])
+        maximum = ir.node("Add", [largest.outputs[0], nothing.outputs[0]])
+        for node in (size, largest, total, nothing, maximum):
+            node.name = node.outputs[0].name = f"{_maximum(index)}/{node.op_type}"
+            graph.append(node)
+        output = maximum.outputs[0]
+        output.name, output.dtype, output.shape = _maximum(index), ir.DataType.FLOAT, ir.Shape([])
+        graph.outputs.append(output)
     ir.save(loaded, path)
     return [str(value.name) for value in values]
 
