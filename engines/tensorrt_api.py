@@ -24,7 +24,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .. import BackendError, EngineError, ModelFileError
+from .. import BackendError, EngineError, ModelFileError, OutputError
+from ..export.atomic import make_folder, replacing
 from .receipt import Layer
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     if plan is None:
         return None
     if settings.flavour == "tensorrt" and settings.timing_cache is not None:
-        _write_timing_cache(config, settings.timing_cache)
+        notes += _write_timing_cache(config, settings.timing_cache)
     return Plan(
         data=memoryview(plan),
         version=version,
@@ -270,7 +271,10 @@ def _read_timing_cache(plain: ModuleType, config: PlainBuilderConfig, path: Path
     """Give the config the cache at `path`, or an empty one with a note: a foreign cache is no reason not to build."""
     if path is None:
         return []
-    data = path.read_bytes() if path.is_file() else b""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        data = b""  # the first build, or a file that cannot be read: writing it will say so
     cache = config.create_timing_cache(data)
     if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
         return []
@@ -278,13 +282,16 @@ def _read_timing_cache(plain: ModuleType, config: PlainBuilderConfig, path: Path
     return [f"the timing cache {path.name} is damaged or of another GPU or version; it is made anew"]
 
 
-def _write_timing_cache(config: PlainBuilderConfig, path: Path) -> None:
-    from ..export.atomic import make_folder, replacing
-
+def _write_timing_cache(config: PlainBuilderConfig, path: Path) -> list[str]:
+    """A cache that cannot be written costs the next build time, and is no reason to throw this one away."""
     cache: ITimingCache = config.get_timing_cache()
-    make_folder(path.parent)
-    with replacing(path) as temporary:
-        temporary.write_bytes(memoryview(cache.serialize()))
+    try:
+        make_folder(path.parent)
+        with replacing(path) as temporary:
+            temporary.write_bytes(memoryview(cache.serialize()))
+    except OutputError as error:
+        return [f"the timing cache is not kept: {error}"]
+    return []
 
 
 def _progress_monitor(trt: ModuleType, on_phase: Callable[[str], None]) -> Any:

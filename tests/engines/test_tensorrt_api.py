@@ -317,6 +317,14 @@ def test_a_bad_timing_cache_is_made_anew_with_a_note(fake: Any, tmp_path: Path, 
     assert path.read_bytes() == b"cache of this GPU"
 
 
+def test_a_timing_cache_that_cannot_be_kept_is_a_note(fake: Any, tmp_path: Path) -> None:
+    fake("11.4.0.106")
+    (tmp_path / "file").write_text("")
+    plan = build_plan(Path("x.onnx"), replace(PLAIN, timing_cache=tmp_path / "file" / "x.timing"), print)
+    assert plan is not None
+    assert [note[:31] for note in plan.notes] == ["the timing cache is not kept: c"]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
