@@ -130,6 +130,12 @@ def _settings(options: BuildOptions, machine: Machine, on_note: Callable[[str], 
         optimization_level=options.optimization_level,
     )
     tensorrt_api.check(settings)
+    if flavour == "tensorrt" and (machine.is_too_old or not machine.has_gpu):
+        found = machine.gpu_name if machine.has_gpu else "no GPU or no driver was found"
+        raise EngineError(
+            f"TensorRT builds on the GPU that the engine is for, of SM {tensorrt_api.OLDEST_COMPUTE_CAPABILITY} or "
+            f"later; {found}; build for other GPUs with --flavour tensorrt-rtx (amc-check says what is here)"
+        )
     return settings
 
 

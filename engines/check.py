@@ -100,7 +100,7 @@ def _gpu_problem(card: Card, machine: Machine) -> str:
             f"no GPU or no driver was found, and {name} engines need both; install the NVIDIA driver (nvidia-smi shows "
             f"it), or run {card.onnx_name} on the CPU"
         )
-    if _is_too_old(machine):
+    if machine.is_too_old:
         return (
             f"{machine.gpu_name} is older than SM {OLDEST_COMPUTE_CAPABILITY} and cannot run {name}; run "
             f"{card.onnx_name} in ONNX Runtime instead: pip install 'amcnet[gpu]'"
@@ -151,10 +151,6 @@ def _is_later(version: str, built: str) -> bool:
     return ours >= theirs and (ours[0] == theirs[0] or (theirs[0], ours[0]) == (10, 11))
 
 
-def _is_too_old(machine: Machine) -> bool:
-    return machine.has_gpu and number(machine.compute_capability or "") < number(OLDEST_COMPUTE_CAPABILITY)
-
-
 def _no_onnxruntime(machine: Machine) -> str:
     return "" if machine.onnxruntime else "no: pip install 'amcnet[cpu]'"
 
@@ -170,7 +166,7 @@ def _no_cuda_provider(machine: Machine) -> str:
 
 
 def _old_or_no_gpu(machine: Machine) -> str:
-    if _is_too_old(machine):
+    if machine.is_too_old:
         return f"no, {machine.gpu_name} is older than SM {OLDEST_COMPUTE_CAPABILITY}"
     return _no_gpu(machine)
 

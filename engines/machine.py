@@ -55,6 +55,12 @@ class Machine:
         return self.compute_capability is not None
 
     @property
+    def is_too_old(self) -> bool:
+        """Whether there is a GPU, but one that no TensorRT from 10 on runs on, such as a GTX 1080 Ti."""
+        oldest = number(tensorrt_api.OLDEST_COMPUTE_CAPABILITY)
+        return self.compute_capability is not None and number(self.compute_capability) < oldest
+
+    @property
     def gpu_name(self) -> str:
         """Such as "GeForce RTX 3060 (SM 8.6)"."""
         return f"{self.gpu} (SM {self.compute_capability})" if self.has_gpu else "no GPU"

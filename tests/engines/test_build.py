@@ -325,6 +325,50 @@ def test_the_default_flavour(installed: tuple[str, ...], compute_capability: str
     assert default_flavour(machine) == flavour
 
 
+@pytest.mark.parametrize(
+    ("machine", "found"),
+    [
+        (Machine(tensorrt={"tensorrt": "10.16.1.11"}), "no GPU or no driver was found"),
+        (
+            Machine(tensorrt={"tensorrt": "10.16.1.11"}, gpu="GeForce GTX 1080 Ti", compute_capability="6.1"),
+            r"GeForce GTX 1080 Ti \(SM 6\.1\)",
+        ),
+    ],
+)
+def test_tensorrt_is_not_asked_to_build_without_a_gpu_that_it_knows(
+    machine: Machine, found: str, tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Machine, "here", lambda: machine)
+    with pytest.raises(
+        EngineError, match=rf"SM 7\.5 or later; {found}; build for other GPUs with --flavour tensorrt-rtx"
+    ):
+        _build(tiny(), tmp_path / "x.engine", flavour="tensorrt", compute_capability=())
+
+
+@pytest.mark.parametrize(
+    ("compute_capability", "targets"),
+    [(None, "8.0, 8.6, 8.9, 12.0"), ("8.9", "8.0, 8.6, 8.9, 12.0"), ("12.1", "12.1"), ("9.0", "8.0, 8.6, 8.9, 12.0")],
+)
+def test_the_choices_that_are_made_are_said(
+    compute_capability: str | None,
+    targets: str,
+    tiny: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(tensorrt={"tensorrt-rtx": "1.7"}, compute_capability=compute_capability)
+    monkeypatch.setattr(Machine, "here", lambda: machine)
+    monkeypatch.setattr(build_process, "_COMMAND", (sys.executable, "-c", ""))
+    notes: list[str] = []
+    with pytest.raises(EngineError, match="ended with status 0 and no engine"):
+        build_engine(BuildOptions(model=tiny(), output=tmp_path / "x.engine"), notes.append)
+    reason = "TensorRT is not installed" if compute_capability else "it builds without a GPU"
+    assert notes == [
+        f"building with TensorRT-RTX: {reason} (--flavour chooses)",
+        f"for SM {targets} (--compute-capability chooses)",
+    ]
+
+
 def _command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "import sys; from amcnet.engines.cli import main; sys.exit(main())"]
     return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
