@@ -63,7 +63,10 @@ def probe_ranges(model: Path, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> Ra
     with tempfile.TemporaryDirectory(prefix="amcnet-probe-") as folder:
         path = Path(folder) / "probe.onnx"
         names = _write_with_maxima(model, path)
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        # In the order of the file: by default all maxima come last, and until then no tensor could be freed.
+        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     outputs = [_maximum(index) for index in range(len(names))]
     max_abs = np.zeros(len(names), np.float64)
     frames = 0
@@ -103,7 +106,11 @@ def _write_with_maxima(model: Path, path: Path) -> list[str]:
         maximum = ir.node("Add", [largest.outputs[0], nothing.outputs[0]])
         for node in (size, largest, total, nothing, maximum):
             node.name = node.outputs[0].name = f"{_maximum(index)}/{node.op_type}"
-            graph.append(node)
+        producer = value.producer()
+        if producer is None:
+            graph.insert_before(graph[0], [size, largest, total, nothing, maximum])
+        else:
+            graph.insert_after(producer, [size, largest, total, nothing, maximum])
         output = maximum.outputs[0]
         output.name, output.dtype, output.shape = _maximum(index), ir.DataType.FLOAT, ir.Shape([])
         graph.outputs.append(output)

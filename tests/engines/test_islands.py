@@ -46,8 +46,8 @@ def test_raw_pixels_up_to_the_first_convolution() -> None:
 def test_flow_from_its_head_on_but_not_where_features_join() -> None:
     body = """
         [first] a = Conv <pads = [1, 1, 1, 1]> (x, w) [head] f = Conv <pads = [1, 1, 1, 1]> (a, h)
-        [up] u = ConvTranspose (f, t) [up_features] v = ConvTranspose (a, tf) [scaled] p = Mul (f, k) [warp] q = amcnet.AmcWarp (a, p)
-        [join] c = Concat <axis = 1> (q, f) [next] y = Conv (c, n)
+        [up] u = ConvTranspose (f, t) [up_features] v = ConvTranspose (a, tf) [scaled] p = Mul (f, k)
+        [warp] q = amcnet.AmcWarp (a, p) [join] c = Concat <axis = 1> (q, f) [next] y = Conv (c, n)
     """
     weights = {
         "w": (4, 4, 3, 3),
