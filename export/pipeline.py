@@ -31,8 +31,9 @@ class Pipeline(nn.Module):
         self.size = (height, width)
 
     def forward(self, frame: Tensor, next_frame: Tensor) -> Tensor:
-        frame = frame.permute(0, 3, 1, 2).float()  # (1, 3, H, W), 0 to 255
-        next_frame = next_frame.permute(0, 3, 1, 2).float()
+        # First to float: TensorRT does nothing else with uint8.
+        frame = frame.float().permute(0, 3, 1, 2)  # (1, 3, H, W), 0 to 255
+        next_frame = next_frame.float().permute(0, 3, 1, 2)
         picture = self.color(self.flow(frame, next_frame))  # (1, 3, H, W), 0 to 255
         mask = self.amcnet(self.prepare(frame), self.prepare(picture)).mask  # (1, 1, s, s)
         full = F.interpolate(mask, size=self.size, mode="bilinear", align_corners=False)

@@ -84,17 +84,7 @@ def _left(folder: Path) -> list[str]:
     [
         "amcnet",
         "pwcnet",
-        pytest.param(
-            "pipeline",
-            marks=[
-                pytest.mark.slow,
-                pytest.mark.xfail(
-                    raises=ModelFileError,
-                    strict=True,
-                    reason="pipeline.onnx transposes uint8 before it casts it; TensorRT-RTX can only cast it",
-                ),
-            ],
-        ),
+        pytest.param("pipeline", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("fp16", [False, True], ids=["fp32", "fp16"])
