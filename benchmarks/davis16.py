@@ -19,7 +19,9 @@ import numpy as np
 
 from .. import __version__, command
 from ..export.atomic import replacing
+from ..export.onnx_file import OnnxFile
 from ..runtime.infer import InferOptions, infer
+from ..runtime.segmenter import DEFAULT_AMCNET
 from .evaluation import Evaluation, evaluate
 from .report import evaluation_table
 
@@ -40,8 +42,10 @@ def main() -> int:
         print(f"\n{name}\n{evaluation_table(evaluation)}")
     if arguments.json:
         results = {name: evaluation.to_json() for name, evaluation in variants.items()}
+        network = OnnxFile.read(arguments.amcnet or DEFAULT_AMCNET)
+        report = {"amcnet": __version__, "amcnet_sha256": network.sha256(), "variants": results}
         with replacing(arguments.json) as path:
-            path.write_text(json.dumps({"amcnet": __version__, "variants": results}, indent=2) + "\n")
+            path.write_text(json.dumps(report, indent=2) + "\n")
     return 0
 
 

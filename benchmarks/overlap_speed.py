@@ -11,12 +11,16 @@ import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from unittest import mock
 
 from .. import command
+from ..export.onnx_file import OnnxFile
 from ..runtime import segmenter
+from ..runtime.backend import OnnxRuntimeBackend, available_cores
 from ..runtime.infer import InferOptions, infer
 from .demo_clip import write_clip
 
@@ -53,8 +57,33 @@ def main() -> int:
     return 0
 
 
+class _AtOnce:
+    """In place of a pool of threads: does each task where it is submitted."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(task(*arguments))
+        return future
+
+
 def _in_turn(options: InferOptions) -> dict[str, Any]:
-    with mock.patch.object(segmenter, "prefetch", lambda items: (item for item in items)):
+    """One stage after the other, the network on all cores."""
+
+    def on_all_cores(file: OnnxFile, threads: int) -> OnnxRuntimeBackend:
+        return OnnxRuntimeBackend(file, available_cores())
+
+    with (
+        mock.patch.object(segmenter, "prefetch", lambda items: (item for item in items)),
+        mock.patch.object(segmenter, "ThreadPoolExecutor", _AtOnce),
+        mock.patch.object(segmenter, "OnnxRuntimeBackend", on_all_cores),
+    ):
         return infer(options)
 
 

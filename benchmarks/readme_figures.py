@@ -1,19 +1,20 @@
-"""The figures in the README, from the reports of runs: python -m amcnet.benchmarks.readme_figures [--check]
+"""The figures in the README, from committed measurements: python -m amcnet.benchmarks.readme_figures [--check]
 
-Reads benchmarks/results/*.json (each the run.json of an `amc-infer` run) and writes the table between the two marks.
+Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
+benchmarks/results: davis16.json, run-*.json (each the run.json of an `amc-infer` run), overlap.json, operators.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .. import AmcNetError, command
-
-_BEGIN, _END = "<!-- begin figures -->\n", "<!-- end figures -->"
 
 
 @command
@@ -25,33 +26,73 @@ def main() -> int:
     readme = arguments.root / "README.md"
     text = readme.read_text()
     updated = with_figures(text, arguments.root / "benchmarks" / "results")
-    if arguments.check and updated != text:
-        raise AmcNetError("the README's figures are not those of benchmarks/results; run this without --check")
     if updated != text:
+        if arguments.check:
+            raise AmcNetError("the README's figures are not those of benchmarks/results; run this without --check")
         readme.write_text(updated)
     return 0
 
 
 def with_figures(readme: str, results: Path) -> str:
-    """The text of the README with the table that the reports in `results` give."""
-    head, rest = readme.split(_BEGIN)
-    _, tail = rest.split(_END)
-    runs = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("run-*.json"))}
-    return head + _BEGIN + _table(runs) + _END + tail
+    """The text of the README with each section anew from the measurements in `results`."""
+    for name, write in SECTIONS.items():
+        pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        if not pattern.search(readme):
+            raise AmcNetError(
+                f"the README has no section {name!r}; expected <!-- begin {name} --> and <!-- end {name} -->"
+            )
+        begin, end = pattern.split(readme)[0], pattern.split(readme)[-1]
+        readme = f"{begin}<!-- begin {name} -->\n{write(results)}<!-- end {name} -->{end}"
+    return readme
 
 
-def _table(runs: dict[str, dict[str, Any]]) -> str:
+def _quality(results: Path) -> str:
+    """J and F of the embedded default, per sequence, and the averages of its variants."""
+    variants = json.loads((results / "davis16.json").read_text())["variants"]
+    lines = ["| DAVIS-2016 val, 6 sequences | J mean | F mean | J&F |", "|---|---|---|---|"]
+    for name, scores in variants["default"]["sequences"].items():
+        lines.append(_row(name, scores["J"]["mean"], scores["F"]["mean"]))
+    for name, variant in variants.items():
+        average = variant["average"]
+        lines.append(_row(f"**average, {name}**", average["J"]["mean"], average["F"]["mean"]))
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, region: float, boundary: float) -> str:
+    return f"| {name} | {100 * region:.1f} | {100 * boundary:.1f} | {50 * (region + boundary):.1f} |"
+
+
+def _speed(results: Path) -> str:
+    """Median ms per frame and stage of whole runs."""
+    runs = {path.stem.removeprefix("run-"): _load(path) for path in sorted(results.glob("run-*.json"))}
     stages = list(next(iter(runs.values()))["latency_ms"])
-    lines = [
-        "| run | frames | frames/s | " + " | ".join(stages) + " |",
-        "|---|---|---|" + "---|" * len(stages),
-    ]
+    lines = ["| run | frames | ms per frame | " + " | ".join(stages) + " |", "|---|---|---|" + "---|" * len(stages)]
     for name, report in runs.items():
         times = " | ".join(f"{report['latency_ms'][stage]['p50']:.1f}" for stage in stages)
-        lines.append(f"| {name.removeprefix('run-')} | {report['frames']} | {report['fps']:.2f} | {times} |")
-    backends = sorted({f"{report['backend']}; {report['machine']['processor']}" for report in runs.values()})
-    lines.append(f"\nMedian ms per frame and stage; the stages overlap. {'; '.join(backends)}.")
+        lines.append(f"| {name} | {report['frames']} | {1e3 / report['fps']:.1f} | {times} |")
+    machines = {f"{run['backend']} of {run['machine']['processor']}" for run in runs.values()}
+    lines.append(
+        f"\nWhole runs, decode to written masks and overlay; the stages' medians in ms. {'; '.join(machines)}."
+    )
     return "\n".join(lines) + "\n"
+
+
+def _ratios(results: Path) -> str:
+    """What the design's choices gain, as ratios within one run."""
+    overlap, operators = _load(results / "overlap.json"), _load(results / "operators.json")
+    rows = {"stages one after the other / overlapping, whole `amc-infer`": overlap} | operators
+    lines = ["| slower form / form in use | ratio (least to most) |", "|---|---|"]
+    for name, row in rows.items():
+        lines.append(f"| {name} | {row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) |")
+    return "\n".join(lines) + "\n"
+
+
+def _load(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+SECTIONS: dict[str, Callable[[Path], str]] = {"quality": _quality, "speed": _speed, "ratios": _ratios}
 
 
 if __name__ == "__main__":

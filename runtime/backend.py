@@ -41,11 +41,14 @@ _CONTRACT = {"amcnet": ({"image", "flow_image"}, "mask"), "pwcnet": ({"frame", "
 class OnnxRuntimeBackend(Closes):
     """ONNX Runtime on the CPU."""
 
-    def __init__(self, file: OnnxFile) -> None:
-        """Load `file`, an AMC-Net or a PWC-Net. Raises BackendError, or ModelFileError for other inputs or outputs."""
+    def __init__(self, file: OnnxFile, threads: int) -> None:
+        """Load `file`, an AMC-Net or a PWC-Net, to compute with this many `threads` in each call of `run`.
+
+        `run` may be called from several threads at once. Raises BackendError, or ModelFileError for other inputs or
+        outputs.
+        """
         onnxruntime = _import_onnxruntime()
         options = onnxruntime.SessionOptions()
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         options.intra_op_num_threads = threads
         # Idle threads of the pool would otherwise spin, on the cores that decode and encode in the meantime.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -66,7 +69,7 @@ class OnnxRuntimeBackend(Closes):
                 f"{file.path} takes {', '.join(inputs)} and gives {', '.join(self._outputs)}; expected a file that "
                 f"takes {', '.join(sorted(wanted_inputs))} and gives {wanted_output}: export it again with export-onnx"
             )
-        self.name = f"ONNX Runtime {onnxruntime.__version__}, CPU, {threads} threads"
+        self.name = f"ONNX Runtime {onnxruntime.__version__}, CPU, {threads} thread{'s' if threads > 1 else ''} a frame"
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         if self._session is None:
@@ -92,6 +95,11 @@ class OnnxRuntimeBackend(Closes):
 
 def _in_one_line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def available_cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _import_onnxruntime() -> Any:

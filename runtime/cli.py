@@ -16,7 +16,7 @@ from .interruption import Interruption
 from .progress import Progress
 
 _EXAMPLES = """examples:
-  amc-infer video.mp4                              amcnet.onnx is here; flow by OpenCV's DIS, no further weights
+  amc-infer video.mp4                              the network inside, flow by OpenCV's DIS: nothing else needed
   amc-infer video.mp4 --amcnet build/amcnet.onnx --flow build/pwcnet.onnx      flow by PWC-Net
   amc-infer frames/ --flow raft-flow/              pictures, and flow that is there already
   amc-infer 'shot7/*.png' -o shot7-masks --probability
@@ -84,13 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", help="a video, a picture, a folder of pictures, a quoted pattern, or - for y4m")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (SOURCE-amcnet)")
-    parser.add_argument(
-        "--amcnet",
-        type=Path,
-        default=Path("amcnet.onnx"),
-        metavar="FILE",
-        help="AMC-Net, from export-onnx (amcnet.onnx)",
-    )
+    parser.add_argument("--amcnet", type=Path, metavar="FILE", help="AMC-Net from export-onnx (the one inside)")
     parser.add_argument(
         "--flow", default="dis", metavar="dis|FILE|DIR", help="dis (default), a PWC-Net ONNX file, or a folder of flow"
     )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..export.onnx_file import PREPROCESSING, OnnxFile
 from ..export.preprocessing import Preprocessing
-from .backend import OnnxRuntimeBackend
+from .backend import OnnxRuntimeBackend, available_cores
 from .flow import Flow, resize_flow
 from .flow_image import color_flow
 from .frame import Frame
@@ -22,7 +22,7 @@ class PwcFlow(Flow):
         """`size` is the segmentation network's (width, height), for which the pictures are made."""
         self._prepare = Preprocessing.from_json(file.metadata[PREPROCESSING])
         self._size = size
-        self._backend = OnnxRuntimeBackend(file)
+        self._backend = OnnxRuntimeBackend(file, available_cores())
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
         self._kept: tuple[Frame, NDArray[np.float32]] | None = None
 

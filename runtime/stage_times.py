@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,11 @@ _DECADES = 9
 
 
 class StageTimes:
-    """`with times("decode"): …` adds one measurement, `quantiles_ms()` tells them. A stage belongs to one thread."""
+    """`with times("decode"): …` adds one measurement, `quantiles_ms()` tells them. From any thread."""
 
     def __init__(self) -> None:
         self._counts: dict[str, NDArray[np.int64]] = {}
+        self._lock = threading.Lock()
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -27,9 +29,10 @@ class StageTimes:
         self.add(stage, 1e3 * (time.perf_counter() - begin))
 
     def add(self, stage: str, latency_ms: float) -> None:
-        counts = self._counts.setdefault(stage, np.zeros(_BINS_PER_DECADE * _DECADES, np.int64))
         position = _BINS_PER_DECADE * np.log10(max(latency_ms, _LEAST_MS) / _LEAST_MS)
-        counts[min(int(position), len(counts) - 1)] += 1
+        with self._lock:
+            counts = self._counts.setdefault(stage, np.zeros(_BINS_PER_DECADE * _DECADES, np.int64))
+            counts[min(int(position), len(counts) - 1)] += 1
 
     def quantiles_ms(self) -> dict[str, dict[str, float]]:
         """{stage: {"p50": ms, "p95": ms}} in the order in which the stages first came, to 1.2 %."""

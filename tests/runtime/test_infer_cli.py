@@ -66,12 +66,12 @@ def test_a_run_ends_in_a_summary(run: Run, clip: Path, amcnet_onnx: Path) -> Non
     assert len(list(Path("clip-amcnet/probabilities").iterdir())) == 4
 
 
-def test_the_network_is_looked_for_where_export_onnx_writes_it(run: Run, clip: Path, amcnet_onnx: Path) -> None:
-    status, _, err = run(clip)
-    assert status == 2
-    assert err.startswith("error: amcnet.onnx: no such file; expected an ONNX file")
-    Path("amcnet.onnx").symlink_to(amcnet_onnx)
-    assert run(clip)[0] == 0
+def test_without_a_network_the_trained_one_inside_is_used(run: Run, clip: Path) -> None:
+    status, _, err = run(clip, "--frames", "1")
+    assert status == 0
+    assert "untrained" not in err
+    report = json.loads(Path("clip-amcnet/run.json").read_text())
+    assert report["settings"]["files"]["amcnet"]["name"] == "amcnet-light.onnx"
 
 
 def test_notes_are_told(run: Run, make_clip: MakeClip, tmp_path: Path, networks: object) -> None:
