@@ -72,7 +72,7 @@ def test_the_commands_run_in_order(workplace: Path) -> None:
 
 def test_the_figures_are_measured() -> None:
     assert with_figures(README, ROOT / "benchmarks" / "results") == README
-    assert "| frames/s |" in README
+    assert "| ms per frame |" in README
 
 
 def test_the_make_targets_exist() -> None:
