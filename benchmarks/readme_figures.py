@@ -72,8 +72,10 @@ def _speed(results: Path) -> str:
         lines.append(f"| {name} | {report['frames']} | {1e3 / report['fps']:.1f} | {times} |")
     machines = {f"{run['backend']} of {run['machine']['processor']}" for run in runs.values()}
     lines.append(
-        f"\nWhole runs, decode to written masks and overlay; the stages' medians in ms. {'; '.join(machines)}."
+        "\nWhole runs, decode to written masks and overlay; the stages' medians in ms. The stages overlap, and the"
     )
+    lines.append("network works on several frames at once, so they add up to more than the frame.")
+    lines.append(f"{'; '.join(sorted(machines))}.")
     return "\n".join(lines) + "\n"
 
 

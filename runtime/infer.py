@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -58,9 +58,8 @@ def infer(
     "complete": false. Raises the errors of `Segmenter.load`, `open_frames` and OutputError.
     """
     folder = RunFolder(Path(options.output))
-    # The frames keep the cores busy as they are: with threads of OpenCV's own, DIS takes 21 ms of work instead of 14.
-    cv2.setNumThreads(1)
     with (
+        _single_threaded_opencv(),
         Segmenter.load(options.amcnet, flow=options.flow, threshold=options.threshold, crf=options.crf) as segmenter,
         open_frames(options.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
         segmenter.open_flow(reader, options.start, options.frames, options.stride) as flow,
@@ -95,6 +94,17 @@ def infer(
                 report |= _results(reader, overlay, times, frames=done, computed=max(done - kept, 0), seconds=seconds)
                 folder.write_report(report)
     return report
+
+
+@contextmanager
+def _single_threaded_opencv() -> Iterator[None]:
+    """The frames keep the cores busy as they are: with threads of OpenCV's own, DIS takes 21 ms of work, not 14."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _masks(

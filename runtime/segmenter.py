@@ -28,6 +28,7 @@ from .stage_times import StageTimes
 
 DEFAULT_AMCNET = Path(__file__).resolve().parents[1] / "models" / "weights" / "amcnet-light.onnx"
 """The trained network that comes with the package; models/weights/README.md is its card."""
+_MOST_FRAMES_AT_ONCE = 4  # in the network: each takes up to some 100 MB, and a large machine has many cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,8 @@ class Segmenter(Closes):
             )
         file = OnnxFile.read(amcnet or DEFAULT_AMCNET, "amcnet")
         flow_file = OnnxFile.read(flow, "pwcnet") if Path(flow).suffix == ".onnx" else None
-        return cls(file, OnnxRuntimeBackend(file, threads=1), flow, flow_file, threshold, crf)
+        backend = OnnxRuntimeBackend(file, threads=max(1, available_cores() // frames_at_once()))
+        return cls(file, backend, flow, flow_file, threshold, crf)
 
     def video(
         self, source: str | Path, *, start: int = 0, frames: int | None = None, stride: int = 1
@@ -140,21 +142,19 @@ class Segmenter(Closes):
             frame = next_frame
 
     def _segment(self, prepared: Iterator[Prepared], times: StageTimes) -> Iterator[MaskFrame]:
-        """One frame per core at a time: the light network takes 46 ms on one core, and 29 split over two."""
-        with ThreadPoolExecutor(available_cores(), "amcnet network") as pool:
+        """Several frames at once: the light network takes 46 ms on one core, and 29 split over two."""
+        with ThreadPoolExecutor(frames_at_once(), "amcnet network") as pool:
             waiting: deque[Future[MaskFrame]] = deque()
-            error: Exception | None = None
-            while error is None:
+            end: Exception | None = None
+            while end is None:
                 try:
                     waiting.append(pool.submit(self._segment_one, next(prepared), times))
-                except (
-                    Exception
-                ) as ended:  # StopIteration, or what went wrong before: the frames ahead of it come first
-                    error = ended
-                while waiting and (error is not None or len(waiting) > available_cores()):
+                except Exception as error:
+                    end = error  # StopIteration, or what went wrong earlier: the frames before it come first
+                while waiting and (end is not None or len(waiting) > frames_at_once()):
                     yield waiting.popleft().result()
-            if not isinstance(error, StopIteration):
-                raise error
+            if not isinstance(end, StopIteration):
+                raise end
 
     def _segment_one(self, item: Prepared, times: StageTimes) -> MaskFrame:
         with times("network"):
@@ -167,6 +167,11 @@ class Segmenter(Closes):
             with times("crf"):
                 mask = refine(item.frame.pixels, probability)
         return MaskFrame(item.frame, mask, probability)
+
+
+def frames_at_once() -> int:
+    """How many frames the network works on side by side; the cores are shared out among them."""
+    return min(available_cores(), _MOST_FRAMES_AT_ONCE)
 
 
 def _timed(frames: Iterable[Frame], times: StageTimes) -> Iterator[Frame]:

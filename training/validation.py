@@ -8,18 +8,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..export.preprocessing import AMCNET
 from ..models.amcnet import AMCNet
 from ..runtime.flow_image import color_flow
 from .sample import Sample
-
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 
 
 def normalise(pictures: NDArray[np.uint8], device: torch.device) -> Tensor:
     """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32, ImageNet-normalised, channels last in memory."""
     values = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div(255)
-    mean, std = (torch.tensor(x, device=device).view(1, 3, 1, 1) for x in (_MEAN, _STD))
+    mean, std = (torch.tensor(x, device=device).view(1, 3, 1, 1) for x in (AMCNET.mean, AMCNET.std))
     return ((values - mean) / std).contiguous(memory_format=torch.channels_last)
 
 

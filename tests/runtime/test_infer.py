@@ -178,6 +178,16 @@ def test_the_crf_refines_the_probability(options: InferOptions, clip_picture: Ca
     assert "crf" in report["latency_ms"]
 
 
+def test_opencvs_threads_are_as_before(options: InferOptions) -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        infer(options)
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
+
+
 def test_start_frames_and_stride(options: InferOptions, flow: Path, tmp_path: Path) -> None:
     infer(replace(options, flow=flow))
     part = replace(options, flow=flow, output=tmp_path / "part", start=1, frames=2, stride=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 import amcnet
 from amcnet import InputError, MaskFrame, ModelFileError, Segmenter
 from amcnet.export.onnx_file import OnnxFile
+from amcnet.runtime import segmenter as module
 from amcnet.runtime.flow import Flow
 from amcnet.runtime.frame import Frame
 from amcnet.runtime.stage_times import StageTimes
@@ -234,3 +236,38 @@ def test_the_package_offers_it() -> None:
     assert amcnet.Segmenter is Segmenter
     with pytest.raises(AttributeError, match="'Segmentor'"):
         _ = amcnet.Segmentor
+
+
+@pytest.mark.parametrize(("cores", "at_once", "threads"), [(1, 1, 1), (2, 2, 1), (8, 4, 2), (64, 4, 16)])
+def test_the_cores_are_shared_out_among_a_few_frames(
+    cores: int, at_once: int, threads: int, amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "available_cores", lambda: cores)
+    assert module.frames_at_once() == at_once
+    with Segmenter.load(amcnet_onnx) as shared_out:
+        assert f"{threads} thread" in shared_out.backend.name
+
+
+def test_masks_come_in_order_whichever_frame_is_ready_first(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = list(_frames(*[(40, 30)] * 9))
+    expected = [m.probability for m in segmenter.masks(frames, _Recorded())]
+    running, most = [0], [0]
+
+    def run_unevenly(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0.05 if running[0] == 1 else 0.0)  # a frame that is overtaken by the ones behind it
+        outputs = run(inputs)
+        running[0] -= 1
+        return outputs
+
+    run = segmenter.backend.run
+    monkeypatch.setattr(module, "available_cores", lambda: 4)
+    monkeypatch.setattr(segmenter.backend, "run", run_unevenly)
+    answers = list(segmenter.masks(frames, _Recorded()))
+    assert most[0] > 1, "frames run side by side, or this would test nothing"
+    assert [m.index for m in answers] == list(range(9))
+    for m, probability in zip(answers, expected, strict=True):
+        np.testing.assert_array_equal(m.probability, probability)
