@@ -21,6 +21,7 @@ MAY_IMPORT = {folder: set(CHAIN[: index + 1]) for index, folder in enumerate(CHA
     "training": {"training", "models", "export", "runtime"}
 }
 MAY_IMPORT["runtime"].discard("models")
+MAY_IMPORT["benchmarks"].add("training")  # benchmarks read all
 
 
 def _project() -> dict[str, object]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..export.atomic import make_folder, replacing
-from .davis import Sequence, read_mask, read_picture
+from ..runtime.picture_source import read_picture
+from .davis import Sequence, read_mask
 from .flow import dis_flow
 from .sample import Sample
 

@@ -55,12 +55,10 @@ def find_sequences(root: Path, names: list[str] | None = None) -> list[Sequence]
     return sequences
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB. Raises InputError."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise InputError(f"{path} is not a readable picture; expected .jpg, .png or .webp")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+def hold_out(sequences: list[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
+    """Those to train on, and every tenth from the eighth on, by which the weights are chosen (of few, the last)."""
+    held = sequences[7::10] or sequences[-1:]
+    return [sequence for sequence in sequences if sequence not in held], held
 
 
 def read_mask(path: Path, above: int = 0) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from ..models.amcnet import AMCNet, AMCNetConfig
 from ..runtime.prefetch import prefetch
 from .batches import Source
 from .clips import Clips
-from .davis import find_sequences
+from .davis import find_sequences, hold_out
 from .encoder_weights import load_encoders
 from .gradient import Gradient
 from .log import Log
@@ -143,8 +143,7 @@ def _data(
         rng = np.random.default_rng(0)
         return Source(pictures=stills), [procedural_sample(rng) for _ in range(16)]
     found = find_sequences(davis, names)
-    held = found[7::10] or found[-1:]
-    rest = [sequence for sequence in found if sequence not in held]
+    rest, held = hold_out(found)
     if not rest:
         raise InputError(f"{davis} gives one sequence; expected two or more, since some are held out of the training")
     unseen = Clips(held, flow_folder)

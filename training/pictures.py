@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import InputError
-from .davis import read_mask, read_picture
+from ..runtime.picture_source import read_picture
+from .davis import read_mask
 from .motion import moving_sample
 from .sample import Sample
 
