@@ -50,26 +50,27 @@ def main() -> int:
 
 
 def _measure(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Evaluation]]:
-    images, annotations = (arguments.davis / kind / "480p" for kind in ("JPEGImages", "Annotations"))
-    sequences = sorted(path for path in images.iterdir() if path.is_dir())
     variants: dict[str, dict[str, Any]] = {"default": {}, "without motion": {"still": True}}
     if arguments.crf:
         variants["with CRF"] = {"crf": True}
     for name, changes in variants.items():
-        masks = folder / name.replace(" ", "-")
-        for sequence in sequences:
-            flow = str(_still_flow(folder / "still", sequence)) if changes.get("still") else "dis"
-            infer(
-                InferOptions(
-                    source=str(sequence),
-                    output=masks / sequence.name,
-                    amcnet=arguments.amcnet,
-                    flow=flow,
-                    crf=changes.get("crf", False),
-                    overwrite=True,
-                )
+        yield name, masks_score(arguments.davis, arguments.amcnet, folder / name.replace(" ", "-"), **changes)
+
+
+def masks_score(davis: Path, amcnet: Path | None, masks: Path, *, still: bool = False, crf: bool = False) -> Evaluation:
+    """Write the masks of every sequence of `davis` under `masks`, and score them.
+
+    amcnet: None for the embedded default. still: white flow pictures in place of the motion.
+    """
+    images, annotations = (davis / kind / "480p" for kind in ("JPEGImages", "Annotations"))
+    for sequence in sorted(path for path in images.iterdir() if path.is_dir()):
+        flow = str(_still_flow(masks.parent / "still", sequence)) if still else "dis"
+        infer(
+            InferOptions(
+                source=str(sequence), output=masks / sequence.name, amcnet=amcnet, flow=flow, crf=crf, overwrite=True
             )
-        yield name, evaluate(masks, annotations)
+        )
+    return evaluate(masks, annotations)
 
 
 def _still_flow(folder: Path, sequence: Path) -> Path:

@@ -20,7 +20,7 @@ from unittest import mock
 from .. import command
 from ..export.onnx_file import OnnxFile
 from ..runtime import segmenter
-from ..runtime.backend import OnnxRuntimeBackend, available_cores
+from ..runtime.backend import Backend, available_cores, open_backend
 from ..runtime.infer import InferOptions, infer
 from .demo_clip import write_clip
 
@@ -76,13 +76,13 @@ class _AtOnce:
 def _in_turn(options: InferOptions) -> dict[str, Any]:
     """One stage after the other, the network on all cores."""
 
-    def on_all_cores(file: OnnxFile, threads: int) -> OnnxRuntimeBackend:
-        return OnnxRuntimeBackend(file, available_cores())
+    def on_all_cores(file: OnnxFile, threads: int) -> Backend:
+        return open_backend(file, available_cores())
 
     with (
         mock.patch.object(segmenter, "prefetch", lambda items: (item for item in items)),
         mock.patch.object(segmenter, "ThreadPoolExecutor", _AtOnce),
-        mock.patch.object(segmenter, "OnnxRuntimeBackend", on_all_cores),
+        mock.patch.object(segmenter, "open_backend", on_all_cores),
     ):
         return infer(options)
 

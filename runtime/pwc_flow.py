@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..export.onnx_file import PREPROCESSING, OnnxFile
 from ..export.preprocessing import Preprocessing
-from .backend import OnnxRuntimeBackend, available_cores
+from .backend import available_cores, open_backend
 from .flow import Flow, resize_flow
 from .flow_image import color_flow
 from .frame import Frame
@@ -22,7 +22,7 @@ class PwcFlow(Flow):
         """`size` is the segmentation network's (width, height), for which the pictures are made."""
         self._prepare = Preprocessing.from_json(file.metadata[PREPROCESSING])
         self._size = size
-        self._backend = OnnxRuntimeBackend(file, available_cores())
+        self._backend = open_backend(file, available_cores())
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
         self._kept: tuple[Frame, NDArray[np.float32]] | None = None
 
@@ -43,10 +43,17 @@ class PwcFlow(Flow):
         """(1, 3, h, w); that of t+1 is kept: it is the first one of the next pair."""
         if self._kept is not None and self._kept[0] is frame:
             return self._kept[1]
-        # In float32, as the original does: rounding the resized frame to 8 bits moves the flow.
-        resized = cv2.resize(frame.pixels.astype(np.float32), self._prepare.size, interpolation=cv2.INTER_LINEAR)
-        ordered = resized[..., ::-1] if self._prepare.channel_order == "BGR" else resized
-        scaled = (ordered / 255 - self._prepare.mean) / self._prepare.std
-        planes = np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], np.float32)
+        planes = pwcnet_input(frame, self._prepare)
         self._kept = (frame, planes)
         return planes
+
+
+def pwcnet_input(frame: Frame, preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """A frame as PWC-Net takes it: (1, 3, h, w) float32.
+
+    Resized in float32, as the original does: rounding the resized frame to 8 bits moves the flow.
+    """
+    resized = cv2.resize(frame.pixels.astype(np.float32), preprocessing.size, interpolation=cv2.INTER_LINEAR)
+    ordered = resized[..., ::-1] if preprocessing.channel_order == "BGR" else resized
+    scaled = (ordered / 255 - preprocessing.mean) / preprocessing.std
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], np.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import InputError
 from ..export.onnx_file import PREPROCESSING, OnnxFile
 from ..export.preprocessing import Preprocessing
-from .backend import Backend, OnnxRuntimeBackend, available_cores
+from .backend import Backend, available_cores, open_backend
 from .closes import Closes
 from .crf import refine
 from .flow import DisFlow, Flow, PrecomputedFlow
@@ -85,7 +85,7 @@ class Segmenter(Closes):
             )
         file = OnnxFile.read(amcnet or DEFAULT_AMCNET, "amcnet")
         flow_file = OnnxFile.read(flow, "pwcnet") if Path(flow).suffix == ".onnx" else None
-        backend = OnnxRuntimeBackend(file, threads=max(1, available_cores() // frames_at_once()))
+        backend = open_backend(file, threads=max(1, available_cores() // frames_at_once()))
         return cls(file, backend, flow, flow_file, threshold, crf)
 
     def video(

@@ -13,8 +13,8 @@ import pytest
 
 from amcnet import BackendError, ModelFileError
 from amcnet.export.onnx_file import OnnxFile
-from amcnet.runtime import backend
-from amcnet.runtime.backend import OnnxRuntimeBackend
+from amcnet.runtime import onnxruntime_backend as backend
+from amcnet.runtime.onnxruntime_backend import OnnxRuntimeBackend
 
 INPUTS = {name: np.zeros((1, 3, 384, 384), np.float32) for name in ("image", "flow_image")}
 

@@ -1,0 +1,97 @@
+"""What a network is fed with for the frames of clips, as the deployed runtime feeds it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import InputError
+from ..export.onnx_file import PREPROCESSING, OnnxFile
+from ..export.preprocessing import Preprocessing
+from .flow import DisFlow
+from .frame import Frame
+from .preprocess import network_input
+from .pwc_flow import PwcFlow, pwcnet_input
+from .reader import open_frames
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ClipInput:
+    """The `inputs` of a network by name for `frame` of `clip`; its index counts the frames of the clip."""
+
+    clip: str
+    frame: Frame
+    inputs: dict[str, NDArray[Any]]
+
+
+class ClipInputs:
+    """Inputs for the frames of clips, made one at a time; can be iterated as often as is needed.
+
+    for item in ClipInputs(OnnxFile.read("amcnet.onnx"), ["clip.mp4", "frames/"], every=10):
+        session.run(None, item.inputs)
+    """
+
+    def __init__(
+        self,
+        file: OnnxFile,
+        clips: Sequence[str | Path],
+        *,
+        flow: str | Path = "dis",
+        every: int = 1,
+        chosen: Collection[tuple[str, int]] | None = None,
+    ) -> None:
+        """For `file`, an AMC-Net, PWC-Net or pipeline; `clips` are what `open_frames` takes.
+
+        flow: what an AMC-Net sees the motion by, "dis" or the ONNX file of a PWC-Net. every: each n-th frame is given,
+        with the motion to the one right behind it. chosen: (clip, index) of the frames to give instead.
+        """
+        self._network = file.network
+        self._preprocessing = Preprocessing.from_json(file.metadata[PREPROCESSING])
+        self._clips = clips
+        self._flow_file = None if str(flow) == "dis" else OnnxFile.read(flow, "pwcnet")
+        self._every = every
+        self._chosen = None if chosen is None else frozenset(chosen)
+
+    def __iter__(self) -> Iterator[ClipInput]:
+        """Raises InputError for a clip that cannot be read or has one frame only, where the network wants two."""
+        for clip in self._clips:
+            name = str(clip)
+            with open_frames(clip) as reader:
+                frames = iter(reader)
+                first = next(frames)
+                pairs = pairwise(chain([first], frames))
+                count = 0
+                with self._open_flow() as flow:
+                    for frame, next_frame in pairs:
+                        count += 1
+                        if self._wants(name, frame.index):
+                            yield ClipInput(clip=name, frame=frame, inputs=self._inputs(flow, frame, next_frame))
+            if not count:
+                raise InputError(f"{clip} has one frame; expected two or more, since motion is between two")
+
+    def _wants(self, clip: str, index: int) -> bool:
+        return index % self._every == 0 if self._chosen is None else (clip, index) in self._chosen
+
+    def _open_flow(self) -> DisFlow | PwcFlow:
+        size = self._preprocessing.size
+        return DisFlow(size) if self._flow_file is None else PwcFlow(self._flow_file, size)
+
+    def _inputs(self, flow: DisFlow | PwcFlow, frame: Frame, next_frame: Frame) -> dict[str, NDArray[Any]]:
+        if self._network == "amcnet":
+            picture: NDArray[np.uint8] = flow.picture(frame, next_frame)
+            return {
+                "image": network_input(frame.pixels, self._preprocessing),
+                "flow_image": network_input(picture, self._preprocessing),
+            }
+        if self._network == "pwcnet":
+            return {
+                "frame": pwcnet_input(frame, self._preprocessing),
+                "next_frame": pwcnet_input(next_frame, self._preprocessing),
+            }
+        return {"frame": frame.pixels[None], "next_frame": next_frame.pixels[None]}
