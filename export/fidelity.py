@@ -33,7 +33,7 @@ class MaskFidelity:
 
     def worst(self, count: int) -> list[int]:
         """The places of the `count` frames with the least IoU, least first."""
-        return np.argsort(self.iou, kind="stable")[:count].tolist()
+        return [int(place) for place in np.argsort(self.iou, kind="stable")[:count]]
 
     def to_json(self) -> dict[str, Any]:
         return {"frames": len(self.iou), "mean_iou": self.mean_iou, "iou_p1": self.iou_p1, "flipped": self.flipped}
@@ -61,8 +61,8 @@ def mask_fidelity(reference: Run, candidate: Run, feeds: Iterable[Mapping[str, N
     for feed in feeds:
         expected, found = (_finite(run(feed)["mask"], "mask") >= 0.5 for run in (reference, candidate))
         union = np.count_nonzero(expected | found)
-        ious.append(np.count_nonzero(expected & found) / union if union else 1.0)
-        flipped += np.count_nonzero(expected != found)
+        ious.append(int(np.count_nonzero(expected & found)) / union if union else 1.0)
+        flipped += int(np.count_nonzero(expected != found))
         pixels += expected.size
     if not ious:
         raise ValueError("there are no feeds; expected at least one")
