@@ -17,7 +17,7 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p amcnet
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # What inference needs, and nothing else: no PyTorch.
 .venv/demo-installed: $(SOURCES)
