@@ -9,6 +9,7 @@ from amcnet.training.recipe import LIGHT
 
 LACKING = {
     "whole recipe": set(),
+    "whole recipe, another seed": {"seed"},
     "without still pictures": {"pictures"},
     "without dropped streams": {"drop_flow", "drop_image"},
     "without changes of colour": {"jitter"},
@@ -33,7 +34,7 @@ def test_each_variant_lacks_what_its_name_says() -> None:
 
 def test_what_is_lacking_is_off() -> None:
     for name, fields in LACKING.items():
-        for field in fields - {"pictures", "encoder", "sizes", "start", "end"}:
+        for field in fields - {"seed", "pictures", "encoder", "sizes", "start", "end"}:
             assert VARIANTS[name].changes[field] == 0
     drawn = VARIANTS["without drawn clips"].changes
     assert drawn["start"].procedural == drawn["end"].procedural == 0
