@@ -6,24 +6,27 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from .. import EngineError, __version__
-from ..export import onnx_file
 from ..export.atomic import cannot_write, make_folder, replacing
+from ..export.fidelity import Run
 from ..export.onnx_file import OnnxFile, file_sha256
 from . import tensorrt_api
+from .build_lock import only_build
 from .build_process import Built, build_in_process
 from .card import Card, EngineFile, card_path
+from .gate import Feeds, Gate
 from .machine import Machine
-from .receipt import require_half
+from .receipt import require_half, require_int8
 from .tensorrt_api import Settings
+from .typed import in_half, in_int8
 
-_PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # the functions of ours that multiply matrices
 ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, usual, greatest
 
 
@@ -31,7 +34,10 @@ ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, 
 class BuildOptions:
     """`model` is an ONNX file of this package; `output` the engine, by default beside it under its name.
 
-    fp16: convert to half on the way; keep_onnx leaves the converted file beside the engine. flavour: "tensorrt" or
+    fp16: convert to half on the way; int8: `model` is in int8 (calibrate), or is calibrated on the way; keep_onnx
+    leaves the converted file beside the engine. clips and flow: what the feeds of the build are made of, for the card.
+    min_iou: the least mean IoU with the FP32 masks, None for 0.995 (fp16) or 0.98 (int8). reference: the FP32 file of a
+    `model` that is converted already. flavour: "tensorrt" or
     "tensorrt-rtx"; None takes TensorRT where it is installed and a GPU is there. shapes: input -> range, for files with
     free sizes. compute_capability: the GPUs to build for, such as ("8.6", "8.9"), TensorRT-RTX only. timing_cache:
     None takes one in the user's cache folder. workspace_mib and optimization_level (0 to 5): None leaves the library's.
@@ -40,7 +46,12 @@ class BuildOptions:
     model: Path
     output: Path | None = None
     fp16: bool = False
+    int8: bool = False
     keep_onnx: bool = False
+    clips: tuple[str | Path, ...] = ()
+    flow: str | Path = "dis"
+    min_iou: float | None = None
+    reference: Path | None = None
     flavour: str | None = None
     shapes: dict[str, ShapeRange] = field(default_factory=dict)
     compute_capability: tuple[str, ...] = ()
@@ -55,12 +66,18 @@ def build_engine(
     options: BuildOptions,
     on_note: Callable[[str], None] = print,
     on_phase: Callable[[str], None] | None = None,
+    *,
+    feeds: Feeds = (),
+    open_engine: Callable[[EngineFile], AbstractContextManager[Run]] | None = None,
 ) -> EngineFile:
     """Build the engine and write it and its card; both appear when they are complete, or not at all.
 
-    `on_note` gets a line for each choice that was made; `on_phase` lines about how far the build is. Raises
-    ModelFileError, BackendError for a library that is not there, OutputError, and EngineError: a build that failed,
-    that is already running, or whose precision is not what was asked for. A failed build leaves OUTPUT.log.
+    `on_note` gets a line for each choice that was made; `on_phase` lines about how far the build is. `feeds` are what
+    the model gets for frames of real clips: its ranges are probed (fp16) or calibrated (int8) on them, and what is
+    built is held against the FP32 file. `open_engine` runs an engine, where there is a GPU for it: then it is measured
+    as well. Raises ModelFileError, BackendError for a library that is not there, OutputError, and EngineError: a build
+    that failed, that is already running, or whose precision or masks are not what was asked for. A failed build leaves
+    OUTPUT.log.
     """
     source = OnnxFile.read(options.model)
     machine = Machine.here()
@@ -69,12 +86,15 @@ def build_engine(
     if engine.suffix == ".onnx":
         raise EngineError(f"-o {engine} would be taken for an ONNX file; expected a name such as X.engine")
     make_folder(engine.parent)
+    tell = on_phase or (lambda phase: None)
     start = time.perf_counter()
-    with _only_build(engine), tempfile.TemporaryDirectory() as scratch:
-        model = source
-        if options.fp16:
-            target = (engine.parent if options.keep_onnx else Path(scratch)) / f"{source.path.stem}.fp16.onnx"
-            model = _in_half(source, target, settings, on_note)
+    with only_build(engine), tempfile.TemporaryDirectory() as scratch:
+        folder = engine.parent if options.keep_onnx else Path(scratch)
+        model, ranges = _typed(source, folder, options, settings, feeds, on_note, tell)
+        gate = _gate(source, options, feeds, on_note, tell)
+        accuracy = {}
+        if gate is not None and model.precision != "fp32":
+            accuracy["onnx"] = gate.file(model, Path(scratch))
         log = Path(scratch) / "build.log"
         with replacing(engine) as temporary:
             try:
@@ -83,12 +103,58 @@ def build_engine(
                 raise EngineError(_kept_log(str(error), log, engine)) from None
             if options.fp16:
                 require_half(built.receipt, source.path.name)
+            if options.int8:
+                require_int8(built.receipt, source.path.name)
             card = _card(temporary, source, model, options, settings, built, machine, time.perf_counter() - start)
+            if gate is not None and open_engine is not None:
+                with open_engine(EngineFile(path=temporary, card=card)) as run:
+                    accuracy["engine"] = gate.engine(model, run, machine.gpu_name)
+            card = replace(card, ranges=ranges, accuracy=accuracy or None)
             with replacing(card_path(engine)) as temporary_card:
                 temporary_card.write_text(card.to_json())
     for note in built.notes:
         on_note(note)
     return EngineFile(path=engine, card=card)
+
+
+def _typed(
+    source: OnnxFile,
+    folder: Path,
+    options: BuildOptions,
+    settings: Settings,
+    feeds: Feeds,
+    on_note: Callable[[str], None],
+    on_phase: Callable[[str], None],
+) -> tuple[OnnxFile, dict[str, Any] | None]:
+    """The file to build, converted into `folder` if it is not what is asked for already, and ranges if some were."""
+    if options.fp16 and options.int8:
+        raise EngineError("--fp16 and --int8 exclude each other: give one; an int8 file keeps in float what it must")
+    if options.int8 and source.precision != "int8":
+        return in_int8(source, folder / f"{source.path.stem}.int8.onnx", feeds, on_phase), None
+    if options.fp16 and source.precision != "fp16":
+        target = folder / f"{source.path.stem}.fp16.onnx"
+        turing = settings.flavour == "tensorrt-rtx" and "7.5" in settings.compute_capability
+        return in_half(source, target, feeds, on_note, on_phase, turing=turing)
+    return source, None
+
+
+def _gate(
+    source: OnnxFile,
+    options: BuildOptions,
+    feeds: Feeds,
+    on_note: Callable[[str], None],
+    on_phase: Callable[[str], None],
+) -> Gate | None:
+    """What the result is held against; None without frames or without an FP32 file."""
+    if not feeds:
+        return None
+    reference = OnnxFile.read(options.reference, source.network) if options.reference else source
+    if options.reference is None and source.precision != "fp32":
+        on_note(
+            f"{source.path.name} is {source.precision} and is compared with nothing: name its FP32 file, --reference"
+        )
+        return None
+    return Gate(reference=reference, feeds=feeds, min_iou=options.min_iou, on_phase=on_phase)
 
 
 def default_flavour(machine: Machine) -> str:
@@ -146,25 +212,6 @@ def default_timing_cache(machine: Machine) -> Path:
     return folder / f"tensorrt-{version}-sm{machine.compute_capability}.timing"
 
 
-def _in_half(source: OnnxFile, target: Path, settings: Settings, on_note: Callable[[str], None]) -> OnnxFile:
-    """`target`: the file with its convolutions in half; or `source` itself if it is typed so already."""
-    if source.metadata[onnx_file.PRECISION] == "fp16":
-        return source
-    from .half import to_half
-    from .islands import DEFAULT
-
-    islands = DEFAULT
-    if settings.flavour == "tensorrt-rtx" and "7.5" in settings.compute_capability:
-        # The GPU's products of halves are summed in float all the same; what is lost is the rounding of what goes in.
-        on_note("TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too")
-        functions = (
-            replace(rule, widened=(), narrowed=()) if rule.name in _PRODUCTS else rule for rule in DEFAULT.functions
-        )
-        islands = replace(DEFAULT, functions=tuple(functions))
-    to_half(source.path, target, islands=islands)
-    return OnnxFile.read(target)
-
-
 def _kept_log(message: str, log: Path, engine: Path) -> str:
     """Put the log, if the message speaks of it, beside the engine's name, and let the message name it there."""
     if str(log) not in message:
@@ -200,7 +247,7 @@ def _card(
         gpu=machine.gpu if of_this_gpu else None,
         version_compatible=settings.version_compatible,
         hardware_compatible=settings.hardware_compatible,
-        precision=model.metadata[onnx_file.PRECISION],
+        precision=model.precision,
         inputs=tuple(asdict(tensor) | {"shape": list(tensor.shape)} for tensor in built.inputs),
         outputs=tuple(asdict(tensor) | {"shape": list(tensor.shape)} for tensor in built.outputs),
         profile={name: [list(shape) for shape in shapes] for name, shapes in settings.shapes.items()},
@@ -216,36 +263,14 @@ def _command(options: BuildOptions, settings: Settings) -> str:
     """The command that builds this engine anew, apart from the GPUs, which the reader may want to change."""
     words = ["build-engine", options.model.name]
     words += ["--fp16"] if options.fp16 else []
+    words += ["--int8"] if options.int8 else []
+    words += ["--clips", *map(str, options.clips)] if options.clips else []
+    words += ["--flow", str(options.flow)] if options.clips and str(options.flow) != "dis" else []
+    words += ["--min-iou", str(options.min_iou)] if options.min_iou is not None else []
+    words += ["--reference", options.reference.name] if options.reference is not None else []
     words += ["--flavour", settings.flavour]
     for name, shapes in settings.shapes.items():
         words += ["--shapes", f"{name}:" + "/".join("x".join(str(size) for size in shape) for shape in shapes)]
     words += ["--version-compatible"] if settings.version_compatible else []
     words += ["--hardware-compatible"] if settings.hardware_compatible else []
     return shlex.join(words)
-
-
-@contextmanager
-def _only_build(engine: Path) -> Iterator[None]:
-    """Hold a lock on `engine`'s name; EngineError if another build does. The system lets go of it if we are killed."""
-    import fcntl  # not on Windows
-
-    path = engine.with_name(f".{engine.name}.lock")
-    while True:
-        try:
-            file = path.open("a")
-        except OSError as error:
-            raise cannot_write(engine, error) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise EngineError(
-                    f"{engine} is being built by another process; wait for it, or give this one another name with -o"
-                ) from None
-            # The other build may have removed the file between our opening and locking it.
-            if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
-                try:
-                    yield
-                finally:
-                    path.unlink(missing_ok=True)
-                return

@@ -21,7 +21,9 @@ class Card:
     onnx_metadata is all that the ONNX file says of itself (checkpoint, preprocessing, ...): a plan cannot carry it.
     flavour is "tensorrt" or "tensorrt-rtx", version its version. compute_capability lists the GPUs it is built for.
     inputs and outputs: {"name", "dtype", "shape"}; profile: input -> [least, usual, greatest shape], for free sizes.
-    rebuild is the command that makes it anew. accuracy and latency are measured later, on the GPU.
+    rebuild is the command that makes it anew. With clips: ranges, the largest tensors and what became an island for
+    them; accuracy, against the FP32 file: "onnx", that of the file it was built of, in ONNX Runtime, and, where a GPU
+    was there, "engine". latency is measured later, on the GPU.
     """
 
     engine_sha256: str
@@ -44,6 +46,7 @@ class Card:
     build_seconds: float
     built_at: str
     tool_version: str
+    ranges: dict[str, Any] | None = None
     accuracy: dict[str, Any] | None = None
     latency: dict[str, Any] | None = None
 

@@ -60,10 +60,9 @@ def check_onnx(path: Path, machine: Machine) -> Verdict:
         return _no(f"{path.name} needs ONNX Runtime, which is not installed: pip install 'amcnet[cpu]'")
     where = "GPU" if machine.has_gpu and "CUDA" in machine.onnxruntime_providers else "CPU"
     untrained = "; its weights are untrained: good for timing only" if file.untrained else ""
-    precision = file.metadata[onnx_file.PRECISION]
     return Verdict(
         can_run=True,
-        sentence=f"{path.name} ({file.network}, {precision}) runs here: ONNX Runtime {machine.onnxruntime} on the "
+        sentence=f"{path.name} ({file.network}, {file.precision}) runs here: ONNX Runtime {machine.onnxruntime} on the "
         f"{where}{untrained}",
     )
 

@@ -45,10 +45,9 @@ def to_half(source: Path, target: Path, *, islands: Islands = DEFAULT, probe: Ra
     not in float32, or has tensors without a type; OutputError if `target` cannot be written.
     """
     file = OnnxFile.read(source)
-    if file.metadata[PRECISION] != "fp32":
+    if file.precision != "fp32":
         raise ModelFileError(
-            f"{source} is {file.metadata[PRECISION]!r}; expected 'fp32'; "
-            f"export it again with: export-onnx {file.network}"
+            f"{source} is {file.precision!r}; expected 'fp32'; export it again with: export-onnx {file.network}"
         )
     model = ir.load(source)
     _type_casts(model.graph)

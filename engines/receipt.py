@@ -11,6 +11,7 @@ from .. import EngineError
 
 COUNTED = ("convolution", "deconvolution", "matrix_multiply")
 MIN_HALF_SHARE = 0.9
+MIN_INT8_SHARE = 0.8  # rules keep attention, correlation, and the ends of a network in float
 _MOST_FLOAT_LAYERS = 20
 _FUNCTION = re.compile(r"\| (\S+) \((Amc\w+)\)")  # "[ONNX Layer: node_of_x | level.warp/AmcWarp (AmcWarp)]"
 
@@ -87,6 +88,16 @@ def require_half(receipt: Receipt, name: str) -> None:
             f"--fp16 was asked for, but only {100 * receipt.low_share:.1f} % of the operations of {name} are in half; "
             f"expected at least {100 * MIN_HALF_SHARE:.0f} %. In float: {', '.join(receipt.float_layers[:5])}"
             f"{' ...' if len(receipt.float_layers) > 5 else ''}. Build without --fp16, or export the file again"
+        )
+
+
+def require_int8(receipt: Receipt, name: str) -> None:
+    """EngineError unless at least 80 % of the operations run in int8."""
+    if receipt.share("int8") < MIN_INT8_SHARE:
+        raise EngineError(
+            f"--int8 was asked for, but only {100 * receipt.share('int8'):.1f} % of the operations of {name} are in "
+            f"int8; expected at least {100 * MIN_INT8_SHARE:.0f} %. In float: {', '.join(receipt.float_layers[:5])}"
+            f"{' ...' if len(receipt.float_layers) > 5 else ''}. Calibrate it anew: calibrate --help"
         )
 
 

@@ -58,6 +58,11 @@ class OnnxFile:
         return self.metadata[NETWORK]
 
     @property
+    def precision(self) -> str:
+        """fp32, fp16 or int8."""
+        return self.metadata[PRECISION]
+
+    @property
     def untrained(self) -> bool:
         """Whether the weights come from a seed: good for timing, not for masks."""
         return self.metadata[CHECKPOINT_SHA256].startswith("untrained")

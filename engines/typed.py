@@ -1,0 +1,75 @@
+"""The file that an engine is built of, where it is not the one given: in half or int8, by rules and real frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from .. import EngineError
+from ..export.onnx_file import OnnxFile
+from .gate import Feeds, told
+
+_PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # the functions of ours that multiply matrices
+_LARGEST = 10  # tensors that a card lists
+
+
+def in_half(
+    source: OnnxFile,
+    target: Path,
+    feeds: Feeds,
+    on_note: Callable[[str], None],
+    on_phase: Callable[[str], None],
+    *,
+    turing: bool,
+) -> tuple[OnnxFile, dict[str, Any] | None]:
+    """Write `target`: `source` in half, without float products for `turing`. With `feeds`, what they make too large for
+    half becomes an island too, and the ranges come back for the card. Raises as `to_half` and `probe_ranges`.
+    """
+    from .half import to_half
+    from .islands import DEFAULT
+    from .range_probe import probe_ranges
+
+    islands = DEFAULT
+    if turing:
+        # The GPU's products of halves are summed in float all the same; what is lost is the rounding of what goes in.
+        on_note("TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too")
+        functions = (
+            replace(rule, widened=(), narrowed=()) if rule.name in _PRODUCTS else rule for rule in DEFAULT.functions
+        )
+        islands = replace(DEFAULT, functions=tuple(functions))
+    if not feeds:
+        to_half(source.path, target, islands=islands)
+        return OnnxFile.read(target), None
+    probe = probe_ranges(source.path, told(feeds, "probing ranges", on_phase))
+    report = to_half(source.path, target, islands=islands, probe=probe)
+    added = [island.reason for island in probe.islands if island.reason in report.islands]
+    on_note(
+        f"ranges of {len(probe.max_abs)} tensors on {probe.frames} frames: "
+        + (f"in float besides the rules' islands: {'; '.join(added)}" if added else "none needs more islands")
+    )
+    largest = sorted(probe.max_abs.items(), key=lambda item: -item[1])[:_LARGEST]
+    return OnnxFile.read(target), {
+        "frames": probe.frames,
+        "limit": probe.limit,
+        "islands": [asdict(island) for island in probe.islands],
+        "largest": dict(largest),
+    }
+
+
+def in_int8(source: OnnxFile, target: Path, feeds: Feeds, on_phase: Callable[[str], None]) -> OnnxFile:
+    """Write `target`: `source` in int8, in the form that TensorRT takes, by the ranges of its tensors on `feeds`.
+
+    Raises EngineError without feeds, and as `calibrate`.
+    """
+    from ..calibration import calibrate
+
+    if not feeds:
+        raise EngineError(
+            f"{source.path} is {source.precision}; --int8 expected a file made by calibrate, or clips to calibrate it "
+            f"with: build-engine {source.path.name} --int8 --clips DIR"
+        )
+    on_phase(f"calibrating with {len(feeds)} frames")
+    calibrate(source.path, target, feeds, target="tensorrt")
+    return OnnxFile.read(target)
