@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -57,3 +61,31 @@ def pwcnet_onnx(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) 
     """A tiny PWC-Net at 128x64."""
     path: Path = networks.make_pwcnet(tmp_path_factory.mktemp("networks") / "pwcnet.onnx")
     return path
+
+
+@pytest.fixture(scope="session")
+def on_fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`on_fake_gpu(code, *arguments, **environment)` runs Python code where a driver is, made of gpu/driver.c.
+
+    In a process of its own: the real cuda-python finds it as it finds the real driver, by the system's search path.
+    """
+    pytest.importorskip("cuda.bindings", reason="cuda-python is not installed: pip install 'cuda-python>=13'")
+    compiler = shutil.which("gcc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("there is no gcc to make the driver for the tests")
+    folder = tmp_path_factory.mktemp("driver")
+    source = Path(__file__).with_name("gpu") / "driver.c"
+    options = ["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(folder / "libcuda.so.1")]
+    subprocess.run([compiler, *options, str(source), "-lpthread", "-ldl"], check=True)
+
+    def run(code: str, *arguments: object, **environment: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            env=os.environ | {"LD_LIBRARY_PATH": str(folder)} | {k: str(v) for k, v in environment.items()},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return run
