@@ -3,8 +3,9 @@
     python -m amcnet.benchmarks.ingredients --train DAVIS --pictures DUTS --encoder NPZ --val DAVIS -o DIR [--json FILE]
 
 All trainings are short and of the same length, so that there can be one per ingredient; their J&F is below that of the
-default, and one seed each leaves them noisy: the whole recipe is trained with two. Scored on whole sequences that no training saw, at native
-resolution, with the last weights: nothing is chosen by these figures. A run that was stopped goes on where it was.
+default, and one seed each leaves them noisy: the whole recipe is trained with two. Scored on whole sequences that no
+training saw, at native resolution, with the last weights: nothing is chosen by these figures. A run that was stopped
+goes on where it was.
 """
 
 from __future__ import annotations
