@@ -12,7 +12,7 @@ from onnx import TensorProto
 from .. import ModelFileError
 from .skeleton import Skeleton
 
-_PRODUCTS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+PRODUCTS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
 def half_share(model: Path) -> float:
@@ -35,16 +35,17 @@ def product_flops(model: Path) -> Counter[str]:
     skeleton = Skeleton.read(model)
     flops: Counter[str] = Counter()
     for node in skeleton.nodes:
-        if node.op_type in _PRODUCTS:
+        if node.op_type in PRODUCTS:
             names = [*node.input[:2], node.output[0]]
             if any(name not in skeleton.dims for name in names):
                 raise ModelFileError(f"the shapes around {node.name or node.output[0]!r} in {model} cannot be inferred")
             first, second, result = (skeleton.dims[name] for name in names)
-            flops[TensorProto.DataType.Name(skeleton.types[node.input[0]])] += 2 * _macs(node, first, second, result)
+            flops[TensorProto.DataType.Name(skeleton.types[node.input[0]])] += 2 * macs(node, first, second, result)
     return flops
 
 
-def _macs(node: onnx.NodeProto, first: tuple[int, ...], second: tuple[int, ...], result: tuple[int, ...]) -> int:
+def macs(node: onnx.NodeProto, first: tuple[int, ...], second: tuple[int, ...], result: tuple[int, ...]) -> int:
+    """The multiplications of a convolution or matrix product, from the shapes of its two operands and its result."""
     if node.op_type == "Conv":  # weights (out, in / groups, kh, kw): each output sums over one filter
         return math.prod(result) * math.prod(second[1:])
     if node.op_type == "ConvTranspose":  # weights (in, out / groups, kh, kw): each input is spread by one filter
