@@ -62,20 +62,28 @@ def main() -> int:
     parser.add_argument("--encoder", type=Path, required=True, help="ImageNet weights, .npz")
     parser.add_argument("--val", type=Path, required=True, help="DAVIS to score on")
     parser.add_argument("--iterations", type=int, default=300, help="of each training (300)")
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, metavar="NAME", help=f"of {', '.join(VARIANTS)} (all)"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="trainings and masks, a folder each")
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
-    scores = {name: _score(arguments, variant, name) for name, variant in VARIANTS.items()}
-    whole = scores["whole recipe"]["J&F"]
-    print(f"\n{'':32}    J     F   J&F  loss")
+    scores = {name: _score(arguments, VARIANTS[name], name) for name in arguments.variants or VARIANTS}
+    print(f"\n{arguments.iterations} iterations {'':18}    J     F   J&F")
     for name, score in scores.items():
-        figures = "  ".join(f"{100 * score[key]:4.1f}" for key in ("J", "F", "J&F"))
-        print(f"{name:32} {figures}  {100 * (whole - score['J&F']):+4.1f}")
+        print(f"{name:32} " + "  ".join(f"{100 * score[key]:4.1f}" for key in ("J", "F", "J&F")))
     if arguments.json:
-        report = {"amcnet": __version__, "iterations": arguments.iterations, "seed": LIGHT.seed, "variants": scores}
-        with replacing(arguments.json) as path:
-            path.write_text(json.dumps(report, indent=2) + "\n")
+        _add(arguments.json, str(arguments.iterations), scores)
     return 0
+
+
+def _add(path: Path, iterations: str, scores: dict[str, dict[str, float]]) -> None:
+    """Write the scores beside those which `path` holds of trainings of another length or of other variants."""
+    earlier = json.loads(path.read_text())["variants"] if path.is_file() else {}
+    variants = {name: earlier.get(name, {}) | {iterations: score} for name, score in scores.items()}
+    with replacing(path) as temporary:
+        report = {"amcnet": __version__, "seed": LIGHT.seed, "variants": earlier | variants}
+        temporary.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def _score(arguments: argparse.Namespace, variant: Variant, name: str) -> dict[str, float]:
@@ -83,8 +91,8 @@ def _score(arguments: argparse.Namespace, variant: Variant, name: str) -> dict[s
     from ..export import ExportOptions, export_amcnet
     from ..training.loop import train
 
-    folder = arguments.output / name.replace(" ", "-").replace("'", "")
-    result = folder / f"score-{arguments.iterations}.json"
+    folder = arguments.output / str(arguments.iterations) / name.replace(" ", "-").replace("'", "")
+    result = folder / "score.json"
     if result.is_file():
         found: dict[str, float] = json.loads(result.read_text())
         return found
