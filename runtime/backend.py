@@ -32,18 +32,20 @@ class Backend(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+DEVICES = ("cpu", "cuda")
 # What a network's file takes and gives; more outputs (attention maps) are welcome.
 _CONTRACT = {"amcnet": ({"image", "flow_image"}, "mask"), "pwcnet": ({"frame", "next_frame"}, "flow")}
 
 
-def open_backend(file: OnnxFile, threads: int) -> Backend:
-    """Load `file` into the library that runs it here, to compute with `threads` in each call of `run`.
+def open_backend(file: OnnxFile, threads: int, device: str = "cpu") -> Backend:
+    """Load `file` into the library that runs it on `device`, to compute with `threads` in each call of `run`.
 
-    Raises BackendError, or ModelFileError for other inputs or outputs than the network's.
+    `device` is one of DEVICES; a GPU that was asked for and is not got is an error. Raises BackendError, or
+    ModelFileError for other inputs or outputs than the network's.
     """
     from .onnxruntime_backend import OnnxRuntimeBackend
 
-    return OnnxRuntimeBackend(file, threads)
+    return OnnxRuntimeBackend(file, threads, device)
 
 
 def check_contract(file: OnnxFile, inputs: list[str], outputs: list[str]) -> None:

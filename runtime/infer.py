@@ -41,6 +41,7 @@ class InferOptions:
     threshold: float = 0.5
     probability: bool = False
     crf: bool = False
+    device: str = "cpu"
     start: int = 0
     frames: int | None = None
     stride: int = 1
@@ -60,7 +61,7 @@ def infer(
     folder = RunFolder(Path(options.output))
     with (
         _single_threaded_opencv(),
-        Segmenter.load(options.amcnet, flow=options.flow, threshold=options.threshold, crf=options.crf) as segmenter,
+        _load(options) as segmenter,
         open_frames(options.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
         segmenter.open_flow(reader, options.start, options.frames, options.stride) as flow,
     ):
@@ -94,6 +95,16 @@ def infer(
                 report |= _results(reader, overlay, times, frames=done, computed=max(done - kept, 0), seconds=seconds)
                 folder.write_report(report)
     return report
+
+
+def _load(options: InferOptions) -> Segmenter:
+    return Segmenter.load(
+        options.amcnet,
+        flow=options.flow,
+        threshold=options.threshold,
+        crf=options.crf,
+        device=options.device,
+    )
 
 
 @contextmanager
@@ -141,6 +152,7 @@ def _report(options: InferOptions, segmenter: Segmenter) -> dict[str, Any]:
             "threshold": options.threshold,
             "probability": options.probability,
             "crf": options.crf,
+            "device": options.device,
             "flow": str(options.flow),
             "files": {name: _describe(file) for name, file in files.items()},
         },

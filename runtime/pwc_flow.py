@@ -18,11 +18,11 @@ from .preprocess import Bicubic
 class PwcFlow(Flow):
     """PWC-Net at the size its file was exported for; the flow is brought to the frame's size and coloured there."""
 
-    def __init__(self, file: OnnxFile, size: tuple[int, int]) -> None:
+    def __init__(self, file: OnnxFile, size: tuple[int, int], device: str = "cpu") -> None:
         """`size` is the segmentation network's (width, height), for which the pictures are made."""
         self._prepare = Preprocessing.from_json(file.metadata[PREPROCESSING])
         self._size = size
-        self._backend = open_backend(file, available_cores())
+        self._backend = open_backend(file, available_cores(), device)
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
         self._kept: tuple[Frame, NDArray[np.float32]] | None = None
 

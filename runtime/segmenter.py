@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import InputError
 from ..export.onnx_file import PREPROCESSING, OnnxFile
 from ..export.preprocessing import Preprocessing
-from .backend import Backend, available_cores, open_backend
+from .backend import DEVICES, Backend, available_cores, open_backend
 from .closes import Closes
 from .crf import refine
 from .flow import DisFlow, Flow, PrecomputedFlow
@@ -56,25 +56,34 @@ class Segmenter(Closes):
         flow_file: OnnxFile | None,
         threshold: float,
         crf: bool = False,
+        device: str = "cpu",
     ) -> None:
-        """`flow_file` is the PWC-Net that `flow` names, None if it names another source."""
+        """`flow_file` is the PWC-Net that `flow` names, None if it names another source; it runs on `device`."""
         self.file = file
         self.backend = backend
         self.flow_file = flow_file
         self.threshold = threshold
         self.crf = crf
+        self.device = device
         self._flow = flow
         self._preprocessing = Preprocessing.from_json(file.metadata[PREPROCESSING])
 
     @classmethod
     def load(
-        cls, amcnet: str | Path | None = None, *, flow: str | Path = "dis", threshold: float = 0.5, crf: bool = False
+        cls,
+        amcnet: str | Path | None = None,
+        *,
+        flow: str | Path = "dis",
+        threshold: float = 0.5,
+        crf: bool = False,
+        device: str = "cpu",
     ) -> Segmenter:
         """Load the AMC-Net in the ONNX file `amcnet`, by default the trained one that comes with the package.
 
         `flow` is "dis" (OpenCV, no weights), a PWC-Net ONNX file, or a folder of `.flo` files or flow pictures.
         `threshold` in (0, 1): a pixel whose probability reaches it belongs to the mask. `crf`: the masks are those of
         a dense CRF over the probabilities and the frame's colours instead, 3 s a frame at 854x480.
+        `device` is "cpu" or "cuda", an NVIDIA GPU: the networks run there, or it is an error.
         Raises ModelFileError, BackendError or InputError.
         """
         if not 0 < threshold < 1:
@@ -83,10 +92,12 @@ class Segmenter(Closes):
             raise InputError(
                 f"flow {str(flow)!r} is neither 'dis', an ONNX file of PWC-Net, nor a folder of flow files"
             )
+        if device not in DEVICES:
+            raise InputError(f"device is {device!r}; expected {' or '.join(DEVICES)}")
         file = OnnxFile.read(amcnet or DEFAULT_AMCNET, "amcnet")
         flow_file = OnnxFile.read(flow, "pwcnet") if Path(flow).suffix == ".onnx" else None
-        backend = open_backend(file, threads=max(1, available_cores() // frames_at_once()))
-        return cls(file, backend, flow, flow_file, threshold, crf)
+        backend = open_backend(file, threads=max(1, available_cores() // frames_at_once()), device=device)
+        return cls(file, backend, flow, flow_file, threshold, crf, device)
 
     def video(
         self, source: str | Path, *, start: int = 0, frames: int | None = None, stride: int = 1
@@ -120,7 +131,7 @@ class Segmenter(Closes):
         """The source of flow for the frames of `reader`, which was opened with these."""
         size = self._preprocessing.size
         if self.flow_file is not None:
-            return PwcFlow(self.flow_file, size)
+            return PwcFlow(self.flow_file, size, self.device)
         if str(self._flow) == "dis":
             return DisFlow(size)
         expected = reader.info.expected_frames if frames is None else None

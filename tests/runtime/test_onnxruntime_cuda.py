@@ -1,0 +1,151 @@
+"""ONNX Runtime on a GPU, without one: what is asked of it, its I/O binding on the CPU, and its silent retreats."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from amcnet import BackendError, ModelFileError
+from amcnet.export.onnx_file import OnnxFile
+from amcnet.runtime import onnxruntime_backend as backend
+from amcnet.runtime.onnxruntime_backend import OnnxRuntimeBackend
+
+CUDA = "CUDAExecutionProvider"
+
+
+class _Session:
+    """A session on the CPU that says it is on the GPU; `got` is what the library would have got."""
+
+    def __init__(self, path: Path, options: Any, providers: list[Any], got: list[str]) -> None:
+        self.asked = providers
+        self._got = got
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def get_providers(self) -> list[str]:
+        return self._got
+
+    def io_binding(self) -> Any:
+        self.bindings = [*getattr(self, "bindings", []), _Binding(self._session.io_binding())]
+        return self.bindings[-1]
+
+    def run_with_iobinding(self, binding: _Binding) -> None:
+        binding.runs += 1
+        self._session.run_with_iobinding(binding.inner)
+
+    def __getattr__(self, name: str) -> Any:
+        assert name != "run", "what is on the GPU runs by its bindings"
+        return getattr(self._session, name)
+
+
+class _Binding:
+    """The real binding, whose GPU is the CPU; counts what it is asked for."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.runs = self.inputs = 0
+
+    def bind_ortvalue_input(self, name: str, value: Any) -> None:
+        self.inputs += 1
+        self.inner.bind_ortvalue_input(name, value)
+
+    def bind_output(self, name: str, device: str, index: int) -> None:
+        assert (device, index) == ("cuda", 0)
+        self.inner.bind_output(name, "cpu", 0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """ONNX Runtime as if built for GPUs; `library.got` are the providers that a session gets."""
+
+    def value(array: NDArray[Any], device: str, index: int) -> Any:
+        assert (device, index) == ("cuda", 0)
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array, "cpu", 0)
+
+    def session(path: Path, options: Any, providers: list[Any]) -> _Session:
+        library.session = _Session(path, options, providers, library.got)
+        return library.session
+
+    library = SimpleNamespace(
+        __version__="1.22.0",
+        SessionOptions=onnxruntime.SessionOptions,
+        InferenceSession=session,
+        OrtValue=SimpleNamespace(ortvalue_from_numpy=value),
+        get_available_providers=lambda: [CUDA, "CPUExecutionProvider"],
+        preload_dlls=lambda: None,
+        got=[CUDA, "CPUExecutionProvider"],
+    )
+    monkeypatch.setattr(backend, "_import_onnxruntime", lambda: library)
+    return library
+
+
+def _inputs(seed: int) -> dict[str, NDArray[np.float32]]:
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(size=(1, 3, 384, 384)).astype(np.float32) for name in ("image", "flow_image")}
+
+
+def test_the_gpus_answers_are_the_cpus_and_memory_is_bound_once(library: Any, amcnet_onnx: Path) -> None:
+    file = OnnxFile.read(amcnet_onnx)
+    expected = onnxruntime.InferenceSession(amcnet_onnx, providers=["CPUExecutionProvider"])
+    with OnnxRuntimeBackend(file, 1, "cuda") as network:
+        assert network.name == "ONNX Runtime 1.22.0, CUDA"
+        answers = [network.run(_inputs(seed)) for seed in range(3)]
+    for seed, answer in enumerate(answers):
+        np.testing.assert_array_equal(answer["mask"], expected.run(["mask"], _inputs(seed))[0])
+    (binding,) = library.session.bindings
+    assert (binding.runs, binding.inputs) == (3, 2)
+    assert library.session.asked == [(CUDA, {"use_tf32": "0"}), "CPUExecutionProvider"]
+    with pytest.raises(ValueError, match="is closed"):
+        network.run(_inputs(0))
+
+
+def test_threads_at_once_have_bindings_of_their_own(library: Any, amcnet_onnx: Path) -> None:
+    expected = onnxruntime.InferenceSession(amcnet_onnx, providers=["CPUExecutionProvider"])
+    together = Barrier(2)
+
+    def answer(seed: int) -> NDArray[np.float32]:
+        together.wait(timeout=10)
+        return network.run(_inputs(seed))["mask"]
+
+    with OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda") as network:
+        for _ in range(2):  # threads of later videos find what is there already
+            with ThreadPoolExecutor(2) as pool:
+                for seed, mask in enumerate(pool.map(answer, range(2))):
+                    np.testing.assert_array_equal(mask, expected.run(["mask"], _inputs(seed))[0])
+        assert 1 <= len(library.session.bindings) <= 2
+        assert sum(binding.runs for binding in library.session.bindings) == 4
+
+
+def test_inputs_of_another_shape_are_bound_anew_or_refused(library: Any, amcnet_onnx: Path) -> None:
+    with OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda") as network:
+        network.run(_inputs(0))
+        small = {name: value[:, :, :8] for name, value in _inputs(0).items()}
+        with pytest.raises(ModelFileError, match=r"cannot be run on image float32 \(1, 3, 8, 384\)"):
+            network.run(small)
+        assert network.run(_inputs(1))["mask"].shape == (1, 1, 384, 384)
+
+
+def test_a_gpu_that_was_not_got_is_an_error(library: Any, amcnet_onnx: Path) -> None:
+    library.got = ["CPUExecutionProvider"]
+    message = r"1\.22\.0 was asked for the GPU and took the CPU: .*pip install 'amcnet\[gpu\]'; amc-check"
+    with pytest.raises(BackendError, match=message):
+        OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda")
+
+
+def test_the_library_for_cpus_is_known_before_the_file_is_loaded(amcnet_onnx: Path, recwarn: Any) -> None:
+    if CUDA in onnxruntime.get_available_providers():
+        pytest.skip("this is the library for GPUs")
+    message = r"is the one for CPUs, and the GPU was asked for; replace it: pip uninstall -y onnxruntime && pip install"
+    with pytest.raises(BackendError, match=message):
+        OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda")
+    assert not recwarn.list
