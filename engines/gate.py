@@ -78,7 +78,7 @@ class Gate:
             found = f"the mean mask IoU over {len(mask.iou)} frames is {mask.mean_iou:.4f}; expected at least"
             measured = {"mask": mask.to_json(), "min_iou": bound}
         if not kept:
-            untrained = "; its weights are untrained, and such masks tip over easily" if file.untrained else ""
+            untrained = "; its weights are untrained, and what they give tips over easily" if file.untrained else ""
             raise EngineError(
                 f"{of} differs from {reference.path.name} too much: {found} {bound:g}{untrained}; "
                 f"{_ADVICE[file.precision]}"
