@@ -76,8 +76,8 @@ class _AtOnce:
 def _in_turn(options: InferOptions) -> dict[str, Any]:
     """One stage after the other, the network on all cores."""
 
-    def on_all_cores(file: OnnxFile, threads: int) -> Backend:
-        return open_backend(file, available_cores())
+    def on_all_cores(file: OnnxFile, threads: int, device: str) -> Backend:
+        return open_backend(file, available_cores(), device)
 
     with (
         mock.patch.object(segmenter, "prefetch", lambda items: (item for item in items)),
