@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ LANES = {
 }
 
 
-def frame_time(clip: Path, *, amcnet: Path | None, flow: str | Path, frames: int) -> dict[str, Any]:
+def frame_time(
+    clip: Path, *, amcnet: Path | None, flow: str | Path, frames: int, device: str = "cpu"
+) -> dict[str, Any]:
     """Run `amc-infer` on the first frames of `clip`; what stands in report.json under "frame".
 
     The time of a frame is the one between its completion and that of the frame before it. Raises as `infer`.
@@ -36,11 +39,13 @@ def frame_time(clip: Path, *, amcnet: Path | None, flow: str | Path, frames: int
         done.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:
-        options = InferOptions(source=clip, output=Path(folder) / "out", amcnet=amcnet, flow=flow, frames=frames)
+        options = InferOptions(
+            source=clip, output=Path(folder) / "out", amcnet=amcnet, flow=flow, frames=frames, device=device
+        )
         cpu_begin, begin = time.process_time(), time.perf_counter()
         report = infer(options, completed)
         busy = (time.process_time() - cpu_begin) / (time.perf_counter() - begin) / available_cores()
-    gaps = [1e3 * (after - before) for before, after in zip(done, done[1:], strict=False)]
+    gaps = [1e3 * (after - before) for before, after in pairwise(done)]
     latency = Latency(rounds_ms=tuple(_quarters(gaps[min(_WARM_UP_FRAMES, len(gaps) // 2) :])))
     stages = report["latency_ms"]
     lanes = lane_times({name: stage["p50"] for name, stage in stages.items()})
