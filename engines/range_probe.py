@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .. import ModelFileError
 
 LIMIT = 65504 / 4  # a quarter of the largest half: other frames may be brighter than those that were seen
+_LARGEST = 10  # tensors that a card lists
 _SUMS = ("ReduceMean", "ReduceSum", "GlobalAveragePool")
 
 
@@ -39,8 +40,10 @@ class RangeReport:
     islands: tuple[RangeIsland, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON takes it."""
-        return asdict(self)
+        """What a card says of it: of the ranges only the ten largest."""
+        largest = sorted(self.max_abs.items(), key=lambda item: -item[1])[:_LARGEST]
+        islands = [asdict(island) | {"nodes": list(island.nodes)} for island in self.islands]
+        return {"frames": self.frames, "limit": self.limit, "islands": islands, "largest": dict(largest)}
 
 
 def probe_ranges(model: Path, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> RangeReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from ..export.onnx_file import OnnxFile
 from .gate import Feeds, told
 
 _PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # the functions of ours that multiply matrices
-_LARGEST = 10  # tensors that a card lists
 
 
 def in_half(
@@ -49,13 +48,7 @@ def in_half(
         f"ranges of {len(probe.max_abs)} tensors on {probe.frames} frames: "
         + (f"in float besides the rules' islands: {'; '.join(added)}" if added else "none needs more islands")
     )
-    largest = sorted(probe.max_abs.items(), key=lambda item: -item[1])[:_LARGEST]
-    return OnnxFile.read(target), {
-        "frames": probe.frames,
-        "limit": probe.limit,
-        "islands": [asdict(island) for island in probe.islands],
-        "largest": dict(largest),
-    }
+    return OnnxFile.read(target), probe.to_json()
 
 
 def in_int8(source: OnnxFile, target: Path, feeds: Feeds, on_phase: Callable[[str], None]) -> OnnxFile:

@@ -6,12 +6,17 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 from amcnet import EngineError, ModelFileError, OutputError
 from amcnet.engines import build_process
@@ -19,6 +24,9 @@ from amcnet.engines.build import BuildOptions, build_engine, default_flavour
 from amcnet.engines.card import EngineFile, card_path
 from amcnet.engines.machine import Machine
 from amcnet.export import OnnxFile, Seed, export_amcnet, export_pipeline, export_pwcnet, onnx_file
+from amcnet.export.fidelity import Run
+from amcnet.export.onnx_run import onnx_run
+from amcnet.export.preprocessing import AMCNET
 from amcnet.models import AMCNetConfig
 
 needs_tensorrt_rtx = pytest.mark.skipif(
@@ -67,6 +75,28 @@ def tiny(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def two_layers(tiny: Callable[..., Path], tmp_path: Path) -> Path:
+    """A file that says it is an AMC-Net, of two convolutions: 0.1 s where a real one takes many."""
+    graph = """g (float[1, 3, 64, 64] image, float[1, 3, 64, 64] flow_image) => (float[1, 1, 64, 64] mask)
+        <float[1, 6, 64, 64] both, float[1, 8, 64, 64] first, float[1, 8, 64, 64] relu, float[1, 1, 64, 64] second> {
+        [both] both = Concat <axis = 1> (image, flow_image)
+        [first] first = Conv <pads = [1, 1, 1, 1]> (both, w)
+        [relu] relu = Relu (first)
+        [second] second = Conv (relu, v)
+        [end] mask = Sigmoid (second)
+    }"""
+    prepare = replace(AMCNET, size=(64, 64)).to_json()
+    model = onnx.load(tiny(graph, **{onnx_file.PREPROCESSING: prepare, onnx_file.CHECKPOINT_SHA256: "c0ffee"}))
+    rng = np.random.default_rng(0)
+    for name, shape in {"w": (8, 6, 3, 3), "v": (1, 8, 1, 1)}.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(rng.normal(0, 1, shape).astype(np.float32), name))
+    path = tmp_path / "onnx" / "amcnet.onnx"
+    path.parent.mkdir()
+    onnx.save(model, path)
+    return path
 
 
 def _build(model: Path, output: Path, **options: Any) -> EngineFile:
@@ -204,6 +234,124 @@ def test_fp16_that_is_not_is_an_error(
     with pytest.raises(EngineError, match=r"--fp16 was asked for, but only 0\.0 % of the operations of pwcnet\.onnx"):
         _build(exported("pwcnet"), tmp_path / "x.engine", fp16=True)
     assert _left(tmp_path) == []
+
+
+def _feeds(names: tuple[str, str], size: tuple[int, int]) -> list[dict[str, NDArray[np.float32]]]:
+    rng = np.random.default_rng(0)
+    return [{name: rng.normal(0, 1, (1, 3, *size)).astype(np.float32) for name in names} for _ in range(2)]
+
+
+PICTURES = _feeds(("image", "flow_image"), (64, 64))
+
+
+def _build_by_feeds(model: Path, output: Path, feeds: Any, open_engine: Any = None, **options: Any) -> EngineFile:
+    options = {"flavour": "tensorrt-rtx", "compute_capability": ("8.6",), "fp16": True} | options
+    build = BuildOptions(model=model, output=output, **options)
+    return build_engine(build, lambda note: None, feeds=feeds, open_engine=open_engine)
+
+
+@needs_tensorrt_rtx
+def test_what_real_frames_show_goes_into_the_card(exported: Callable[[str], Path], tmp_path: Path) -> None:
+    notes: list[str] = []
+    options = BuildOptions(
+        model=exported("pwcnet"),
+        output=tmp_path / "x.engine",
+        fp16=True,
+        clips=("a.mp4", "b c"),
+        flavour="tensorrt-rtx",
+        compute_capability=("8.6",),
+    )
+    engine = build_engine(options, notes.append, feeds=_feeds(("frame", "next_frame"), (64, 128)))
+    card = EngineFile.read(engine.path).card
+    assert card.ranges is not None
+    assert card.accuracy is not None
+    assert (card.ranges["frames"], len(card.ranges["largest"])) == (2, 10)
+    assert card.accuracy.keys() == {"onnx"}
+    assert card.accuracy["onnx"]["of"] == "pwcnet.fp16.onnx in ONNX Runtime on the CPU, every half rounded to 16 bits"
+    assert 0 < card.accuracy["onnx"]["flow"]["median_px"] < 0.05
+    assert card.rebuild == "build-engine pwcnet.onnx --fp16 --clips a.mp4 'b c' --flavour tensorrt-rtx"
+    (note,) = notes
+    assert note.endswith("tensors on 2 frames: none needs more islands")
+
+
+@needs_tensorrt_rtx
+def test_a_tensor_too_large_for_half_is_an_island_and_said(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    graph = """g (float[1, 2, 8, 8] x) => (float[1, 4, 6, 6] mask)
+        <float[1, 4, 6, 6] wide, float[1, 4, 6, 6] narrow, float[1, 4, 6, 6] y, float many = {10000.0}> {
+        [first] narrow = Conv (x, w)
+        [wide] wide = Mul (narrow, many)
+        [back] y = Div (wide, many)
+        [end] mask = Sigmoid (y)
+    }"""
+    model = onnx.load(tiny(graph))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((4, 2, 3, 3), np.float32), "w"))
+    onnx.save(model, tmp_path / "wide.onnx")
+    notes: list[str] = []
+    options = BuildOptions(model=tmp_path / "wide.onnx", fp16=True, flavour="tensorrt-rtx", compute_capability=("8.6",))
+    engine = build_engine(options, notes.append, feeds=[{"x": np.ones((1, 2, 8, 8), np.float32)}])
+    assert notes == [
+        "ranges of 5 tensors on 1 frames: in float besides the rules' islands: |wide| reaches 1.8e+05, more than a "
+        "quarter of 65504"
+    ]
+    assert engine.card.ranges is not None
+    assert engine.card.ranges["islands"][0]["nodes"] == ["wide", "back"]
+    assert engine.card.ranges["largest"]["wide"] == 180000
+
+
+@needs_tensorrt_rtx
+def test_an_engine_that_can_run_is_measured_and_thrown_away_if_it_is_wrong(two_layers: Path, tmp_path: Path) -> None:
+    shown: list[EngineFile] = []
+    run = onnx_run(two_layers)
+
+    @contextmanager
+    def right(engine: EngineFile) -> Iterator[Run]:
+        shown.append(engine)
+        assert engine.path.stat().st_size == engine.card.engine_bytes
+        yield run
+
+    @contextmanager
+    def wrong(engine: EngineFile) -> Iterator[Run]:
+        yield lambda feed: {"mask": 1 - run(feed)["mask"]}
+
+    output = tmp_path / "out" / "x.engine"
+    engine = _build_by_feeds(two_layers, output, PICTURES, right)
+    assert engine.card.accuracy is not None
+    assert engine.card.accuracy["engine"]["mask"]["mean_iou"] == 1
+    assert engine.card.accuracy["engine"]["of"].startswith("the engine of amcnet.fp16.onnx on")
+    assert engine.card.accuracy["onnx"]["mask"]["mean_iou"] < 1
+    assert len(shown) == 1
+    with pytest.raises(EngineError, match=r"the mean mask IoU over 2 frames is 0\.00"):
+        _build_by_feeds(two_layers, output.with_name("y.engine"), PICTURES, wrong)
+    assert _left(output.parent) == ["x.engine", "x.engine.json"]
+
+
+@needs_tensorrt_rtx
+def test_int8_is_calibrated_on_the_way_counted_and_compared(two_layers: Path, tmp_path: Path) -> None:
+    int8 = {"fp16": False, "int8": True}
+    engine = _build_by_feeds(two_layers, tmp_path / "x.engine", PICTURES, **int8, keep_onnx=True, min_iou=0.9)
+    assert engine.card.precision == "int8"
+    assert engine.card.receipt.layers == {"int8": 1, "float": 1}
+    assert engine.card.receipt.share("int8") == 6 * 9 / (6 * 9 + 1)
+    assert engine.card.accuracy is not None
+    assert engine.card.accuracy["onnx"]["of"] == "amcnet.int8.onnx in ONNX Runtime on the CPU"
+    quantised = tmp_path / "amcnet.int8.onnx"
+    notes: list[str] = []
+    options = BuildOptions(model=quantised, int8=True, flavour="tensorrt-rtx", compute_capability=("8.6",))
+    assert build_engine(options, notes.append, feeds=PICTURES).card.accuracy is None
+    assert notes == ["amcnet.int8.onnx is int8 and is compared with nothing: name its FP32 file, --reference"]
+    again = build_engine(replace(options, reference=two_layers, min_iou=0.9), notes.append, feeds=PICTURES)
+    assert again.card.accuracy == engine.card.accuracy
+    with pytest.raises(
+        EngineError, match=r"amcnet\.int8\.onnx .* differs from amcnet\.onnx too much.*calibrate --search"
+    ):
+        build_engine(replace(options, reference=two_layers, min_iou=0.9999), notes.append, feeds=PICTURES)
+
+
+def test_int8_wants_a_calibrated_file_or_frames(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"is fp32; --int8 expected .*build-engine tiny\.onnx --int8 --clips DIR"):
+        _build_by_feeds(tiny(), tmp_path / "x.engine", (), fp16=False, int8=True)
+    with pytest.raises(EngineError, match="exclude each other"):
+        _build_by_feeds(tiny(), tmp_path / "x.engine", (), int8=True)
 
 
 @needs_tensorrt_rtx
@@ -377,9 +525,30 @@ def test_the_command(tiny: Callable[..., Path], tmp_path: Path) -> None:
     assert card["compute_capability"] == ["8.6", "8.9"]
 
 
+@needs_tensorrt_rtx
+def test_the_command_measures_on_clips(two_layers: Path, tmp_path: Path) -> None:
+    for clip, frames in (("a", 40), ("b", 5)):
+        (tmp_path / clip).mkdir()
+        for index in range(frames):
+            picture = np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / clip / f"{index:05d}.png"), picture)
+    arguments = ("--flavour", "tensorrt-rtx", "--compute-capability", "8.6", "-o", tmp_path / "x.engine")
+    clips = ("--probe-clip", tmp_path / "a", tmp_path / "b")
+    result = _command(two_layers, "--fp16", *arguments, *clips)
+    assert result.returncode == 0, result.stderr
+    accuracy = json.loads(card_path(tmp_path / "x.engine").read_text())["accuracy"]["onnx"]
+    assert accuracy["mask"]["frames"] == 22  # every second of 39 and of 4 that have a next one
+    assert result.stdout.splitlines()[1] == (
+        f"mask IoU {accuracy['mask']['mean_iou']:.4f}, first percentile {accuracy['mask']['iou_p1']:.4f}, 22 frames: "
+        "amcnet.fp16.onnx in ONNX Runtime on the CPU, every half rounded to 16 bits, against amcnet.onnx"
+    )
+    assert "note: ranges of" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--min-iou", "98"), "'98' is no share; expected a number from 0 to 1"),
         (("--shapes", "x:1x4/1x4"), "'x:1x4/1x4' is no range of shapes; expected NAME:least/usual/greatest"),
         (("--shapes", "x:2x4/1x4/2x4"), "is no range of shapes"),
         (("--compute-capability", "turing"), "'turing' is no compute capability; expected such as 8.6"),

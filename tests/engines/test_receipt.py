@@ -13,7 +13,7 @@ import pytest
 
 from amcnet import EngineError
 from amcnet.engines.build_process import build_in_process
-from amcnet.engines.receipt import Layer, Receipt, require_half
+from amcnet.engines.receipt import Layer, Receipt, require_half, require_int8
 from amcnet.engines.tensorrt_api import Settings
 
 
@@ -51,6 +51,13 @@ def test_fp16_means_nine_tenths_in_half() -> None:
         require_half(Receipt.of((*LAYERS, _layer("g/Conv", "convolution", "float", 20))), "x.onnx")
     with pytest.raises(EngineError, match=r"only 0\.0 %"):
         require_half(Receipt.of(()), "x.onnx")
+
+
+def test_int8_means_eight_tenths_in_int8() -> None:
+    mostly = (_layer("a/Conv", "convolution", "int8", 800), _layer("b/Conv", "convolution", "float", 200))
+    require_int8(Receipt.of(mostly), "x.onnx")
+    with pytest.raises(EngineError, match=r"only 31\.0 % of the operations of x\.onnx are in int8.*d/AmcWarp, c/Conv"):
+        require_int8(Receipt.of(LAYERS), "x.onnx")
 
 
 SETTINGS = Settings(
