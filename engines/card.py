@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import EngineError
-from ..export.onnx_file import file_sha256
+from ..export.onnx_file import CHECKPOINT_SHA256, NETWORK, file_sha256
 from .receipt import Receipt
 
 FORMAT = 1
@@ -86,6 +86,23 @@ class EngineFile:
 
     path: Path
     card: Card
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the ONNX file said of itself: see export/onnx_file.py."""
+        return self.card.onnx_metadata
+
+    @property
+    def network(self) -> str:
+        return self.metadata[NETWORK]
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the weights come from a seed: good for timing, not for masks."""
+        return self.metadata[CHECKPOINT_SHA256].startswith("untrained")
+
+    def sha256(self) -> str:
+        return file_sha256(self.path)
 
     @classmethod
     def read(cls, path: str | Path, *, trust: bool = False) -> EngineFile:

@@ -41,6 +41,11 @@ def check_engine(path: Path, machine: Machine) -> Verdict:
         return _no(
             f"{path.name} is not the file that its card describes (its SHA-256 differs); build it again: {card.rebuild}"
         )
+    return check_card(path, card, machine)
+
+
+def check_card(path: Path, card: Card, machine: Machine) -> Verdict:
+    """Whether the machine runs the engine at `path` if it is what this card says."""
     problem = (
         _gpu_problem(card, machine) or _library_problem(path, card, machine) or _target_problem(path, card, machine)
     )

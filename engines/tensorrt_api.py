@@ -6,10 +6,11 @@ What differs:
     typing     the flag STRONGLY_TYPED   always         always
     targets    the GPU that is there     the same       compute capabilities; needs no GPU
     timing     a cache                   a cache        none: asking for one would need a GPU
+    recording  after a first run         the same       the context says whether it can be recorded
 
 The name of a module variable says what its attributes ask for, and a test holds the real libraries against it: `trt`
-is any of the three, `plain` TensorRT 10 and 11, `rtx` TensorRT-RTX; so do the types of all that they make. Everything
-here may abort the process: it is called in a process of its own (see build_process.py).
+is any of the three, `plain` TensorRT 10 and 11, `rtx` TensorRT-RTX; so do the types of all that they make. Building
+may abort the process: it is done in a process of its own (see build_process.py). An engine is run in the caller's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -31,9 +33,12 @@ from .receipt import Layer
 if TYPE_CHECKING:
     from tensorrt import (
         Builder,
+        EngineInspector,
         IBuilderConfig,
         IConvolutionLayer,
+        ICudaEngine,
         IDeconvolutionLayer,
+        IExecutionContext,
         ILayer,
         IMatrixMultiplyLayer,
         INetworkDefinition,
@@ -43,7 +48,9 @@ if TYPE_CHECKING:
         ParserError,
     )
     from tensorrt import IBuilderConfig as PlainBuilderConfig
+    from tensorrt import Runtime as PlainRuntime
     from tensorrt_rtx import IBuilderConfig as RtxBuilderConfig
+    from tensorrt_rtx import IExecutionContext as RtxExecutionContext
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 NAMES = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
@@ -90,6 +97,24 @@ class Plan:
     outputs: tuple[Tensor, ...]
     layers: tuple[Layer, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedPlan:
+    """A deserialised engine. `log` gets the library's warnings and errors; drop contexts before this."""
+
+    flavour: str
+    version: str
+    runtime: Any
+    engine: Any
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    log: list[str]
+
+    @property
+    def reason(self) -> str:
+        """The library's last words."""
+        return "; ".join(self.log[-3:]) or "no reason given"
 
 
 def is_installed(flavour: str) -> bool:
@@ -146,6 +171,7 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
         _require_turing(layers, model)
     config: IBuilderConfig = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the engine inspector: see inspector.py
     if settings.workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mib << 20)
     if settings.optimization_level is not None:
@@ -173,6 +199,101 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
         layers=layers,
         notes=tuple(notes),
     )
+
+
+def load_plan(flavour: str, data: bytes, *, version_compatible: bool) -> LoadedPlan:
+    """Deserialise an engine for the GPU that is current. Raises BackendError without the library, and EngineError.
+
+    data: the plan. It is code: what its card does not know is not to come here (see card.py).
+    """
+    trt, version = _load(flavour)
+    log: list[str] = []
+    runtime = trt.Runtime(_logger(trt, log))
+    if version_compatible and flavour == "tensorrt":
+        plain_runtime: PlainRuntime = runtime
+        plain_runtime.engine_host_code_allowed = True  # such an engine brings the part of the library that runs it
+    engine: ICudaEngine | None = runtime.deserialize_cuda_engine(data)
+    if engine is None:
+        raise EngineError("; ".join(log[-3:]) or "no reason given")
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    tensors = {
+        name: Tensor(
+            name=name,
+            dtype=engine.get_tensor_dtype(name).name.lower(),
+            shape=tuple(int(size) for size in engine.get_tensor_shape(name)),
+        )
+        for name in names
+    }
+    taken = {name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
+    return LoadedPlan(
+        flavour=flavour,
+        version=version,
+        runtime=runtime,
+        engine=engine,
+        inputs=tuple(tensor for name, tensor in tensors.items() if name in taken),
+        outputs=tuple(tensor for name, tensor in tensors.items() if name not in taken),
+        log=log,
+    )
+
+
+def make_context(plan: LoadedPlan, shapes: Mapping[str, Shape]) -> tuple[Any, dict[str, Shape]]:
+    """An execution context for inputs of these shapes, and the shapes of its outputs. Raises EngineError."""
+    engine: ICudaEngine = plan.engine
+    context: IExecutionContext | None = engine.create_execution_context()
+    if context is None:
+        raise EngineError(f"no execution context can be made ({plan.reason})")
+    for name, shape in shapes.items():
+        if not context.set_input_shape(name, shape):
+            raise EngineError(f"the engine does not take {name} {_times(shape)} ({plan.reason})")
+    return context, {
+        tensor.name: tuple(int(size) for size in context.get_tensor_shape(tensor.name)) for tensor in plan.outputs
+    }
+
+
+def bind(plan: LoadedPlan, context: IExecutionContext, name: str, address: int) -> None:
+    """Let the context read or write `name` at this address of the GPU from now on. Raises EngineError."""
+    if not context.set_tensor_address(name, address):
+        raise EngineError(f"{name} cannot be bound to memory ({plan.reason})")
+
+
+def enqueue(plan: LoadedPlan, context: IExecutionContext, stream: int) -> None:
+    """Give the network's work to a CUDA stream and do not wait for it. Raises EngineError."""
+    if not context.execute_async_v3(stream):
+        raise EngineError(f"the network's work is refused ({plan.reason})")
+
+
+def can_be_recorded(plan: LoadedPlan, context: Any, stream: int) -> bool:
+    """Whether what `enqueue` does, once it has run, can be recorded as a CUDA graph, as far as the library says."""
+    if plan.flavour != "tensorrt-rtx":
+        return True
+    rtx_context: RtxExecutionContext = context
+    return bool(rtx_context.is_stream_capturable(stream))
+
+
+def layer_information(plan: LoadedPlan) -> list[dict[str, Any]]:
+    """What the engine inspector says of each layer, in the library's words; only names of an engine without details."""
+    trt = importlib.import_module(MODULES[plan.flavour])
+    engine: ICudaEngine = plan.engine
+    inspector: EngineInspector = engine.create_engine_inspector()
+    layers = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))["Layers"]
+    return [layer if isinstance(layer, dict) else {"Name": layer} for layer in layers]
+
+
+def _logger(trt: ModuleType, log: list[str]) -> Any:
+    base: Any = trt.ILogger
+    kept = int(trt.ILogger.WARNING)
+
+    class Logger(base):  # type: ignore[misc]
+        """Keeps warnings and errors, for the message of an error of ours."""
+
+        def __init__(self) -> None:
+            super().__init__()
+
+        def log(self, severity: Any, message: str) -> None:
+            if int(severity) <= kept:
+                log.append(" ".join(message.split()))
+
+    return Logger()
 
 
 def _load(flavour: str) -> tuple[ModuleType, str]:

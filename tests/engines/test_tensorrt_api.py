@@ -167,11 +167,20 @@ def test_the_names_in_use_are_collected() -> None:
     )
     assert {"IBuilderConfig.progress_monitor", "IMatrixMultiplyLayer.op0", "ITensor.dtype"} <= set(_used("trt"))
     assert {"NetworkDefinitionCreationFlag.STRONGLY_TYPED", "IBuilderConfig.set_timing_cache"} <= set(_used("plain"))
+    assert {
+        "Runtime.deserialize_cuda_engine",
+        "ICudaEngine.num_io_tensors",
+        "IExecutionContext.set_tensor_address",
+    } <= (set(_used("trt")))
+    assert {"EngineInspector.get_engine_information", "TensorIOMode.INPUT", "ILogger.WARNING"} <= set(_used("trt"))
+    assert "Runtime.engine_host_code_allowed" in _used("plain")
     assert _used("rtx") == [
         "ComputeCapability",
         "IBuilderConfig",
         "IBuilderConfig.num_compute_capabilities",
         "IBuilderConfig.set_compute_capability",
+        "IExecutionContext",
+        "IExecutionContext.is_stream_capturable",
     ]
 
 
@@ -200,10 +209,32 @@ def test_the_progress_monitor_has_the_librarys_methods(version: str, missing_in:
     assert missing_in(version, [f"IProgressMonitor.{name}" for name in methods]) == []
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_logger_has_the_librarys_method(version: str, missing_in: Any) -> None:
+    own = next(n for n in ast.walk(ast.parse(SOURCE)) if isinstance(n, ast.ClassDef) and n.name == "Logger")
+    methods = [node.name for node in own.body if isinstance(node, ast.FunctionDef) and node.name != "__init__"]
+    assert methods == ["log"]
+    assert missing_in(version, ["ILogger.log"]) == []
+
+
 def test_every_name_exists_in_tensorrt_rtx() -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'amcnet[rtx]'")
     members = [f"ComputeCapability.SM{target.replace('.', '')}" for target in RTX_COMPUTE_CAPABILITIES]
     assert _missing([*_used("trt", "rtx"), *members], "tensorrt_rtx") == []
+
+
+def test_the_librarys_own_words_come_with_a_plan_that_it_refuses() -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'amcnet[rtx]'")
+    code = """
+from amcnet.engines.tensorrt_api import load_plan
+try:
+    load_plan("tensorrt-rtx", b"no plan" * 99, version_compatible=False)
+except Exception as error:
+    print(repr(error))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("EngineError(")
+    assert "Error Code" in result.stdout, "what the real library says, with and without a GPU"
 
 
 class FakeCache:
@@ -251,6 +282,7 @@ class FakeTensorRT(types.ModuleType):
         self.NetworkDefinitionCreationFlag = types.SimpleNamespace(STRONGLY_TYPED=1)
         self.BuilderFlag = types.SimpleNamespace(TF32="TF32", VERSION_COMPATIBLE="VERSION_COMPATIBLE")
         self.HardwareCompatibilityLevel = types.SimpleNamespace(AMPERE_PLUS="AMPERE_PLUS")
+        self.ProfilingVerbosity = types.SimpleNamespace(DETAILED="DETAILED")
         self.MemoryPoolType = types.SimpleNamespace(WORKSPACE="WORKSPACE")
         self.IProgressMonitor = object
         logger = type("Logger", (), {"INFO": 0, "__init__": lambda self, level: None})
