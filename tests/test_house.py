@@ -120,6 +120,7 @@ PUBLIC = {
     "Segmenter __version__",
     "amcnet.models": "AMCNet AMCNetConfig AMCNetOutput PWCNet load_amcnet load_pwcnet seed_weights",
     "amcnet.export": "ExportOptions Exported OnnxFile Preprocessing Seed export_amcnet export_pipeline export_pwcnet",
+    "amcnet.calibration": "Calibrated CalibrationTable Quantised calibrate quantise",
     "amcnet.benchmarks": "Evaluation Stability evaluate temporal_stability video_stability",
 }
 

@@ -1,0 +1,102 @@
+"""FP32 ONNX and a table of ranges -> Q/DQ ONNX, in the form that TensorRT takes or in the one that CPUs run fast."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from .. import ModelFileError
+from ..export.atomic import replacing
+from ..export.onnx_file import PRECISION
+from .network import load_float, written_out
+from .rules import left_in_float
+from .table import CalibrationTable
+
+Target = Literal["cpu", "tensorrt"]
+TARGETS: tuple[Target, ...] = ("cpu", "tensorrt")
+TARGET = "amcnet.int8_target"  # in the file's metadata
+
+# Products are what TensorRT's parser takes and what its fusions look for. On a CPU a tensor that goes back to float
+# between two of them costs more than the product gains, so whatever has a kernel for 8 bits is quantised.
+_PRODUCTS = ("Conv", "MatMul")
+_CPU_OPERATORS = (*_PRODUCTS, "Add", "Clip", "Concat", "LeakyRelu", "Mul", "Relu", "Resize")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantised:
+    """The file, the nodes that compute in int8, and by reason those operators of the same kind that do not."""
+
+    path: Path
+    int8: tuple[str, ...]
+    left: dict[str, tuple[str, ...]]
+
+
+def quantise(
+    source: Path, output: Path, table: CalibrationTable, *, target: Target, keep: Collection[str] = ()
+) -> Quantised:
+    """Write `output`: `source` (FP32) with Q/DQ nodes by `table`. What `keep` names stays in float too.
+
+    tensorrt: int8, symmetric, weights per channel, biases in float, Conv and MatMul only, nothing behind them. cpu:
+    uint8 activations with a zero point, weights int8 per channel, biases int32, and the operators between them; our
+    functions are written out. Raises ModelFileError for a table of another file, OutputError.
+    """
+    file, model = load_float(source)
+    if table.model_sha256 != file.sha256():
+        raise ModelFileError(
+            f"the calibration table is of another file than {source}; calibrate it anew without --table"
+        )
+    if target == "cpu":
+        model = written_out(model)
+    rules = left_in_float(model.graph)
+    operators = operators_of(file.network, target)
+    candidates = [node for node in model.graph if node.domain == "" and node.op_type in operators]
+    chosen = [str(node.name) for node in candidates if node not in rules and node.name not in keep]
+    model.metadata_props.update({PRECISION: "int8", TARGET: target})
+    proto = _with_qdq(ir.to_proto(model), table, target, chosen, operators)
+    with replacing(output) as temporary:
+        onnx.save(proto, temporary)
+    left: dict[str, list[str]] = {}
+    for node in candidates:
+        if str(node.name) not in chosen:
+            left.setdefault(rules.get(node, "asked for"), []).append(str(node.name))
+    return Quantised(path=output, int8=tuple(chosen), left={reason: tuple(names) for reason, names in left.items()})
+
+
+def operators_of(network: str, target: Target) -> tuple[str, ...]:
+    """What is quantised. In PWC-Net products alone: with all operators, flow is slower and ten times less exact."""
+    return _CPU_OPERATORS if target == "cpu" and network == "amcnet" else _PRODUCTS
+
+
+def _with_qdq(
+    model: onnx.ModelProto, table: CalibrationTable, target: Target, nodes: list[str], operators: tuple[str, ...]
+) -> onnx.ModelProto:
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    ranges = {name: (np.float32(r.low), np.float32(r.high)) for name, r in table.tensors.items()}
+    tensorrt = target == "tensorrt"
+    options: dict[str, Any] = {"WeightSymmetric": True, "ActivationSymmetric": tensorrt, "MinimumRealRange": 1e-4}
+    if tensorrt:
+        options |= {"QuantizeBias": False, "OpTypesToExcludeOutputQuantization": list(_PRODUCTS)}
+    quantizer = QDQQuantizer(
+        model,
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QInt8 if tensorrt else QuantType.QUInt8,
+        tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
+        nodes_to_quantize=nodes,
+        nodes_to_exclude=[],
+        op_types_to_quantize=list(operators),
+        extra_options=options,
+    )
+    quantizer.quantize_model()
+    quantised: onnx.ModelProto = quantizer.model.model
+    return quantised

@@ -1,0 +1,180 @@
+"""Files in int8: what is quantised for whom, how close they are, and the table that lies beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from amcnet import InputError, ModelFileError
+from amcnet.calibration import CalibrationTable, calibrate, calibrator
+from amcnet.engines.lint import lint
+from amcnet.export.fidelity import flow_fidelity, mask_fidelity
+from amcnet.export.onnx_file import OnnxFile
+from amcnet.export.onnx_run import onnx_run
+
+IMAGES = ("image", "flow_image")
+FRAMES = ("frame", "next_frame")
+
+
+def _int8_nodes(path: Path) -> set[str]:
+    """The nodes whose weights or first input come from a DequantizeLinear."""
+    graph = onnx.load(path).graph
+    dequantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    return {node.name for node in graph.node if node.op_type == "Conv" and set(node.input[:2]) <= dequantised}
+
+
+def test_for_tensorrt(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
+    output = tmp_path / "light.int8.onnx"
+    done = calibrate(light_onnx, output, make_feeds(IMAGES), target="tensorrt")
+    assert lint(output) == []
+    model = onnx.load(output)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    activations = 0
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear":
+            assert weights[node.input[2]].data_type == TensorProto.INT8
+            activations += 1
+            assert not any(user.op_type == "Relu" for user in model.graph.node if node.output[0] in user.input)
+    assert activations > 50
+    assert _int8_nodes(output) == set(done.quantised.int8)
+    assert {"AmcCoAttention", "AmcCoAttentionGate"} == {function.name for function in model.functions}
+    assert OnnxFile.read(output).precision == "int8"
+    reference, found = onnx_run(light_onnx), onnx_run(output)
+    feeds = make_feeds(IMAGES, seed=1)
+    difference = [np.abs(found(feed)["mask"] - reference(feed)["mask"]).mean() for feed in feeds]
+    assert np.mean(difference) < 0.05
+
+
+def test_for_cpus(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
+    output = tmp_path / "light.cpu.onnx"
+    done = calibrate(light_onnx, output, make_feeds(IMAGES), target="cpu")
+    model = onnx.load(output)
+    assert not model.functions
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    quantised = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    assert {weights[node.input[2]].data_type for node in quantised} == {TensorProto.UINT8}
+    first = next(w for n, w in weights.items() if n.endswith("image_stages.0.0.weight_quantized"))
+    assert first.data_type == TensorProto.INT8
+    assert _int8_nodes(output) == {name for name in done.quantised.int8 if name.endswith("Conv") or "/Conv_" in name}
+    assert any("LeakyRelu" in name for name in done.quantised.int8)
+    difference = [
+        np.abs(onnx_run(output)(feed)["mask"] - onnx_run(light_onnx)(feed)["mask"]).mean()
+        for feed in make_feeds(IMAGES)
+    ]
+    assert np.mean(difference) < 0.05
+
+
+def test_what_is_never_quantised(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
+    for target in ("tensorrt", "cpu"):
+        done = calibrate(light_onnx, tmp_path / f"{target}.onnx", make_feeds(IMAGES), target=target)  # type: ignore[arg-type]
+        kept = {name for names in done.quantised.left.values() for name in names}
+        assert {"head/Conv", "gates.0.score/Conv", "corrections.0.spatial.conv/Conv"} <= kept
+        assert "transfers.2.channel.fc1/Conv" in done.quantised.left["pooled"]
+        assert not kept & set(done.quantised.int8)
+
+
+def test_a_flow_network(pwcnet_file: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
+    output = tmp_path / "pwc.int8.onnx"
+    done = calibrate(pwcnet_file, output, make_feeds(FRAMES), target="tensorrt")
+    assert lint(output) == []
+    heads = done.quantised.left["two channels"]
+    assert len(heads) >= 5
+    assert len(done.quantised.int8) > 30
+    measured = flow_fidelity(onnx_run(pwcnet_file), onnx_run(output), make_feeds(FRAMES))
+    magnitude = np.mean([np.abs(onnx_run(pwcnet_file)(feed)["flow"]).mean() for feed in make_feeds(FRAMES)])
+    assert measured.mean_px < max(0.5, 0.3 * magnitude)
+    cpu = calibrate(pwcnet_file, tmp_path / "pwc.cpu.onnx", make_feeds(FRAMES), target="cpu")
+    assert all("Conv" in name for name in cpu.quantised.int8)  # the correlation's products stay in float
+
+
+def test_kept_nodes_stay(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
+    output = tmp_path / "x.onnx"
+    done = calibrate(light_onnx, output, make_feeds(IMAGES), target="tensorrt", keep=["image_stages.0.0/Conv"])
+    assert done.quantised.left["asked for"] == ("image_stages.0.0/Conv",)
+    assert "image_stages.0.0/Conv" not in _int8_nodes(output)
+
+
+def test_half_weights_become_whole(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
+    """The shipped network stores its weights in 16 bits behind casts, which no quantiser looks through."""
+    model = onnx.load(light_onnx)
+    for tensor in list(model.graph.initializer):
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= 256:
+            half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}.half")
+            model.graph.node.insert(0, onnx.helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+            model.graph.initializer.remove(tensor)
+            model.graph.initializer.append(half)
+    stored = tmp_path / "half.onnx"
+    onnx.save(model, str(stored))
+    done = calibrate(stored, tmp_path / "x.onnx", make_feeds(IMAGES), target="cpu")
+    whole = calibrate(light_onnx, tmp_path / "y.onnx", make_feeds(IMAGES), target="cpu")
+    assert done.quantised.int8 == whole.quantised.int8
+    assert _int8_nodes(done.quantised.path) == _int8_nodes(whole.quantised.path)
+
+
+def test_the_table_is_reused(
+    light_onnx: Path,
+    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "x.onnx"
+    first = calibrate(light_onnx, output, make_feeds(IMAGES), target="cpu", method="percentile")
+    written = json.loads(first.table_path.read_text())
+    assert written["method"] == "percentile"
+    assert written["frames"] == 4
+    assert set(written["tensors"]["image"]) == {"low", "high", "saturated", "least", "greatest"}
+    assert 0 < max(tensor["saturated"] for tensor in written["tensors"].values()) < 0.01
+    measured = []
+    collect = calibrator.collect_statistics
+    monkeypatch.setattr(calibrator, "collect_statistics", lambda *a: measured.append(1) or collect(*a))
+    again = calibrate(light_onnx, output, make_feeds(IMAGES), target="cpu", method="percentile")
+    assert again.reused
+    assert again.table == first.table
+    other = calibrate(light_onnx, tmp_path / "trt.onnx", [], target="tensorrt", table=first.table_path)
+    assert other.reused
+    assert not measured
+    assert not calibrate(light_onnx, output, make_feeds(IMAGES, seed=1), target="cpu", method="percentile").reused
+    assert not calibrate(light_onnx, output, make_feeds(IMAGES, seed=1), target="cpu").reused
+    assert len(measured) == 2
+
+
+def test_what_does_not_go_together(
+    light_onnx: Path,
+    pwcnet_file: Path,
+    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    tmp_path: Path,
+) -> None:
+    done = calibrate(light_onnx, tmp_path / "x.onnx", make_feeds(IMAGES, 1), target="cpu")
+    with pytest.raises(ModelFileError, match="of another file"):
+        calibrate(pwcnet_file, tmp_path / "y.onnx", [], target="cpu", table=done.table_path)
+    with pytest.raises(ModelFileError, match="expected 'fp32'"):
+        calibrate(tmp_path / "x.onnx", tmp_path / "y.onnx", make_feeds(IMAGES, 1), target="cpu")
+    with pytest.raises(InputError, match="no frames"):
+        calibrate(light_onnx, tmp_path / "y.onnx", [], target="cpu")
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(ModelFileError, match="no calibration table"):
+        CalibrationTable.read(tmp_path / "bad.json")
+
+
+def test_black_frames_give_another_network(
+    light_onnx: Path,
+    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    tmp_path: Path,
+) -> None:
+    black = [{name: np.zeros((1, 3, 64, 64), np.float32) for name in IMAGES} for _ in range(2)]
+    calibrate(light_onnx, tmp_path / "black.onnx", black, target="tensorrt")
+    calibrate(light_onnx, tmp_path / "good.onnx", make_feeds(IMAGES), target="tensorrt")
+    feeds = make_feeds(IMAGES, seed=1)
+    reference = onnx_run(light_onnx)
+    spoilt, good = (
+        np.mean([np.abs(onnx_run(tmp_path / name)(f)["mask"] - reference(f)["mask"]).mean() for f in feeds])
+        for name in ("black.onnx", "good.onnx")
+    )
+    assert spoilt > 3 * good
+    assert mask_fidelity(reference, onnx_run(tmp_path / "good.onnx"), feeds).flipped < 0.2
