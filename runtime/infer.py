@@ -157,7 +157,7 @@ def _report(options: InferOptions, segmenter: Segmenter) -> dict[str, Any]:
             "files": {name: _describe(file) for name, file in files.items()},
         },
         "backend": segmenter.backend.name,
-        "machine": {"processor": _processor(), "cores": os.cpu_count()},
+        "machine": {"processor": processor_name(), "cores": os.cpu_count()},
         "versions": {
             "amcnet": __version__,
             "python": platform.python_version(),
@@ -168,7 +168,7 @@ def _report(options: InferOptions, segmenter: Segmenter) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """The processor's name, as far as the system tells it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
