@@ -23,7 +23,7 @@ from amcnet.engines import build_process
 from amcnet.engines.build import BuildOptions, build_engine, default_flavour
 from amcnet.engines.card import EngineFile, card_path
 from amcnet.engines.machine import Machine
-from amcnet.export import OnnxFile, Seed, export_amcnet, export_pipeline, export_pwcnet, onnx_file
+from amcnet.export import OnnxFile, Seed, export_amcnet, export_pwcnet, onnx_file
 from amcnet.export.fidelity import Run
 from amcnet.export.onnx_run import onnx_run
 from amcnet.export.preprocessing import AMCNET
@@ -38,7 +38,6 @@ FUNCTIONS = {
     "amcnet": {"AmcCoAttention": 1, "AmcCoAttentionGate": 5},
     "pwcnet": {"AmcCorrelation": 5, "AmcWarp": 4},
 }
-FUNCTIONS["pipeline"] = FUNCTIONS["amcnet"] | FUNCTIONS["pwcnet"]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     make = {
         "amcnet": lambda: export_amcnet(seed, folder, config=config, size=(64, 64)),
         "pwcnet": lambda: export_pwcnet(seed, folder, size=(128, 64)),
-        "pipeline": lambda: export_pipeline(seed, seed, folder, video_size=(96, 64), config=config),
     }
 
     def export(network: str) -> Path:
@@ -109,14 +107,7 @@ def _left(folder: Path) -> list[str]:
 
 
 @needs_tensorrt_rtx
-@pytest.mark.parametrize(
-    "network",
-    [
-        "amcnet",
-        "pwcnet",
-        pytest.param("pipeline", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("network", ["amcnet", "pwcnet"])
 @pytest.mark.parametrize("fp16", [False, True], ids=["fp32", "fp16"])
 def test_networks_build_for_ampere_and_later(
     network: str, fp16: bool, exported: Callable[[str], Path], tmp_path: Path
