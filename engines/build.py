@@ -25,7 +25,7 @@ from .gate import Feeds, Gate
 from .machine import Machine
 from .receipt import require_half, require_int8
 from .tensorrt_api import Settings
-from .typed import in_half, in_int8
+from .typed import held_out, in_half, in_int8, require_tensorrt
 
 ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, usual, greatest
 
@@ -74,10 +74,10 @@ def build_engine(
 
     `on_note` gets a line for each choice that was made; `on_phase` lines about how far the build is. `feeds` are what
     the model gets for frames of real clips: its ranges are probed (fp16) or calibrated (int8) on them, and what is
-    built is held against the FP32 file. `open_engine` runs an engine, where there is a GPU for it: then it is measured
-    as well. Raises ModelFileError, BackendError for a library that is not there, OutputError, and EngineError: a build
-    that failed, that is already running, or whose precision or masks are not what was asked for. A failed build leaves
-    OUTPUT.log.
+    built is held against the FP32 file; int8 on frames that it was not calibrated with. `open_engine` runs an engine,
+    where there is a GPU for it: then it is measured as well. Raises ModelFileError, BackendError for a library that is
+    not there, OutputError, and EngineError: a build that failed, that is already running, or whose precision or masks
+    are not what was asked for. A failed build leaves OUTPUT.log.
     """
     source = OnnxFile.read(options.model)
     machine = Machine.here()
@@ -130,11 +130,13 @@ def _typed(
     if options.fp16 and options.int8:
         raise EngineError("--fp16 and --int8 exclude each other: give one; an int8 file keeps in float what it must")
     if options.int8 and source.precision != "int8":
-        return in_int8(source, folder / f"{source.path.stem}.int8.onnx", feeds, on_phase), None
+        return in_int8(source, folder / f"{source.path.stem}.int8.onnx", feeds, on_phase)
     if options.fp16 and source.precision != "fp16":
         target = folder / f"{source.path.stem}.fp16.onnx"
         turing = settings.flavour == "tensorrt-rtx" and "7.5" in settings.compute_capability
         return in_half(source, target, feeds, on_note, on_phase, turing=turing)
+    if source.precision == "int8":
+        require_tensorrt(source)
     return source, None
 
 
@@ -154,6 +156,8 @@ def _gate(
             f"{source.path.name} is {source.precision} and is compared with nothing: name its FP32 file, --reference"
         )
         return None
+    if options.int8 and source.precision == "fp32":
+        feeds = held_out(feeds)
     return Gate(reference=reference, feeds=feeds, min_iou=options.min_iou, on_phase=on_phase)
 
 

@@ -22,8 +22,8 @@ class Card:
     flavour is "tensorrt" or "tensorrt-rtx", version its version. compute_capability lists the GPUs it is built for.
     inputs and outputs: {"name", "dtype", "shape"}; profile: input -> [least, usual, greatest shape], for free sizes.
     rebuild is the command that makes it anew. With clips: ranges, the largest tensors and what became an island for
-    them; accuracy, against the FP32 file: "onnx", that of the file it was built of, in ONNX Runtime, and, where a GPU
-    was there, "engine". latency is measured later, on the GPU.
+    them (fp16) or by which frames it was calibrated (int8); accuracy against the FP32 file, "onnx" that of the file it
+    was built of, in ONNX Runtime, and "engine" its own, where a GPU was there. latency is measured later, on the GPU.
     """
 
     engine_sha256: str

@@ -12,6 +12,7 @@ from ..export.onnx_file import OnnxFile
 from .gate import Feeds, told
 
 _PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # the functions of ours that multiply matrices
+_HELD_OUT = 5  # each how-manieth frame is kept for the comparison
 
 
 def in_half(
@@ -51,10 +52,12 @@ def in_half(
     return OnnxFile.read(target), probe.to_json()
 
 
-def in_int8(source: OnnxFile, target: Path, feeds: Feeds, on_phase: Callable[[str], None]) -> OnnxFile:
-    """Write `target`: `source` in int8, in the form that TensorRT takes, by the ranges of its tensors on `feeds`.
+def in_int8(
+    source: OnnxFile, target: Path, feeds: Feeds, on_phase: Callable[[str], None]
+) -> tuple[OnnxFile, dict[str, Any]]:
+    """Write `target`: `source` in int8 in the form that TensorRT takes, by its ranges on `feeds` but `held_out`.
 
-    Raises EngineError without feeds, and as `calibrate`.
+    For the card comes back by which frames. Raises EngineError without feeds, and as `calibrate`.
     """
     from ..calibration import calibrate
 
@@ -63,6 +66,24 @@ def in_int8(source: OnnxFile, target: Path, feeds: Feeds, on_phase: Callable[[st
             f"{source.path} is {source.precision}; --int8 expected a file made by calibrate, or clips to calibrate it "
             f"with: build-engine {source.path.name} --int8 --clips DIR"
         )
-    on_phase(f"calibrating with {len(feeds)} frames")
-    calibrate(source.path, target, feeds, target="tensorrt")
-    return OnnxFile.read(target)
+    rest = [feed for index, feed in enumerate(feeds) if index % _HELD_OUT] or feeds
+    on_phase(f"calibrating with {len(rest)} frames")
+    table = calibrate(source.path, target, rest, target="tensorrt").table
+    calibrated = {"frames": table.frames, "frames_sha256": table.frames_sha256, "method": table.method}
+    return OnnxFile.read(target), calibrated
+
+
+def held_out(feeds: Feeds) -> Feeds:
+    """Those of `feeds` that `in_int8` does not calibrate with: on its own frames a file looks better than it is."""
+    return feeds[::_HELD_OUT]
+
+
+def require_tensorrt(file: OnnxFile) -> None:
+    """EngineError for an int8 file in the form that is fast on CPUs: TensorRT takes no zero points."""
+    from ..calibration.qdq import TARGET
+
+    if file.metadata.get(TARGET) == "cpu":
+        raise EngineError(
+            f"{file.path} is calibrated for CPUs; expected the form that TensorRT takes: "
+            "calibrate MODEL.onnx --target tensorrt --help"
+        )

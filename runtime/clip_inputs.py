@@ -30,15 +30,6 @@ class ClipInput:
     inputs: dict[str, NDArray[Any]]
 
 
-def spread(clips: Sequence[str | Path], frames: int) -> int:
-    """Each how-manieth frame of `clips` to take for about `frames` of them all. Raises InputError as `open_frames`."""
-    total = 0
-    for clip in clips:
-        with open_frames(clip) as reader:
-            total += reader.info.expected_frames or sum(1 for _ in reader)
-    return max(1, -(-total // frames))
-
-
 class ClipInputs:
     """Inputs for the frames of clips, made one at a time; can be iterated as often as is needed.
 

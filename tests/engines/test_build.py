@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from amcnet import EngineError, ModelFileError, OutputError
+from amcnet.calibration.qdq import TARGET
 from amcnet.engines import build_process
 from amcnet.engines.build import BuildOptions, build_engine, default_flavour
 from amcnet.engines.card import EngineFile, card_path
@@ -227,9 +229,9 @@ def test_fp16_that_is_not_is_an_error(
     assert _left(tmp_path) == []
 
 
-def _feeds(names: tuple[str, str], size: tuple[int, int]) -> list[dict[str, NDArray[np.float32]]]:
+def _feeds(names: tuple[str, str], size: tuple[int, int], count: int = 2) -> list[dict[str, NDArray[np.float32]]]:
     rng = np.random.default_rng(0)
-    return [{name: rng.normal(0, 1, (1, 3, *size)).astype(np.float32) for name in names} for _ in range(2)]
+    return [{name: rng.normal(0, 1, (1, 3, *size)).astype(np.float32) for name in names} for _ in range(count)]
 
 
 PICTURES = _feeds(("image", "flow_image"), (64, 64))
@@ -318,24 +320,27 @@ def test_an_engine_that_can_run_is_measured_and_thrown_away_if_it_is_wrong(two_l
 
 @needs_tensorrt_rtx
 def test_int8_is_calibrated_on_the_way_counted_and_compared(two_layers: Path, tmp_path: Path) -> None:
-    int8 = {"fp16": False, "int8": True}
-    engine = _build_by_feeds(two_layers, tmp_path / "x.engine", PICTURES, **int8, keep_onnx=True, min_iou=0.9)
+    int8, pictures = {"fp16": False, "int8": True}, _feeds(("image", "flow_image"), (64, 64), 5)
+    engine = _build_by_feeds(two_layers, tmp_path / "x.engine", pictures, **int8, keep_onnx=True, min_iou=0.9)
     assert engine.card.precision == "int8"
     assert engine.card.receipt.layers == {"int8": 1, "float": 1}
     assert engine.card.receipt.share("int8") == 6 * 9 / (6 * 9 + 1)
     assert engine.card.accuracy is not None
     assert engine.card.accuracy["onnx"]["of"] == "amcnet.int8.onnx in ONNX Runtime on the CPU"
+    assert engine.card.ranges == {"frames": 4, "frames_sha256": ANY, "method": "minmax"}
+    assert engine.card.accuracy["onnx"]["mask"]["frames"] == 1  # of five, and not one that it was calibrated with
     quantised = tmp_path / "amcnet.int8.onnx"
     notes: list[str] = []
     options = BuildOptions(model=quantised, int8=True, flavour="tensorrt-rtx", compute_capability=("8.6",))
-    assert build_engine(options, notes.append, feeds=PICTURES).card.accuracy is None
+    assert build_engine(options, notes.append, feeds=pictures).card.accuracy is None
     assert notes == ["amcnet.int8.onnx is int8 and is compared with nothing: name its FP32 file, --reference"]
-    again = build_engine(replace(options, reference=two_layers, min_iou=0.9), notes.append, feeds=PICTURES)
-    assert again.card.accuracy == engine.card.accuracy
+    again = build_engine(replace(options, reference=two_layers, min_iou=0.9), notes.append, feeds=pictures)
+    assert again.card.accuracy is not None
+    assert again.card.accuracy["onnx"]["mask"]["frames"] == 5
     with pytest.raises(
         EngineError, match=r"amcnet\.int8\.onnx .* differs from amcnet\.onnx too much.*calibrate --search"
     ):
-        build_engine(replace(options, reference=two_layers, min_iou=0.9999), notes.append, feeds=PICTURES)
+        build_engine(replace(options, reference=two_layers, min_iou=0.9999), notes.append, feeds=pictures)
 
 
 def test_int8_wants_a_calibrated_file_or_frames(tiny: Callable[..., Path], tmp_path: Path) -> None:
@@ -343,6 +348,9 @@ def test_int8_wants_a_calibrated_file_or_frames(tiny: Callable[..., Path], tmp_p
         _build_by_feeds(tiny(), tmp_path / "x.engine", (), fp16=False, int8=True)
     with pytest.raises(EngineError, match="exclude each other"):
         _build_by_feeds(tiny(), tmp_path / "x.engine", (), int8=True)
+    for_cpus = tiny(**{onnx_file.PRECISION: "int8", TARGET: "cpu"})
+    with pytest.raises(EngineError, match=r"calibrated for CPUs.*calibrate MODEL\.onnx --target tensorrt"):
+        _build_by_feeds(for_cpus, tmp_path / "x.engine", (), fp16=False)
 
 
 @needs_tensorrt_rtx
@@ -528,9 +536,9 @@ def test_the_command_measures_on_clips(two_layers: Path, tmp_path: Path) -> None
     result = _command(two_layers, "--fp16", *arguments, *clips)
     assert result.returncode == 0, result.stderr
     accuracy = json.loads(card_path(tmp_path / "x.engine").read_text())["accuracy"]["onnx"]
-    assert accuracy["mask"]["frames"] == 22  # every second of 39 and of 4 that have a next one
+    assert accuracy["mask"]["frames"] == 40  # of 43 that have a next one
     assert result.stdout.splitlines()[1] == (
-        f"mask IoU {accuracy['mask']['mean_iou']:.4f}, first percentile {accuracy['mask']['iou_p1']:.4f}, 22 frames: "
+        f"mask IoU {accuracy['mask']['mean_iou']:.4f}, first percentile {accuracy['mask']['iou_p1']:.4f}, 40 frames: "
         "amcnet.fp16.onnx in ONNX Runtime on the CPU, every half rounded to 16 bits, against amcnet.onnx"
     )
     assert "note: ranges of" in result.stderr
