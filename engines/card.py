@@ -97,6 +97,10 @@ class EngineFile:
         return self.metadata[NETWORK]
 
     @property
+    def precision(self) -> str:
+        return self.card.precision
+
+    @property
     def untrained(self) -> bool:
         """Whether the weights come from a seed: good for timing, not for masks."""
         return self.metadata[CHECKPOINT_SHA256].startswith("untrained")

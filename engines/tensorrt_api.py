@@ -105,8 +105,8 @@ class LoadedPlan:
 
     flavour: str
     version: str
+    engine: Any  # before `runtime`, so that it is dropped before it
     runtime: Any
-    engine: Any
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     log: list[str]
@@ -228,8 +228,8 @@ def load_plan(flavour: str, data: bytes, *, version_compatible: bool) -> LoadedP
     return LoadedPlan(
         flavour=flavour,
         version=version,
-        runtime=runtime,
         engine=engine,
+        runtime=runtime,
         inputs=tuple(tensor for name, tensor in tensors.items() if name in taken),
         outputs=tuple(tensor for name, tensor in tensors.items() if name not in taken),
         log=log,

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import ModelFileError
+from ..engines.card import EngineFile
 from ..export.onnx_file import OnnxFile
+
+if TYPE_CHECKING:
+    from .pipeline_backend import PipelineBackend
+
+NetworkFile = OnnxFile | EngineFile
 
 
 class Backend(Protocol):
@@ -34,21 +40,36 @@ class Backend(Protocol):
 
 DEVICES = ("cpu", "cuda")
 # What a network's file takes and gives; more outputs (attention maps) are welcome.
-_CONTRACT = {"amcnet": ({"image", "flow_image"}, "mask"), "pwcnet": ({"frame", "next_frame"}, "flow")}
+_CONTRACT = {
+    "amcnet": ({"image", "flow_image"}, "mask"),
+    "pwcnet": ({"frame", "next_frame"}, "flow"),
+    "pipeline": ({"frame", "next_frame"}, "mask"),
+}
 
 
-def open_backend(file: OnnxFile, threads: int, device: str = "cpu") -> Backend:
+def open_backend(file: NetworkFile, threads: int, device: str = "cpu") -> Backend:
     """Load `file` into the library that runs it on `device`, to compute with `threads` in each call of `run`.
 
-    `device` is one of DEVICES; a GPU that was asked for and is not got is an error. Raises BackendError, or
-    ModelFileError for other inputs or outputs than the network's.
+    `device` is one of DEVICES; a GPU that was asked for and is not got is an error. An engine is for the GPU anyway.
+    Raises BackendError, EngineError, or ModelFileError for other inputs or outputs than the network's.
     """
+    if isinstance(file, EngineFile):
+        from .engine_backend import EngineBackend
+
+        return EngineBackend(file)
     from .onnxruntime_backend import OnnxRuntimeBackend
 
     return OnnxRuntimeBackend(file, threads, device)
 
 
-def check_contract(file: OnnxFile, inputs: list[str], outputs: list[str]) -> None:
+def open_pipeline(file: EngineFile) -> PipelineBackend:
+    """Load the engine of a whole pipeline, which takes frames and gives masks. Raises as `open_backend`."""
+    from .pipeline_backend import PipelineBackend
+
+    return PipelineBackend(file)
+
+
+def check_contract(file: NetworkFile, inputs: list[str], outputs: list[str]) -> None:
     """Raises ModelFileError for a file whose inputs and outputs are not its network's."""
     wanted_inputs, wanted_output = _CONTRACT[file.network]
     if set(inputs) != wanted_inputs or wanted_output not in outputs:
@@ -58,7 +79,7 @@ def check_contract(file: OnnxFile, inputs: list[str], outputs: list[str]) -> Non
         )
 
 
-def check_finite(file: OnnxFile, outputs: Mapping[str, NDArray[np.float32]]) -> None:
+def check_finite(file: NetworkFile, outputs: Mapping[str, NDArray[np.float32]]) -> None:
     """Raises ModelFileError for NaN or infinity."""
     for name, result in outputs.items():
         if not np.isfinite(result).all():

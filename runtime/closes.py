@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
+from .. import AmcNetError
+
 
 class Closes:
     """A context manager by its `close()`."""
@@ -14,5 +16,10 @@ class Closes:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, *error: object) -> None:
+        try:
+            self.close()
+        except AmcNetError:
+            if error[0] is None:
+                raise
+            # Else the block's own error says what happened: after a GPU has failed, closing fails too.

@@ -62,18 +62,7 @@ def _text(module: Any, code: Any) -> tuple[Any, bytes]:
     return answer
 
 
-class Owned(Closes):
-    """Something of the driver's. An error of its closing does not hide the one that the block ends with."""
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            self.close()
-        except BackendError:
-            if error[0] is None:
-                raise
-
-
-class Device(Owned):
+class Device(Closes):
     """A GPU and its primary context, which is shared with the other libraries of the process."""
 
     def __init__(self, index: int = 0) -> None:
@@ -108,7 +97,7 @@ class Device(Owned):
             check(driver().cuDevicePrimaryCtxRelease(self._device), "the GPU cannot be released")
 
 
-class Stream(Owned):
+class Stream(Closes):
     """Work for the GPU that is done in its order; `handle` is what other libraries know it by."""
 
     def __init__(self) -> None:
@@ -135,7 +124,7 @@ class Stream(Owned):
             check(driver().cuStreamDestroy(stream), "the stream cannot be closed")
 
 
-class Event(Owned):
+class Event(Closes):
     """A point in a stream, to wait for and to measure from."""
 
     def __init__(self, *, timing: bool = False) -> None:

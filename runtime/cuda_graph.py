@@ -7,10 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 from .. import BackendError
-from .cuda import Owned, Stream, check, driver
+from .closes import Closes
+from .cuda import Stream, check, driver
 
 
-class Graph(Owned):
+class Graph(Closes):
     """What `work` gives `stream`: launched by one call instead of one for each of its hundreds of kernels."""
 
     def __init__(self, stream: Stream, work: Callable[[], None]) -> None:

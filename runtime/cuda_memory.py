@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import BackendError
-from .cuda import Owned, Stream, check, driver
+from .closes import Closes
+from .cuda import Stream, check, driver
 
 Shape = tuple[int, ...]
 
 
-class TwinBuffer(Owned):
+class TwinBuffer(Closes):
     """An array that lives twice: `host`, in page-locked memory, and at `address` on the GPU.
 
     Only from and to page-locked memory do copies run beside computing and can be part of a graph.

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 def _load(name: str) -> ModuleType:
     # By path: tests are no package, and `--import-mode=importlib` puts nothing on sys.path.
-    spec = importlib.util.spec_from_file_location(f"amcnet_test_{name}", Path(__file__).with_name(f"{name}.py"))
+    path = Path(__file__).parent / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"amcnet_test_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -44,6 +45,13 @@ def clip_picture() -> Callable[..., NDArray[np.uint8]]:
 
 
 @pytest.fixture(scope="session")
+def make_engine() -> Callable[..., Path]:
+    """`make_engine(path, network, *, size, card, **plan) -> path`, as in `gpu/engines.py`."""
+    make: Callable[..., Path] = _load("gpu/engines").make_engine
+    return make
+
+
+@pytest.fixture(scope="session")
 def networks() -> ModuleType:
     """`networks.make_amcnet(path, …)`, `networks.make_pwcnet(path, …)`, `networks.expected_mask(image, flow_image)`."""
     return _load("networks")
@@ -65,9 +73,10 @@ def pwcnet_onnx(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def on_fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`on_fake_gpu(code, *arguments, **environment)` runs Python code where a driver is, made of gpu/driver.c.
+    """`on_fake_gpu(code, *arguments, **environment)` runs Python code on a machine whose GPU is made up.
 
-    In a process of its own: the real cuda-python finds it as it finds the real driver, by the system's search path.
+    In a process of its own, with a driver made of gpu/driver.c, which the real cuda-python finds as it finds the real
+    one, by the system's search path; and with the TensorRT of gpu/tensorrt.py, installed as from a wheel.
     """
     pytest.importorskip("cuda.bindings", reason="cuda-python is not installed: pip install 'cuda-python>=13'")
     compiler = shutil.which("gcc")
@@ -77,11 +86,16 @@ def on_fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subpr
     source = Path(__file__).with_name("gpu") / "driver.c"
     options = ["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(folder / "libcuda.so.1")]
     subprocess.run([compiler, *options, str(source), "-lpthread", "-ldl"], check=True)
+    shutil.copy(source.with_name("tensorrt.py"), folder)
+    wheel = folder / "tensorrt_cu13-10.16.1.11.dist-info"
+    wheel.mkdir()
+    (wheel / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorrt-cu13\nVersion: 10.16.1.11\n")
+    own = {"LD_LIBRARY_PATH": str(folder), "PYTHONPATH": str(folder), "PATH": str(Path(sys.executable).parent)}
 
     def run(code: str, *arguments: object, **environment: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", code, *map(str, arguments)],
-            env=os.environ | {"LD_LIBRARY_PATH": str(folder)} | {k: str(v) for k, v in environment.items()},
+            env=os.environ | own | {name: str(value) for name, value in environment.items()},
             capture_output=True,
             text=True,
             check=False,

@@ -31,12 +31,13 @@ typedef struct Op {
     struct Graph *graph;
 } Op;
 typedef struct Graph { Op *first, *last; int running; } Graph;
-typedef struct Stream { int number, capturing, closing, busy, broken; Op *first, *last; Graph *record; pthread_t thread; } Stream;
+typedef struct Stream { struct Stream *next; int number, capturing, closing, busy, broken; Op *first, *last; Graph *record; pthread_t thread; } Stream;
 typedef struct Memory { struct Memory *next; char *start; size_t size; int pinned; } Memory;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static Memory *memories;
+static Stream *open_streams;
 static int started, retained, streams, live_memories, live_streams, live_events, live_graphs, failing;
 static __thread void *contexts[16];
 static __thread int depth;
@@ -187,8 +188,15 @@ static int allocate(void **start, size_t size, int pinned) {
     *start = memory->start;
     return OK;
 }
-static int release(void *start, int pinned) {
+static int release(void *start, int pinned) { /* as the real one, not before all work is done */
     pthread_mutex_lock(&lock);
+    for (Stream *stream = open_streams; stream;)
+        if (stream->first || stream->busy) {
+            pthread_cond_wait(&changed, &lock);
+            stream = open_streams;
+        } else {
+            stream = stream->next;
+        }
     for (Memory **link = &memories; *link; link = &(*link)->next)
         if ((*link)->start == start && (*link)->pinned == pinned) {
             Memory *memory = *link;
@@ -226,6 +234,8 @@ int cuStreamCreate(Stream **made, unsigned flags) {
     Stream *stream = calloc(1, sizeof *stream);
     pthread_mutex_lock(&lock);
     stream->number = ++streams;
+    stream->next = open_streams;
+    open_streams = stream;
     live_streams++;
     pthread_mutex_unlock(&lock);
     pthread_create(&stream->thread, 0, work, stream);
@@ -240,6 +250,14 @@ int cuStreamDestroy(Stream *stream) {
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
     pthread_join(stream->thread, 0);
+    pthread_mutex_lock(&lock);
+    for (Stream **link = &open_streams; *link; link = &(*link)->next)
+        if (*link == stream) {
+            *link = stream->next;
+            break;
+        }
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
     free(stream);
     return OK;
 }
