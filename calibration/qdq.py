@@ -13,14 +13,13 @@ import onnx_ir as ir
 
 from .. import ModelFileError
 from ..export.atomic import replacing
-from ..export.onnx_file import PRECISION
+from ..export.onnx_file import INT8_TARGET, PRECISION
 from .network import load_float, written_out
 from .rules import left_in_float
 from .table import CalibrationTable
 
 Target = Literal["cpu", "tensorrt"]
 TARGETS: tuple[Target, ...] = ("cpu", "tensorrt")
-TARGET = "amcnet.int8_target"  # in the file's metadata
 
 # Products are what TensorRT's parser takes and what its fusions look for. On a CPU a tensor that goes back to float
 # between two of them costs more than the product gains, so whatever has a kernel for 8 bits is quantised.
@@ -57,7 +56,7 @@ def quantise(
     operators = operators_of(file.network, target)
     candidates = [node for node in model.graph if node.domain == "" and node.op_type in operators]
     chosen = [str(node.name) for node in candidates if node not in rules and node.name not in keep]
-    model.metadata_props.update({PRECISION: "int8", TARGET: target})
+    model.metadata_props.update({PRECISION: "int8", INT8_TARGET: target})
     proto = _with_qdq(ir.to_proto(model), table, target, chosen, operators)
     with replacing(output) as temporary:
         onnx.save(proto, temporary)

@@ -133,7 +133,7 @@ def _typed(
         return in_int8(source, folder / f"{source.path.stem}.int8.onnx", feeds, on_phase)
     if options.fp16 and source.precision != "fp16":
         target = folder / f"{source.path.stem}.fp16.onnx"
-        turing = settings.flavour == "tensorrt-rtx" and "7.5" in settings.compute_capability
+        turing = settings.flavour == "tensorrt-rtx" and tensorrt_api.TURING in settings.compute_capability
         return in_half(source, target, feeds, on_note, on_phase, turing=turing)
     if source.precision == "int8":
         require_tensorrt(source)

@@ -11,7 +11,14 @@ from ..export import onnx_file
 from ..export.onnx_file import OnnxFile, file_sha256
 from .card import Card, card_path, read_card
 from .machine import Machine, number
-from .tensorrt_api import EXTRAS, NAMES, OLDEST_COMPUTE_CAPABILITY, OLDEST_DRIVER_CUDA, RTX_COMPUTE_CAPABILITIES
+from .tensorrt_api import (
+    EXTRAS,
+    NAMES,
+    OLDEST_COMPUTE_CAPABILITY,
+    OLDEST_DRIVER_CUDA,
+    RTX_COMPUTE_CAPABILITIES,
+    TURING,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +72,13 @@ def check_onnx(path: Path, machine: Machine) -> Verdict:
         return _no(f"{path.name} needs ONNX Runtime, which is not installed: pip install 'amcnet[cpu]'")
     where = "GPU" if machine.has_gpu and "CUDA" in machine.onnxruntime_providers else "CPU"
     untrained = "; its weights are untrained: good for timing only" if file.untrained else ""
+    # Only products are in int8 there, and each goes back to float: a CPU gains little by it.
+    slow = file.precision == "int8" and file.metadata.get(onnx_file.INT8_TARGET) != "cpu" and where == "CPU"
+    advice = "; it is made for TensorRT and slow here: calibrate MODEL.onnx --target cpu" if slow else ""
     return Verdict(
         can_run=True,
         sentence=f"{path.name} ({file.network}, {file.precision}) runs here: ONNX Runtime {machine.onnxruntime} on the "
-        f"{where}{untrained}",
+        f"{where}{advice}{untrained}",
     )
 
 
@@ -92,7 +102,10 @@ def describe(machine: Machine) -> Iterator[str]:
         yield f"build {name} engines: {_yes_or(building)}"
         untargeted = flavour == "tensorrt-rtx" and machine.compute_capability not in RTX_COMPUTE_CAPABILITIES
         running = (
-            _old_or_no_gpu(machine) or (f"no, it does not know {machine.gpu_name}" if untargeted else "") or missing
+            _old_or_no_gpu(machine)
+            or (f"no, it does not know {machine.gpu_name}" if untargeted else "")
+            or missing
+            or ("" if machine.cuda_python else "no: pip install cuda-python")
         )
         yield f"run {name} engines: {_yes_or(running)}"
 
@@ -123,6 +136,8 @@ def _library_problem(path: Path, card: Card, machine: Machine) -> str:
     wheel = f"{card.flavour}-cu13=={card.version}"
     if version is None:
         return f"{path.name} needs {name} {card.version}, which is not installed: pip install {wheel}"
+    if not machine.cuda_python:
+        return f"{path.name} needs cuda-python to be run, which is not installed: pip install cuda-python"
     if number(version) == number(card.version) or (card.version_compatible and _is_later(version, card.version)):
         return ""
     return (
@@ -141,6 +156,9 @@ def _target_problem(path: Path, card: Card, machine: Machine) -> str:
     built_for = f"{path.name} was built for SM {', '.join(card.compute_capability)}, this GPU is {machine.gpu_name}"
     if card.flavour == "tensorrt-rtx" and own not in RTX_COMPUTE_CAPABILITIES:
         return f"{built_for}, which TensorRT-RTX does not know; rebuild it: {_with_flavour(card, 'tensorrt')}"
+    if card.flavour == "tensorrt-rtx" and own == TURING and card.precision != "fp16":
+        only = f"for which TensorRT-RTX builds fp16 only, and this is {card.precision}"
+        return f"{built_for}, {only}; rebuild it here: {_with_flavour(card, 'tensorrt')}"
     target = f" --compute-capability {own}" if card.flavour == "tensorrt-rtx" else ""
     return f"{built_for}; rebuild it{' here' if not target else ''}: {card.rebuild}{target}"
 

@@ -58,7 +58,7 @@ EXTRAS = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}  # pip install "amcnet[
 OLDEST_COMPUTE_CAPABILITY = "7.5"  # of all three
 OLDEST_DRIVER_CUDA = (13, 0)  # of the cu13 wheels that the extras name
 RTX_COMPUTE_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
-# 7.5 is built only when it is asked for: its compiler knows less, see `_require_turing`.
+TURING = "7.5"  # built for only when it is asked for: its compiler knows less, see `_require_turing`
 RTX_DEFAULT_COMPUTE_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0")
 
 Shape = tuple[int, ...]
@@ -167,7 +167,7 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     network: INetworkDefinition = builder.create_network(_network_flags(trt, settings.flavour, version))
     _parse(trt, network, logger, model)
     layers = tuple(_layers(trt, network))
-    if settings.flavour == "tensorrt-rtx" and "7.5" in settings.compute_capability:
+    if settings.flavour == "tensorrt-rtx" and TURING in settings.compute_capability:
         _require_turing(layers, model)
     config: IBuilderConfig = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import EngineError
-from ..export.onnx_file import OnnxFile
+from ..export.onnx_file import INT8_TARGET, OnnxFile
 from .gate import Feeds, told
 
 _PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # the functions of ours that multiply matrices
@@ -80,9 +80,7 @@ def held_out(feeds: Feeds) -> Feeds:
 
 def require_tensorrt(file: OnnxFile) -> None:
     """EngineError for an int8 file in the form that is fast on CPUs: TensorRT takes no zero points."""
-    from ..calibration.qdq import TARGET
-
-    if file.metadata.get(TARGET) == "cpu":
+    if file.metadata.get(INT8_TARGET) == "cpu":
         raise EngineError(
             f"{file.path} is calibrated for CPUs; expected the form that TensorRT takes: "
             "calibrate MODEL.onnx --target tensorrt --help"

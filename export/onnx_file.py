@@ -16,6 +16,7 @@ CHECKPOINT_SHA256 = "amcnet.checkpoint_sha256"  # of the checkpoint file, or "un
 PRECISION = "amcnet.precision"  # fp32, fp16, int8
 PREPROCESSING = "amcnet.preprocessing"  # JSON: see preprocessing.py
 CONFIG = "amcnet.config"  # JSON: backbone, corrections, gate
+INT8_TARGET = "amcnet.int8_target"  # of int8 files: tensorrt, or cpu
 TOOL_VERSION = "amcnet.tool_version"
 REQUIRED = (NETWORK, CHECKPOINT_SHA256, PRECISION, PREPROCESSING, TOOL_VERSION)
 

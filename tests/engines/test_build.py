@@ -20,7 +20,6 @@ import pytest
 from numpy.typing import NDArray
 
 from amcnet import EngineError, ModelFileError, OutputError
-from amcnet.calibration.qdq import TARGET
 from amcnet.engines import build_process
 from amcnet.engines.build import BuildOptions, build_engine, default_flavour
 from amcnet.engines.card import EngineFile, card_path
@@ -348,7 +347,7 @@ def test_int8_wants_a_calibrated_file_or_frames(tiny: Callable[..., Path], tmp_p
         _build_by_feeds(tiny(), tmp_path / "x.engine", (), fp16=False, int8=True)
     with pytest.raises(EngineError, match="exclude each other"):
         _build_by_feeds(tiny(), tmp_path / "x.engine", (), int8=True)
-    for_cpus = tiny(**{onnx_file.PRECISION: "int8", TARGET: "cpu"})
+    for_cpus = tiny(**{onnx_file.PRECISION: "int8", onnx_file.INT8_TARGET: "cpu"})
     with pytest.raises(EngineError, match=r"calibrated for CPUs.*calibrate MODEL\.onnx --target tensorrt"):
         _build_by_feeds(for_cpus, tmp_path / "x.engine", (), fp16=False)
 

@@ -116,6 +116,16 @@ def test_missing_library(make_engine: MakeEngine) -> None:
     )
 
 
+def test_missing_cuda_python(make_engine: MakeEngine) -> None:
+    machine = replace(RTX_3060, cuda_python=False)
+    assert _sentence(make_engine(), machine) == (
+        "x.engine needs cuda-python to be run, which is not installed: pip install cuda-python"
+    )
+    text = "\n".join(describe(machine))
+    assert "build TensorRT-RTX engines: yes" in text
+    assert "run TensorRT-RTX engines: no: pip install cuda-python" in text
+
+
 def test_missing_driver(make_engine: MakeEngine) -> None:
     assert _sentence(make_engine(), NONE) == (
         "no GPU or no driver was found, and TensorRT-RTX engines need both; install the NVIDIA driver (nvidia-smi "
@@ -192,6 +202,39 @@ def test_onnx_files(model: Path) -> None:
     assert _sentence(model, replace(NONE, onnxruntime=None)) == (
         "amcnet.onnx needs ONNX Runtime, which is not installed: pip install 'amcnet[cpu]'"
     )
+
+
+def test_int8(model: Path, make_engine: MakeEngine) -> None:
+    card = {"precision": "int8", "rebuild": "build-engine amcnet.int8.onnx --int8 --flavour tensorrt-rtx"}
+    engine = make_engine(**card)
+    assert check_file(engine, RTX_3060).sentence.startswith("x.engine (amcnet, int8) runs here")
+    assert _sentence(engine, T4) == (
+        "x.engine was built for SM 8.6, 8.9, this GPU is Tesla T4 (SM 7.5), for which TensorRT-RTX builds fp16 only, "
+        "and this is int8; rebuild it here: build-engine amcnet.int8.onnx --int8 --flavour tensorrt"
+    )
+    for target, machine, advised in (("tensorrt", NONE, True), ("cpu", NONE, False), ("tensorrt", RTX_3060, False)):
+        proto = onnx.load(model)
+        values = {entry.key: entry.value for entry in proto.metadata_props}
+        onnx.helper.set_model_props(proto, values | {onnx_file.PRECISION: "int8", onnx_file.INT8_TARGET: target})
+        onnx.save(proto, model)
+        verdict = check_file(model, machine)
+        assert verdict.can_run
+        assert ("slow here: calibrate MODEL.onnx --target cpu" in verdict.sentence) is advised
+
+
+@pytest.mark.parametrize(
+    ("machine", "on_gpu"),
+    [
+        (RTX_3060, "yes"),
+        (GTX_1080_TI, "yes"),
+        (replace(RTX_3060, onnxruntime_providers=("CPU",)), "no: pip uninstall onnxruntime; pip install 'amcnet[gpu]'"),
+        (NONE, "no, there is no GPU or no driver"),
+        (replace(NONE, onnxruntime_providers=("CUDA", "CPU")), "no, there is no GPU or no driver"),
+    ],
+)
+def test_onnx_files_on_the_gpu(machine: Machine, on_gpu: str, model: Path) -> None:
+    assert f"run ONNX files on the GPU: {on_gpu}" in list(describe(machine))
+    assert ("on the GPU" in check_file(model, machine).sentence) is (on_gpu == "yes")
 
 
 def test_description_of_a_machine_with_all() -> None:
