@@ -44,5 +44,5 @@ def test_layers_are_counted_by_their_first_output() -> None:
         {"Name": "only its name"},
     ]
     assert kernel_precisions(layers) == {"half": 3, "float": 1, "other": 1, "unknown": 1}
-    assert list(kernel_precisions(layers))[0] == "half"
+    assert next(iter(kernel_precisions(layers))) == "half"
     assert kernel_precisions([]) == {}
