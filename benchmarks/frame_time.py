@@ -51,7 +51,7 @@ def frame_time(
     lanes = lane_times({name: stage["p50"] for name, stage in stages.items()})
     return {
         "clip": clip.name,
-        "amcnet": None if amcnet is None else amcnet.name,
+        "amcnet": report["settings"]["files"]["amcnet"]["name"],
         "flow": Path(flow).name,
         "backend": report["backend"],
         "frames": report["frames"],

@@ -1,0 +1,161 @@
+"""Other ways to run the same network on the same input, each only where it is installed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import AmcNetError
+from ..export.onnx_file import CHECKPOINT_SHA256, CONFIG, OnnxFile
+from ..runtime.backend import available_cores
+
+if TYPE_CHECKING:
+    import torch
+
+Inputs = Mapping[str, NDArray[Any]]
+Run = Callable[[Inputs], NDArray[np.float32]]
+
+
+class AbsentError(AmcNetError):
+    """A peer that is not here; the message is the reason."""
+
+
+def open_peers(file: OnnxFile, checkpoint: Path | None, inputs: Inputs) -> tuple[dict[str, Run], dict[str, str]]:
+    """The peers that run `file` here, by name, each tried once on `inputs`; and the reasons of those that do not.
+
+    PyTorch takes its weights from `checkpoint`, or from the seed that the file says it is made of, or from seed 1: the
+    time does not depend on the weights, so any will do.
+    """
+    here: dict[str, Run] = {}
+    absent: dict[str, str] = {}
+    for name, opener in PEERS.items():
+        try:
+            run = opener(file, checkpoint)
+            run(inputs)
+            here[name] = run
+        except AbsentError as error:
+            absent[name] = str(error)
+        except Exception as error:  # a peer that fails is no reason for the others not to be measured
+            absent[name] = f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return here, absent
+
+
+def _torch_eager(file: OnnxFile, checkpoint: Path | None) -> Run:
+    return _torch_run(_torch_network(file, checkpoint))
+
+
+def _torch_channels_last(file: OnnxFile, checkpoint: Path | None) -> Run:
+    import torch
+
+    network = _torch_network(file, checkpoint)
+    return _torch_run(network.to(memory_format=torch.channels_last), torch.channels_last)  # type: ignore[call-overload]
+
+
+def _torch_compile(file: OnnxFile, checkpoint: Path | None) -> Run:
+    import torch
+
+    return _torch_run(torch.compile(_torch_network(file, checkpoint)))
+
+
+def _torch_network(file: OnnxFile, checkpoint: Path | None) -> torch.nn.Module:
+    try:
+        import torch
+    except ImportError:
+        raise AbsentError("PyTorch is not installed: pip install 'amcnet[export]'") from None
+    from ..models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
+
+    torch.set_num_threads(available_cores())
+    if file.network == "pipeline" or file.precision != "fp32":
+        raise AbsentError("PyTorch is compared with float32 files of one network")
+    if checkpoint is not None:
+        return load_amcnet(checkpoint) if file.network == "amcnet" else load_pwcnet(checkpoint)
+    text = file.metadata[CHECKPOINT_SHA256]
+    seed = int(text.rpartition(" ")[2]) if file.untrained else 1
+    if file.network == "pwcnet":
+        return seed_weights(PWCNet(), seed)
+    return seed_weights(AMCNet(AMCNetConfig(**json.loads(file.metadata[CONFIG]))), seed)
+
+
+def _torch_run(network: Any, memory_format: Any = None) -> Run:
+    import torch
+
+    def run(inputs: Inputs) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            tensors = [torch.from_numpy(value) for value in inputs.values()]
+            if memory_format is not None:
+                tensors = [tensor.to(memory_format=memory_format) for tensor in tensors]
+            result = network(*tensors)
+            return np.asarray(getattr(result, "mask", result).float().numpy())
+
+    return run
+
+
+def _onnxruntime_cpu(file: OnnxFile, checkpoint: Path | None) -> Run:
+    return _onnxruntime(file, "CPUExecutionProvider")
+
+
+def _onnxruntime_cuda(file: OnnxFile, checkpoint: Path | None) -> Run:
+    return _onnxruntime(file, "CUDAExecutionProvider")
+
+
+def _onnxruntime(file: OnnxFile, provider: str) -> Run:
+    """With the library's own defaults, as people use it first."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise AbsentError("ONNX Runtime is not installed: pip install 'amcnet[cpu]'") from None
+    if provider not in onnxruntime.get_available_providers():
+        raise AbsentError(f"this onnxruntime has no {provider}: pip install 'amcnet[gpu]'")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(file.path, options, providers=[provider])
+    if session.get_providers()[0] != provider:
+        raise AbsentError(f"ONNX Runtime fell back from {provider}: no GPU that it can use")
+    return lambda inputs: np.asarray(session.run(None, dict(inputs))[0])
+
+
+def _openvino(file: OnnxFile, checkpoint: Path | None) -> Run:
+    """In float32: left alone it computes in bfloat16 where the processor can, which is faster and less exact."""
+    return _openvino_with(file, {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def _openvino_fastest(file: OnnxFile, checkpoint: Path | None) -> Run:
+    return _openvino_with(file, {})
+
+
+def _openvino_with(file: OnnxFile, options: dict[str, Any]) -> Run:
+    try:
+        import onnx
+        import openvino
+        from onnx import inliner
+    except ImportError as error:
+        raise AbsentError(f"{error.name} is not installed: pip install openvino onnx") from None
+    # It knows no functions of other domains: they are written out for it.
+    model = inliner.inline_local_functions(onnx.load(file.path)).SerializeToString()
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": available_cores()} | options
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(model, b""), "CPU", settings)
+    return lambda inputs: np.asarray(compiled(dict(inputs))[0])
+
+
+def _tensorrt(file: OnnxFile, checkpoint: Path | None) -> Run:
+    raise AbsentError(
+        "an engine is measured by its own: build-engine FILE.onnx, then amc-bench FILE.engine on a machine with a GPU"
+    )
+
+
+PEERS: dict[str, Callable[[OnnxFile, Path | None], Run]] = {
+    "PyTorch, eager": _torch_eager,
+    "PyTorch, channels-last": _torch_channels_last,
+    "PyTorch, torch.compile": _torch_compile,
+    "ONNX Runtime, CPU, its defaults": _onnxruntime_cpu,
+    "ONNX Runtime, CUDA": _onnxruntime_cuda,
+    "OpenVINO, f32": _openvino,
+    "OpenVINO, its defaults": _openvino_fastest,
+    "TensorRT": _tensorrt,
+}

@@ -1,0 +1,132 @@
+"""How cost grows: with the video's resolution, the batch, the clip's length, and the number of videos at once."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from ..export.onnx_file import OnnxFile
+from ..runtime.backend import available_cores, open_backend
+from ..runtime.clip_inputs import ClipInputs
+from ..runtime.infer import InferOptions, infer
+from ..runtime.segmenter import DEFAULT_AMCNET
+from .demo_clip import write_clip
+
+RESOLUTIONS = ((426, 240), (640, 360), (854, 480), (1280, 720), (1920, 1080), (3840, 2160))
+BATCHES = (1, 2, 4, 8, 16)
+LENGTHS = (24, 48, 96, 192)
+VIDEOS = (1, 2, 4)
+_FRAMES = 24
+
+
+def measure_scaling(amcnet: Path | None, progress: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+    """What stands in report.json under "scaling", for an AMC-Net's ONNX file (None: the one inside) with DIS flow.
+
+    resolutions: ms a frame of a whole run by the video's size. batches: ms a picture by the batch, None where the file
+    has a fixed one. lengths: the most memory that a run takes, by its frames. videos: frames a second of all together,
+    by how many run at once.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_clip(folder / "clip.mp4", max(LENGTHS))
+        progress("measuring resolutions")
+        resolutions = [_resolution(amcnet, folder, size) for size in RESOLUTIONS]
+        progress("measuring batches")
+        batches = [_batch(amcnet, folder / "clip.mp4", batch) for batch in BATCHES]
+        progress("measuring clip lengths")
+        lengths = [_length(amcnet, folder, frames) for frames in LENGTHS]
+        progress("measuring videos at once")
+        videos = [_videos(amcnet, folder, count) for count in VIDEOS]
+    return {"resolutions": resolutions, "batches": batches, "lengths": lengths, "videos": videos}
+
+
+def _resolution(amcnet: Path | None, folder: Path, size: tuple[int, int]) -> dict[str, Any]:
+    clip = folder / f"{size[0]}x{size[1]}.mp4"
+    _resized(folder / "clip.mp4", clip, size)
+    report = _infer(amcnet, clip, folder / "out")
+    return {"size": list(size), "ms_per_frame": round(1e3 / report["fps"], 2), "stages_ms": _medians(report)}
+
+
+def _resized(source: Path, path: Path, size: tuple[int, int]) -> None:
+    """The first frames of `source` at another size, an even one."""
+    with av.open(str(source)) as reading, av.open(str(path), "w") as writing:
+        stream = writing.add_stream("libx264", rate=24, options={"crf": "20", "preset": "ultrafast"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for index, frame in enumerate(reading.decode(video=0)):
+            if index == _FRAMES:
+                break
+            writing.mux(stream.encode(frame.reformat(width=size[0], height=size[1], format="yuv420p")))
+        writing.mux(stream.encode(None))
+
+
+def _batch(amcnet: Path | None, clip: Path, batch: int) -> dict[str, Any]:
+    file = OnnxFile.read(amcnet or DEFAULT_AMCNET)
+    inputs = next(iter(ClipInputs(file, [clip]))).inputs
+    stacked = {name: np.repeat(value, batch, axis=0) for name, value in inputs.items()}
+    with open_backend(file, available_cores()) as backend:
+        try:
+            backend.run(stacked)
+        except Exception:  # a file exported without --dynamic-batch takes one picture only
+            return {"batch": batch, "ms_per_picture": None}
+        times = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            backend.run(stacked)
+            times.append(time.perf_counter() - begin)
+    return {"batch": batch, "ms_per_picture": round(1e3 * float(np.median(times)) / batch, 3)}
+
+
+def _length(amcnet: Path | None, folder: Path, frames: int) -> dict[str, Any]:
+    """The most resident memory during the run, looked at after each frame."""
+    gc.collect()
+    most = 0
+
+    def look(*_: object) -> None:
+        nonlocal most
+        most = max(most, _resident_bytes())
+
+    report = _infer(amcnet, folder / "clip.mp4", folder / "out", frames, look)
+    return {"frames": report["frames"], "resident_mib": round(most / 2**20, 1)}
+
+
+def _videos(amcnet: Path | None, folder: Path, count: int) -> dict[str, Any]:
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(count) as pool:
+        runs = [
+            pool.submit(_infer, amcnet, folder / "clip.mp4", folder / f"out{number}", _FRAMES)
+            for number in range(count)
+        ]
+        frames = sum(run.result()["frames"] for run in runs)
+    return {"videos": count, "frames_per_second": round(frames / (time.perf_counter() - begin), 2)}
+
+
+def _infer(
+    amcnet: Path | None,
+    clip: Path,
+    output: Path,
+    frames: int | None = None,
+    progress: Callable[..., None] = lambda *_: None,
+) -> dict[str, Any]:
+    options = InferOptions(source=clip, output=output, amcnet=amcnet, frames=frames, overwrite=True)
+    return infer(options, progress)
+
+
+def _medians(report: dict[str, Any]) -> dict[str, float]:
+    return {stage: values["p50"] for stage, values in report["latency_ms"].items()}
+
+
+def _resident_bytes() -> int:
+    """Of this process; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    except (OSError, ValueError, IndexError):
+        return 0
