@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from amcnet.engines.machine import Machine
+
 _SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked needs_cuda where there is no GPU; the machine is asked only if there is such a test."""
+    marked = [item for item in items if item.get_closest_marker("needs_cuda")]
+    if marked and not Machine.here().has_gpu:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU or no driver: make gpu-check on a machine with one"))
 
 
 @pytest.fixture(scope="session")
