@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import tempfile
 import time
@@ -21,6 +20,8 @@ from . import tensorrt_api
 from .build_lock import only_build
 from .build_process import Built, build_in_process
 from .card import Card, EngineFile, card_path
+from .check import check_card
+from .choices import choose_settings
 from .gate import Feeds, Gate
 from .machine import Machine
 from .receipt import require_half, require_int8
@@ -74,14 +75,14 @@ def build_engine(
 
     `on_note` gets a line for each choice that was made; `on_phase` lines about how far the build is. `feeds` are what
     the model gets for frames of real clips: its ranges are probed (fp16) or calibrated (int8) on them, and what is
-    built is held against the FP32 file; int8 on frames that it was not calibrated with. `open_engine` runs an engine,
-    where there is a GPU for it: then it is measured as well. Raises ModelFileError, BackendError for a library that is
+    built is held against the FP32 file; int8 on frames that it was not calibrated with. `open_engine` runs an engine;
+    where there is a GPU for it, it is measured as well. Raises ModelFileError, BackendError for a library that is
     not there, OutputError, and EngineError: a build that failed, that is already running, or whose precision or masks
     are not what was asked for. A failed build leaves OUTPUT.log.
     """
     source = OnnxFile.read(options.model)
     machine = Machine.here()
-    settings = _settings(options, machine, on_note)
+    settings = choose_settings(options, machine, on_note)
     engine = options.output or options.model.with_suffix(".engine")
     if engine.suffix == ".onnx":
         raise EngineError(f"-o {engine} would be taken for an ONNX file; expected a name such as X.engine")
@@ -106,7 +107,7 @@ def build_engine(
             if options.int8:
                 require_int8(built.receipt, source.path.name)
             card = _card(temporary, source, model, options, settings, built, machine, time.perf_counter() - start)
-            if gate is not None and open_engine is not None:
+            if gate is not None and open_engine is not None and check_card(engine, card, machine).can_run:
                 with open_engine(EngineFile(path=temporary, card=card)) as run:
                     accuracy["engine"] = gate.engine(model, run, machine.gpu_name)
             card = replace(card, ranges=ranges, accuracy=accuracy or None)
@@ -159,61 +160,6 @@ def _gate(
     if options.int8 and source.precision == "fp32":
         feeds = held_out(feeds)
     return Gate(reference=reference, feeds=feeds, min_iou=options.min_iou, on_phase=on_phase)
-
-
-def default_flavour(machine: Machine) -> str:
-    """TensorRT where it is installed and a GPU is there, else TensorRT-RTX, which needs no GPU to build."""
-    return "tensorrt" if "tensorrt" in machine.tensorrt and machine.has_gpu else "tensorrt-rtx"
-
-
-def _settings(options: BuildOptions, machine: Machine, on_note: Callable[[str], None]) -> Settings:
-    flavour = options.flavour
-    if flavour is None:
-        flavour = default_flavour(machine)
-        reason = "it is installed and a GPU is there" if flavour == "tensorrt" else "it builds without a GPU"
-        if flavour == "tensorrt-rtx" and machine.has_gpu:
-            reason = "TensorRT is not installed"
-        on_note(f"building with {tensorrt_api.NAMES[flavour]}: {reason} (--flavour chooses)")
-    if flavour not in tensorrt_api.MODULES:
-        raise EngineError(f"the flavour {flavour!r} is unknown; expected {' or '.join(tensorrt_api.MODULES)}")
-    targets = options.compute_capability
-    timing_cache = options.timing_cache
-    if flavour == "tensorrt-rtx" and not targets:
-        known = machine.compute_capability in tensorrt_api.RTX_COMPUTE_CAPABILITIES
-        outside = machine.compute_capability not in tensorrt_api.RTX_DEFAULT_COMPUTE_CAPABILITIES
-        targets = (
-            (machine.compute_capability,)
-            if machine.compute_capability is not None and known and outside
-            else tensorrt_api.RTX_DEFAULT_COMPUTE_CAPABILITIES
-        )
-        on_note(f"for SM {', '.join(targets)} (--compute-capability chooses)")
-    elif flavour == "tensorrt" and timing_cache is None:
-        timing_cache = default_timing_cache(machine)
-    settings = Settings(
-        flavour=flavour,
-        shapes=options.shapes,
-        compute_capability=targets,
-        timing_cache=timing_cache,
-        version_compatible=options.version_compatible,
-        hardware_compatible=options.hardware_compatible,
-        workspace_mib=options.workspace_mib,
-        optimization_level=options.optimization_level,
-    )
-    tensorrt_api.check(settings)
-    if flavour == "tensorrt" and (machine.is_too_old or not machine.has_gpu):
-        found = machine.gpu_name if machine.has_gpu else "no GPU or no driver was found"
-        raise EngineError(
-            f"TensorRT builds on the GPU that the engine is for, of SM {tensorrt_api.OLDEST_COMPUTE_CAPABILITY} or "
-            f"later; {found}; build for other GPUs with --flavour tensorrt-rtx (amc-check says what is here)"
-        )
-    return settings
-
-
-def default_timing_cache(machine: Machine) -> Path:
-    """One file for each GPU and version: caches of others are refused by the library."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "amcnet"
-    version = machine.tensorrt.get("tensorrt", "unknown").replace(" ", "-")
-    return folder / f"tensorrt-{version}-sm{machine.compute_capability}.timing"
 
 
 def _kept_log(message: str, log: Path, engine: Path) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from .. import command
+from ..export.fidelity import Run
 from .build import BuildOptions, ShapeRange, build_engine
-from .card import card_path
+from .card import EngineFile, card_path
 from .gate import Feeds
 from .tensorrt_api import MODULES
 
@@ -41,7 +44,7 @@ def main() -> int:
     options = BuildOptions(**{field.name: arguments[field.name] for field in fields(BuildOptions)})
     show = sys.stderr.isatty()
     try:
-        engine = build_engine(options, _note, _phase if show else None, feeds=_feeds(options))
+        engine = build_engine(options, _note, _phase if show else None, feeds=_feeds(options), open_engine=_open_engine)
     finally:
         if show:
             print("\r\x1b[K", end="", file=sys.stderr)
@@ -64,6 +67,14 @@ def _feeds(options: BuildOptions) -> Feeds:
     chosen = choose_frames(options.clips, _FRAMES)
     clips = ClipInputs(OnnxFile.read(options.model), options.clips, flow=options.flow, chosen=chosen)
     return [item.inputs for item in clips]
+
+
+@contextmanager
+def _open_engine(engine: EngineFile) -> Iterator[Run]:
+    from ..runtime.engine_backend import EngineBackend
+
+    with EngineBackend(engine) as backend:
+        yield backend.run
 
 
 def _accuracy(measured: dict[str, Any]) -> str:

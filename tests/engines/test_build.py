@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from amcnet import EngineError, ModelFileError, OutputError
 from amcnet.engines import build_process
-from amcnet.engines.build import BuildOptions, build_engine, default_flavour
+from amcnet.engines.build import BuildOptions, build_engine
 from amcnet.engines.card import EngineFile, card_path
+from amcnet.engines.choices import default_flavour
 from amcnet.engines.machine import Machine
 from amcnet.export import OnnxFile, Seed, export_amcnet, export_pwcnet, onnx_file
 from amcnet.export.fidelity import Run
@@ -291,7 +292,9 @@ def test_a_tensor_too_large_for_half_is_an_island_and_said(tiny: Callable[..., P
 
 
 @needs_tensorrt_rtx
-def test_an_engine_that_can_run_is_measured_and_thrown_away_if_it_is_wrong(two_layers: Path, tmp_path: Path) -> None:
+def test_an_engine_that_can_run_is_measured_and_thrown_away_if_it_is_wrong(
+    two_layers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown: list[EngineFile] = []
     run = onnx_run(two_layers)
 
@@ -306,14 +309,20 @@ def test_an_engine_that_can_run_is_measured_and_thrown_away_if_it_is_wrong(two_l
         yield lambda feed: {"mask": 1 - run(feed)["mask"]}
 
     output = tmp_path / "out" / "x.engine"
-    engine = _build_by_feeds(two_layers, output, PICTURES, right)
+    machine = Machine(gpu="L4", compute_capability="8.9", cuda_python=True, tensorrt=Machine.here().tensorrt)
+    monkeypatch.setattr(Machine, "here", lambda: machine)
+    engine = _build_by_feeds(two_layers, output, PICTURES, right)  # for SM 8.6 only
+    assert engine.card.accuracy is not None
+    assert (list(engine.card.accuracy), shown) == (["onnx"], [])
+    targets = {"compute_capability": ("8.6", "8.9")}
+    engine = _build_by_feeds(two_layers, output, PICTURES, right, **targets)
     assert engine.card.accuracy is not None
     assert engine.card.accuracy["engine"]["mask"]["mean_iou"] == 1
-    assert engine.card.accuracy["engine"]["of"].startswith("the engine of amcnet.fp16.onnx on")
+    assert engine.card.accuracy["engine"]["of"] == "the engine of amcnet.fp16.onnx on L4 (SM 8.9)"
     assert engine.card.accuracy["onnx"]["mask"]["mean_iou"] < 1
     assert len(shown) == 1
     with pytest.raises(EngineError, match=r"the mean mask IoU over 2 frames is 0\.00"):
-        _build_by_feeds(two_layers, output.with_name("y.engine"), PICTURES, wrong)
+        _build_by_feeds(two_layers, output.with_name("y.engine"), PICTURES, wrong, **targets)
     assert _left(output.parent) == ["x.engine", "x.engine.json"]
 
 
