@@ -74,11 +74,15 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
     """
     files = [_read(path) for path in options.files or EMBEDDED]
     notes: list[str] = []
-    with MachineWatch() as watch, ExitStack() as stack:
+    with ExitStack() as stack:
         clip = options.video or stack.enter_context(_rendered_clip())
+        subjects = []
+        for name, file in _named(files):
+            progress(f"loading {name}" + (" and its peers: minutes, where they compile" if options.peers else ""))
+            subjects.append(_subject(name, file, clip, options, stack, notes))
+        watch = stack.enter_context(MachineWatch())
         progress("measuring what this machine can do at most")
         ceilings = measure_ceilings()
-        subjects = [_subject(name, file, clip, options, stack, notes) for name, file in _named(files)]
         latencies = measure(
             {
                 f"{subject.name}: {way}": partial(run, subject.inputs)

@@ -37,6 +37,7 @@ svg .ceiling { stroke:var(--accent); stroke-dasharray:4 3; }
 svg .roof { stroke:var(--soft); fill:none; stroke-width:2; }
 svg .curve { stroke:var(--main); fill:none; stroke-width:2; } dl { margin:0; display:grid; gap:2px 12px;
   grid-template-columns:max-content 1fr; } dt { color:var(--soft); } dd { margin:0; overflow-wrap:anywhere; }
+@media (max-width:600px) { dd:has(> dl) { grid-column:1 / -1; padding-left:14px; } }
 """
 
 
@@ -110,12 +111,13 @@ def _network(network: dict[str, Any], ceilings: dict[str, Any]) -> Iterable[str]
     if network["absent"]:
         reasons = "".join(f"<li>{_safe(peer)}: {_safe(reason)}</li>" for peer, reason in network["absent"].items())
         yield f"<details><summary>Not measured</summary><ul>{reasons}</ul></details>"
-    cards = [_card(row["way"] + unstable(row), histogram(_samples(row["latency"]))) for row in network["rows"]]
+    cards = []
     cost = network["cost"]
     if cost is not None and (ceiling := ceilings["flops_per_second"].get(cost["precision"])):
         cards.append(_roofline(network, cost, ceiling, ceilings["bytes_per_second"]))
     if network["predictions"]:
         cards.append(_predictions(network["predictions"]))
+    cards += [_card(row["way"] + unstable(row), histogram(_samples(row["latency"]))) for row in network["rows"]]
     yield _cards(*cards)
     if cost is not None:
         yield _costs(cost)
