@@ -30,7 +30,7 @@ from .report import evaluation_table
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis", type=Path, required=True, help="folder with JPEGImages/480p and Annotations/480p")
-    parser.add_argument("--amcnet", type=Path, help="ONNX file (the embedded default)")
+    parser.add_argument("--amcnet", type=Path, help="ONNX file (the embedded default in FP32)")
     parser.add_argument("--crf", action="store_true", help="measure the CRF too: 3 s a frame")
     parser.add_argument("--masks", type=Path, help="keep the masks there")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -53,8 +53,9 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str,
     variants: dict[str, dict[str, Any]] = {"default": {}, "without motion": {"still": True}}
     if arguments.crf:
         variants["with CRF"] = {"crf": True}
+    amcnet = arguments.amcnet or DEFAULT_AMCNET
     for name, changes in variants.items():
-        yield name, masks_score(arguments.davis, arguments.amcnet, folder / name.replace(" ", "-"), **changes)
+        yield name, masks_score(arguments.davis, amcnet, folder / name.replace(" ", "-"), **changes)
 
 
 def masks_score(davis: Path, amcnet: Path | None, masks: Path, *, still: bool = False, crf: bool = False) -> Evaluation:

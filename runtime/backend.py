@@ -58,7 +58,10 @@ def open_backend(file: NetworkFile, threads: int, device: str = "cpu") -> Backen
 
         return EngineBackend(file)
     from .onnxruntime_backend import OnnxRuntimeBackend
+    from .openvino_backend import OpenVinoBackend, runs_in_openvino
 
+    if device == "cpu" and runs_in_openvino(file):
+        return OpenVinoBackend(file, threads)
     return OnnxRuntimeBackend(file, threads, device)
 
 

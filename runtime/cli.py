@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from .. import AmcNetError, __version__, command
 from .backend import DEVICES
+from .default_network import PRECISIONS
 from .frame import SourceInfo
 from .interruption import Interruption
 from .progress import Progress
@@ -95,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--probability", action="store_true", help="write OUTPUT/probabilities/NNNNN.png too, 16 bits")
     parser.add_argument("--crf", action="store_true", help="follow the frame's edges by a dense CRF, 3 s a frame")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the networks run (cpu)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="of the network inside (auto: int8 where it is faster)"
+    )
     parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (0)")
     parser.add_argument("--frames", type=int, metavar="N", help="how many frames at most (all)")
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (1)")

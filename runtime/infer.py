@@ -42,6 +42,7 @@ class InferOptions:
     probability: bool = False
     crf: bool = False
     device: str = "cpu"
+    precision: str = "auto"
     start: int = 0
     frames: int | None = None
     stride: int = 1
@@ -104,6 +105,7 @@ def _load(options: InferOptions) -> Segmenter:
         threshold=options.threshold,
         crf=options.crf,
         device=options.device,
+        precision=options.precision,
     )
 
 
@@ -181,6 +183,7 @@ def _describe(file: OnnxFile) -> dict[str, Any]:
     return {
         "name": file.path.name,
         "sha256": file.sha256(),
+        "precision": file.precision,
         "checkpoint_sha256": file.metadata[CHECKPOINT_SHA256],
         "trained": not file.untrained,
     }

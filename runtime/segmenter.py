@@ -18,6 +18,8 @@ from ..export.preprocessing import Preprocessing
 from .backend import DEVICES, Backend, available_cores, open_backend
 from .closes import Closes
 from .crf import refine
+from .default_network import DEFAULT_AMCNET as DEFAULT_AMCNET
+from .default_network import default_network
 from .flow import DisFlow, Flow, PrecomputedFlow
 from .frame import Frame, MaskFrame
 from .prefetch import prefetch
@@ -26,8 +28,6 @@ from .pwc_flow import PwcFlow
 from .reader import FrameReader, open_frames
 from .stage_times import StageTimes
 
-DEFAULT_AMCNET = Path(__file__).resolve().parents[1] / "models" / "weights" / "amcnet-light.onnx"
-"""The trained network that comes with the package; models/weights/README.md is its card."""
 _MOST_FRAMES_AT_ONCE = 4  # in the network: each takes up to some 100 MB, and a large machine has many cores
 
 
@@ -77,6 +77,7 @@ class Segmenter(Closes):
         threshold: float = 0.5,
         crf: bool = False,
         device: str = "cpu",
+        precision: str = "auto",
     ) -> Segmenter:
         """Load the AMC-Net in the ONNX file `amcnet`, by default the trained one that comes with the package.
 
@@ -84,6 +85,8 @@ class Segmenter(Closes):
         `threshold` in (0, 1): a pixel whose probability reaches it belongs to the mask. `crf`: the masks are those of
         a dense CRF over the probabilities and the frame's colours instead, 3 s a frame at 854x480.
         `device` is "cpu" or "cuda", an NVIDIA GPU: the networks run there, or it is an error.
+        `precision` is for the one that comes with the package: "fp32", "int8", or "auto": int8 on a CPU that is faster
+        in it. A file has its own.
         Raises ModelFileError, BackendError or InputError.
         """
         if not 0 < threshold < 1:
@@ -94,7 +97,9 @@ class Segmenter(Closes):
             )
         if device not in DEVICES:
             raise InputError(f"device is {device!r}; expected {' or '.join(DEVICES)}")
-        file = OnnxFile.read(amcnet or DEFAULT_AMCNET, "amcnet")
+        if amcnet is not None and precision != "auto":
+            raise InputError(f"precision {precision} was asked for, but {amcnet} has its own; leave out one of the two")
+        file = OnnxFile.read(amcnet or default_network(precision, device), "amcnet")
         flow_file = OnnxFile.read(flow, "pwcnet") if Path(flow).suffix == ".onnx" else None
         backend = open_backend(file, threads=max(1, available_cores() // frames_at_once()), device=device)
         return cls(file, backend, flow, flow_file, threshold, crf, device)

@@ -66,12 +66,13 @@ def test_a_run_ends_in_a_summary(run: Run, clip: Path, amcnet_onnx: Path) -> Non
     assert len(list(Path("clip-amcnet/probabilities").iterdir())) == 4
 
 
-def test_without_a_network_the_trained_one_inside_is_used(run: Run, clip: Path) -> None:
-    status, _, err = run(clip, "--frames", "1")
+@pytest.mark.parametrize(("precision", "name"), [("fp32", "amcnet-light.onnx"), ("int8", "amcnet-light.int8.onnx")])
+def test_without_a_network_the_trained_one_inside_is_used(run: Run, clip: Path, precision: str, name: str) -> None:
+    status, _, err = run(clip, "--frames", "1", "--precision", precision)
     assert status == 0
     assert "untrained" not in err
-    report = json.loads(Path("clip-amcnet/run.json").read_text())
-    assert report["settings"]["files"]["amcnet"]["name"] == "amcnet-light.onnx"
+    used = json.loads(Path("clip-amcnet/run.json").read_text())["settings"]["files"]["amcnet"]
+    assert (used["name"], used["precision"]) == (name, precision)
 
 
 def test_notes_are_told(run: Run, make_clip: MakeClip, tmp_path: Path, networks: object) -> None:

@@ -1,0 +1,39 @@
+"""The trained networks that come with the package, and which of them this processor is fastest with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import InputError
+
+DEFAULT_AMCNET = Path(__file__).resolve().parents[1] / "models" / "weights" / "amcnet-light.onnx"
+"""models/weights/README.md is its card."""
+DEFAULT_INT8 = DEFAULT_AMCNET.with_suffix(".int8.onnx")
+"""The same, quantised for CPUs."""
+PRECISIONS = ("auto", "fp32", "int8")
+# Dot products of four bytes at once. Without them 8-bit kernels add up in 16 bits: no faster, and they overflow.
+_INT8_X86 = {"avx512_vnni", "avx_vnni"}
+_INT8_ARM = {"asimddp", "i8mm"}
+
+
+def default_network(precision: str, device: str) -> Path:
+    """The file in this precision ("fp32", "int8", or "auto" for int8 on a CPU made for it) for "cpu" or "cuda".
+
+    Raises InputError for one that there is not.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
+    if precision == "int8" and device != "cpu":
+        raise InputError("the int8 network inside is for CPUs; leave out --precision or --device")
+    int8 = precision == "int8" or (precision == "auto" and device == "cpu" and multiplies_int8())
+    return DEFAULT_INT8 if int8 else DEFAULT_AMCNET
+
+
+def multiplies_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has VNNI (x86) or dot products (Arm), as far as the system tells; else False."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return False
+    features = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return bool((_INT8_X86 | _INT8_ARM) & set(features.split()))

@@ -1,0 +1,62 @@
+"""Which of the networks inside is taken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from amcnet import InputError, Segmenter
+from amcnet.export.onnx_file import CHECKPOINT_SHA256, OnnxFile
+from amcnet.runtime import default_network as module
+from amcnet.runtime.default_network import DEFAULT_AMCNET, DEFAULT_INT8, default_network, multiplies_int8
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("processor: 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
+        ("processor: 0\nflags\t\t: fpu avx2 avx_vnni\n", True),
+        ("processor: 0\nflags\t\t: fpu avx2 avx512f\n", False),
+        ("processor: 0\nFeatures\t: fp asimd asimddp\n", True),
+        ("processor: 0\nFeatures\t: fp asimd\n", False),
+        ("", False),
+    ],
+)
+def test_what_the_processor_can(tmp_path: Path, text: str, expected: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(text)
+    assert multiplies_int8(tmp_path / "cpuinfo") == expected
+    assert not multiplies_int8(tmp_path / "absent")
+
+
+def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    for fast in (True, False):
+        monkeypatch.setattr(module, "multiplies_int8", lambda fast=fast: fast)
+        assert default_network("auto", "cpu") == (DEFAULT_INT8 if fast else DEFAULT_AMCNET)
+        assert default_network("auto", "cuda") == DEFAULT_AMCNET
+        assert default_network("int8", "cpu") == DEFAULT_INT8
+        assert default_network("fp32", "cpu") == DEFAULT_AMCNET
+
+
+def test_what_there_is_not(amcnet_onnx: Path) -> None:
+    with pytest.raises(InputError, match="for CPUs"):
+        default_network("int8", "cuda")
+    with pytest.raises(InputError, match="expected one of auto, fp32, int8"):
+        default_network("int4", "cpu")
+    with pytest.raises(InputError, match="has its own"):
+        Segmenter.load(amcnet_onnx, precision="int8")
+
+
+def test_the_two_are_one_network_and_small() -> None:
+    float_file, int8_file = OnnxFile.read(DEFAULT_AMCNET, "amcnet"), OnnxFile.read(DEFAULT_INT8, "amcnet")
+    assert (float_file.precision, int8_file.precision) == ("fp32", "int8")
+    assert int8_file.metadata[CHECKPOINT_SHA256] == float_file.metadata[CHECKPOINT_SHA256]
+    assert sum(path.stat().st_size for path in DEFAULT_AMCNET.parent.iterdir()) < 25e6
+    card = (DEFAULT_AMCNET.parent / "README.md").read_text()
+    assert int8_file.sha256() in card
+    results = json.loads((ROOT / "benchmarks/results/davis16-int8.json").read_text())
+    assert results["amcnet_sha256"] == int8_file.sha256()
+    assert f"{100 * results['variants']['default']['average']['J&F']:.1f} (`benchmarks" in card
