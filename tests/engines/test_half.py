@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -179,6 +181,20 @@ def test_flow_stays_within_a_twentieth_of_a_pixel(pwcnet: Network) -> None:
     end_point = np.hypot(*np.moveaxis(rounded - expected, 1, 0))
     assert 1e-6 < np.median(end_point) <= 0.05
     assert end_point.max() < 0.2
+
+
+def test_polygraphy_compares_the_two(pwcnet: Network, tmp_path: Path) -> None:
+    def run(model: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).parent / "polygraphy"
+        command = [sys.executable, program, "run", model, "--onnxrt", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    saved = run(pwcnet.full, "--save-outputs", "full.json")
+    assert saved.returncode == 0, saved.stderr
+    for bound, passes in (("0.5", True), ("1e-9", False)):
+        result = run(pwcnet.half, "--load-outputs", "full.json", "--rtol", "0", "--atol", bound)
+        assert ("PASSED | Runtime" in result.stdout) is passes, result.stdout
+        assert "Comparing Output: 'flow'" in result.stdout
 
 
 def test_large_flow_is_finer_with_islands(pwcnet: Network, tmp_path: Path) -> None:
