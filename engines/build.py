@@ -113,6 +113,7 @@ def build_engine(
             card = replace(card, ranges=ranges, accuracy=accuracy or None)
             with replacing(card_path(engine)) as temporary_card:
                 temporary_card.write_text(card.to_json())
+    _log_path(engine).unlink(missing_ok=True)  # of an earlier build that failed
     for note in built.notes:
         on_note(note)
     return EngineFile(path=engine, card=card)
@@ -162,11 +163,15 @@ def _gate(
     return Gate(reference=reference, feeds=feeds, min_iou=options.min_iou, on_phase=on_phase)
 
 
+def _log_path(engine: Path) -> Path:
+    return engine.with_name(engine.name + ".log")
+
+
 def _kept_log(message: str, log: Path, engine: Path) -> str:
     """Put the log, if the message speaks of it, beside the engine's name, and let the message name it there."""
     if str(log) not in message:
         return message
-    kept = engine.with_name(engine.name + ".log")
+    kept = _log_path(engine)
     try:
         kept.write_bytes(log.read_bytes())
     except OSError as error:

@@ -203,7 +203,9 @@ def test_the_engine_appears_when_it_is_complete_and_is_built_once(tiny: Callable
     assert any(": " in phase for phase in phases)
     assert "x.engine is being built by another process" in refusals[0]
     assert _left(tmp_path) == ["x.engine", "x.engine.json"]
+    (tmp_path / "x.engine.log").write_text("of a build that failed")
     build_engine(options, lambda note: None)  # the lock is gone
+    assert _left(tmp_path) == ["x.engine", "x.engine.json"]
 
 
 @needs_tensorrt_rtx
