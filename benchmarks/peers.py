@@ -156,6 +156,6 @@ PEERS: dict[str, Callable[[OnnxFile, Path | None], Run]] = {
     "ONNX Runtime, CPU, its defaults": _onnxruntime_cpu,
     "ONNX Runtime, CUDA": _onnxruntime_cuda,
     "OpenVINO, f32": _openvino,
-    "OpenVINO, its defaults": _openvino_fastest,
+    "OpenVINO, its defaults (bf16 where the CPU can)": _openvino_fastest,
     "TensorRT": _tensorrt,
 }

@@ -1,0 +1,63 @@
+"""Peers run the same network: what they answer is what the file answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from amcnet.benchmarks import peers
+from amcnet.benchmarks.peers import PEERS, AbsentError, open_peers
+from amcnet.export import Seed, export_amcnet
+from amcnet.export.onnx_file import OnnxFile
+from amcnet.export.onnx_run import onnx_run
+from amcnet.models import AMCNetConfig
+
+SLOW = "PyTorch, torch.compile"  # a minute of compiling
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> OnnxFile:
+    config = AMCNetConfig(backbone="mobilenet_v2")
+    return export_amcnet(Seed(number=3), tmp_path_factory.mktemp("peers"), config=config, size=(64, 64)).file
+
+
+@pytest.fixture(scope="module")
+def inputs() -> dict[str, NDArray[np.float32]]:
+    rng = np.random.default_rng(0)
+    return {name: rng.standard_normal((1, 3, 64, 64)).astype(np.float32) for name in ("image", "flow_image")}
+
+
+def test_all_peers_answer_what_the_file_answers(
+    file: OnnxFile, inputs: dict[str, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "PEERS", {name: opener for name, opener in PEERS.items() if name != SLOW})
+    here, absent = open_peers(file, None, inputs)
+    assert set(here) | set(absent) == set(PEERS) - {SLOW}
+    assert {"PyTorch, eager", "PyTorch, channels-last", "ONNX Runtime, CPU, its defaults"} <= set(here)
+    expected = onnx_run(file.path)(inputs)["mask"]
+    for name, run in here.items():
+        difference = np.abs(run(inputs) - expected)
+        if "bf16" in name:
+            assert difference.mean() < 0.03, name
+        else:
+            assert difference.max() < 1e-3, name
+
+
+def test_a_peer_that_is_absent_or_fails_says_why(
+    file: OnnxFile, inputs: dict[str, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(file: OnnxFile, checkpoint: Path | None) -> Any:
+        raise AbsentError("not installed: pip install it")
+
+    def failing(file: OnnxFile, checkpoint: Path | None) -> Any:
+        raise RuntimeError("it\nbroke")
+
+    monkeypatch.setattr(peers, "PEERS", {"absent": absent, "failing": failing})
+    assert open_peers(file, None, inputs) == (
+        {},
+        {"absent": "not installed: pip install it", "failing": "failed: RuntimeError: it broke"},
+    )
