@@ -91,8 +91,8 @@ def build_engine(
     start = time.perf_counter()
     with only_build(engine), tempfile.TemporaryDirectory() as scratch:
         folder = engine.parent if options.keep_onnx else Path(scratch)
-        model, ranges = _typed(source, folder, options, settings, feeds, on_note, tell)
         gate = _gate(source, options, feeds, on_note, tell)
+        model, ranges = _typed(source, folder, options, settings, feeds, on_note, tell)
         accuracy = {}
         if gate is not None and model.precision != "fp32":
             accuracy["onnx"] = gate.file(model, Path(scratch))
@@ -110,6 +110,8 @@ def build_engine(
             if gate is not None and open_engine is not None and check_card(engine, card, machine).can_run:
                 with open_engine(EngineFile(path=temporary, card=card)) as run:
                     accuracy["engine"] = gate.engine(model, run, machine.gpu_name)
+            if gate is not None and not accuracy:
+                on_note("nothing is compared: the file is the FP32 one, and its engine cannot be run here")
             card = replace(card, ranges=ranges, accuracy=accuracy or None)
             with replacing(card_path(engine)) as temporary_card:
                 temporary_card.write_text(card.to_json())

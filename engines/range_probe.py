@@ -14,6 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from .. import ModelFileError
+from ..export.onnx_run import onnx_run
 
 LIMIT = 65504 / 4  # a quarter of the largest half: other frames may be brighter than those that were seen
 _LARGEST = 10  # tensors that a card lists
@@ -59,22 +60,18 @@ def probe_ranges(model: Path, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> Ra
     large, kernels for halves add up in float32, and where one does not, partial sums have a factor of 4 to spare.
 
     The maxima are taken inside the graph, one number per tensor: memory grows neither with frames nor with tensors.
-    Raises ModelFileError for a tensor that is not finite, ValueError if there are no feeds.
+    Raises ModelFileError for a tensor that is not finite or feeds that do not fit, ValueError without feeds.
     """
-    import onnxruntime
-
     with tempfile.TemporaryDirectory(prefix="amcnet-probe-") as folder:
-        path = Path(folder) / "probe.onnx"
+        path = Path(folder) / model.name
         names = _write_with_maxima(model, path)
-        options = onnxruntime.SessionOptions()
-        # In the order of the file: by default all maxima come last, and until then no tensor could be freed.
-        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        run = onnx_run(path, in_order=True)
     outputs = [_maximum(index) for index in range(len(names))]
     max_abs = np.zeros(len(names), np.float64)
     frames = 0
     for feed in feeds:
-        maxima = np.array(session.run(outputs, dict(feed)), np.float64)
+        results = run(feed)
+        maxima = np.array([results[name] for name in outputs], np.float64)
         if not np.isfinite(maxima).all():
             name = names[int(np.argmin(np.isfinite(maxima)))]
             raise ModelFileError(f"{name!r} in {model} is not finite on frame {frames}; expected finite numbers")

@@ -59,7 +59,7 @@ class ClipInputs:
         self._chosen = None if chosen is None else frozenset(chosen)
 
     def __iter__(self) -> Iterator[ClipInput]:
-        """Raises InputError for a clip that cannot be read or has one frame only, where the network wants two."""
+        """Raises InputError for a clip that cannot be read, has one frame only, or another size than a pipeline's."""
         for clip in self._clips:
             name = str(clip)
             with open_frames(clip) as reader:
@@ -94,4 +94,12 @@ class ClipInputs:
                 "frame": pwcnet_input(frame, self._preprocessing),
                 "next_frame": pwcnet_input(next_frame, self._preprocessing),
             }
+        width, height = self._preprocessing.size
+        for pixels in (frame.pixels, next_frame.pixels):
+            if pixels.shape[:2] != (height, width):
+                size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+                raise InputError(
+                    f"the clip is {size}, and the pipeline takes {width}x{height}; take other clips, or export it for "
+                    f"this size: export-onnx pipeline --video-size {size}"
+                )
         return {"frame": frame.pixels[None], "next_frame": next_frame.pixels[None]}

@@ -85,6 +85,11 @@ def test_what_is_not_finite(model: Path) -> None:
         probe_ranges(model, [_feed(1), _feed(-1)])
 
 
+def test_feeds_that_do_not_fit(model: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"takes x Nx2x8x8; it came x 1x2x8x9"):
+        probe_ranges(model, [{"x": np.zeros((1, 2, 8, 9), np.float32)}])
+
+
 def test_no_feeds(model: Path) -> None:
     with pytest.raises(ValueError, match="there are no feeds"):
         probe_ranges(model, [])

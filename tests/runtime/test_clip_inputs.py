@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from amcnet import InputError, Segmenter
-from amcnet.export.onnx_file import OnnxFile
+from amcnet.export.onnx_file import NETWORK, PREPROCESSING, OnnxFile
+from amcnet.export.pipeline import preprocessing
 from amcnet.runtime.clip_inputs import ClipInputs
+from amcnet.runtime.reader import open_frames
 
 
 @pytest.fixture
@@ -64,7 +66,15 @@ def test_a_single_frame_has_no_motion(make_clip: Callable[..., Path], amcnet_onn
 
 def test_a_pipeline_gets_frames_as_they_are(clips: list[Path], networks: ModuleType, amcnet_onnx: Path) -> None:
     file = OnnxFile.read(amcnet_onnx)
-    pipeline = OnnxFile(path=file.path, metadata=file.metadata | {"amcnet.network": "pipeline"})
-    item = next(iter(ClipInputs(pipeline, clips)))
+    with open_frames(clips[0]) as reader:
+        height, width = next(reader).pixels.shape[:2]
+
+    def pipeline(size: tuple[int, int]) -> OnnxFile:
+        stated = {NETWORK: "pipeline", PREPROCESSING: preprocessing(size).to_json()}
+        return OnnxFile(path=file.path, metadata=file.metadata | stated)
+
+    with pytest.raises(InputError, match=rf"takes {width + 2}x{height}; .*pipeline --video-size {width}x{height}"):
+        next(iter(ClipInputs(pipeline((width + 2, height)), clips)))
+    item = next(iter(ClipInputs(pipeline((width, height)), clips)))
     assert item.inputs["frame"].dtype == item.inputs["next_frame"].dtype == np.uint8
     np.testing.assert_array_equal(item.inputs["frame"][0], item.frame.pixels)
