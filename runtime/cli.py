@@ -20,6 +20,7 @@ from .progress import Progress
 _EXAMPLES = """examples:
   amc-infer video.mp4                              the network inside, flow by OpenCV's DIS: nothing else needed
   amc-infer video.mp4 --amcnet build/amcnet.onnx --flow build/pwcnet.onnx      flow by PWC-Net
+  amc-infer video.mp4 --engine build/pipeline.engine                           all of it on an NVIDIA GPU
   amc-infer frames/ --flow raft-flow/              pictures, and flow that is there already
   amc-infer 'shot7/*.png' -o shot7-masks --probability
   ffmpeg -i in.mkv -f yuv4mpegpipe - | amc-infer -
@@ -87,8 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("source", help="a video, a picture, a folder of pictures, a quoted pattern, or - for y4m")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (SOURCE-amcnet)")
     parser.add_argument("--amcnet", type=Path, metavar="FILE", help="AMC-Net from export-onnx (the one inside)")
+    parser.add_argument("--engine", type=Path, metavar="FILE", help="AMC-Net or pipeline from build-engine instead")
+    parser.add_argument("--trust", action="store_true", help="run an engine that is not the one its card describes")
     parser.add_argument(
-        "--flow", default="dis", metavar="dis|FILE|DIR", help="dis (default), a PWC-Net ONNX file, or a folder of flow"
+        "--flow", default="dis", metavar="dis|FILE|DIR", help="dis (default), a PWC-Net file, or a folder of flow"
     )
     parser.add_argument(
         "--threshold", type=float, default=0.5, metavar="P", help="a pixel of this probability is in the mask (0.5)"

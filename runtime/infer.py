@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 
 from .. import InputError, __version__
-from ..export.onnx_file import CHECKPOINT_SHA256, OnnxFile
+from ..engines.card import EngineFile, card_path
+from ..export.onnx_file import CHECKPOINT_SHA256, file_sha256
+from .backend import NetworkFile
 from .flow import Flow
 from .frame import MaskFrame, SourceInfo
 from .mask_files import read_mask, write_mask, write_probability
@@ -37,6 +39,8 @@ class InferOptions:
     source: str | Path
     output: str | Path
     amcnet: str | Path | None = None
+    engine: str | Path | None = None
+    trust: bool = False
     flow: str | Path = "dis"
     threshold: float = 0.5
     probability: bool = False
@@ -101,6 +105,8 @@ def infer(
 def _load(options: InferOptions) -> Segmenter:
     return Segmenter.load(
         options.amcnet,
+        engine=options.engine,
+        trust=options.trust,
         flow=options.flow,
         threshold=options.threshold,
         crf=options.crf,
@@ -140,7 +146,7 @@ def _masks(
 
 def _report(options: InferOptions, segmenter: Segmenter) -> dict[str, Any]:
     """run.json as it stands while the run goes on; what is in `settings` must be the same to resume it."""
-    files = {"amcnet": segmenter.file} | ({"pwcnet": segmenter.flow_file} if segmenter.flow_file else {})
+    files = {segmenter.file.network: segmenter.file} | ({"pwcnet": segmenter.flow_file} if segmenter.flow_file else {})
     source = Path(options.source)
     return {
         "schema": SCHEMA,
@@ -155,7 +161,7 @@ def _report(options: InferOptions, segmenter: Segmenter) -> dict[str, Any]:
             "probability": options.probability,
             "crf": options.crf,
             "device": options.device,
-            "flow": str(options.flow),
+            "flow": "inside" if segmenter.file.network == "pipeline" else str(options.flow),
             "files": {name: _describe(file) for name, file in files.items()},
         },
         "backend": segmenter.backend.name,
@@ -179,14 +185,17 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _describe(file: OnnxFile) -> dict[str, Any]:
-    return {
+def _describe(file: NetworkFile) -> dict[str, Any]:
+    described = {
         "name": file.path.name,
         "sha256": file.sha256(),
         "precision": file.precision,
         "checkpoint_sha256": file.metadata[CHECKPOINT_SHA256],
         "trained": not file.untrained,
     }
+    if isinstance(file, EngineFile):
+        described |= {"card_sha256": file_sha256(card_path(file.path)), "onnx_sha256": file.card.onnx_sha256}
+    return described
 
 
 def _results(

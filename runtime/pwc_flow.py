@@ -1,4 +1,4 @@
-"""Flow pictures by PWC-Net, from its ONNX file, as the original scripts make them."""
+"""Flow pictures by PWC-Net, from its ONNX file or engine, as the original scripts make them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..export.onnx_file import PREPROCESSING, OnnxFile
+from ..export.onnx_file import PREPROCESSING
 from ..export.preprocessing import Preprocessing
-from .backend import available_cores, open_backend
+from .backend import NetworkFile, available_cores, open_backend
 from .flow import Flow, resize_flow
 from .flow_image import color_flow
 from .frame import Frame
@@ -18,7 +18,7 @@ from .preprocess import Bicubic
 class PwcFlow(Flow):
     """PWC-Net at the size its file was exported for; the flow is brought to the frame's size and coloured there."""
 
-    def __init__(self, file: OnnxFile, size: tuple[int, int], device: str = "cpu") -> None:
+    def __init__(self, file: NetworkFile, size: tuple[int, int], device: str = "cpu") -> None:
         """`size` is the segmentation network's (width, height), for which the pictures are made."""
         self._prepare = Preprocessing.from_json(file.metadata[PREPROCESSING])
         self._size = size

@@ -13,15 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import InputError
+from ..engines.card import EngineFile
 from ..export.onnx_file import PREPROCESSING, OnnxFile
 from ..export.preprocessing import Preprocessing
-from .backend import DEVICES, Backend, available_cores, open_backend
+from .backend import DEVICES, Backend, NetworkFile, available_cores, open_backend, open_pipeline
 from .closes import Closes
 from .crf import refine
 from .default_network import DEFAULT_AMCNET as DEFAULT_AMCNET
 from .default_network import default_network
-from .flow import DisFlow, Flow, PrecomputedFlow
+from .flow import DisFlow, Flow, FlowInside, PrecomputedFlow
 from .frame import Frame, MaskFrame
+from .network_files import read_engine, read_flow
+from .pipeline_backend import PipelineBackend
 from .prefetch import prefetch
 from .preprocess import network_input, upsample_mask
 from .pwc_flow import PwcFlow
@@ -29,6 +32,7 @@ from .reader import FrameReader, open_frames
 from .stage_times import StageTimes
 
 _MOST_FRAMES_AT_ONCE = 4  # in the network: each takes up to some 100 MB, and a large machine has many cores
+_FRAMES_AT_ONCE_ON_GPU = 2  # one is copied while the other is computed
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +54,10 @@ class Segmenter(Closes):
 
     def __init__(
         self,
-        file: OnnxFile,
-        backend: Backend,
+        file: NetworkFile,
+        backend: Backend | PipelineBackend,
         flow: str | Path,
-        flow_file: OnnxFile | None,
+        flow_file: NetworkFile | None,
         threshold: float,
         crf: bool = False,
         device: str = "cpu",
@@ -65,6 +69,8 @@ class Segmenter(Closes):
         self.threshold = threshold
         self.crf = crf
         self.device = device
+        on_gpu = device == "cuda" or isinstance(file, EngineFile)
+        self._at_once = _FRAMES_AT_ONCE_ON_GPU if on_gpu else frames_at_once()
         self._flow = flow
         self._preprocessing = Preprocessing.from_json(file.metadata[PREPROCESSING])
 
@@ -73,6 +79,8 @@ class Segmenter(Closes):
         cls,
         amcnet: str | Path | None = None,
         *,
+        engine: str | Path | None = None,
+        trust: bool = False,
         flow: str | Path = "dis",
         threshold: float = 0.5,
         crf: bool = False,
@@ -81,17 +89,19 @@ class Segmenter(Closes):
     ) -> Segmenter:
         """Load the AMC-Net in the ONNX file `amcnet`, by default the trained one that comes with the package.
 
-        `flow` is "dis" (OpenCV, no weights), a PWC-Net ONNX file, or a folder of `.flo` files or flow pictures.
+        `engine` stands in its place: an AMC-Net or a whole pipeline, whose flow is inside, from build-engine. One that
+        is not what its card says is refused unless `trust` is given: engines are code.
+        `flow` is "dis" (OpenCV, no weights), a PWC-Net (ONNX or engine), or a folder of `.flo` files or flow pictures.
         `threshold` in (0, 1): a pixel whose probability reaches it belongs to the mask. `crf`: the masks are those of
         a dense CRF over the probabilities and the frame's colours instead, 3 s a frame at 854x480.
         `device` is "cpu" or "cuda", an NVIDIA GPU: the networks run there, or it is an error.
         `precision` is for the one that comes with the package: "fp32", "int8", or "auto": int8 on a CPU that is faster
         in it. A file has its own.
-        Raises ModelFileError, BackendError or InputError.
+        Raises ModelFileError, BackendError, EngineError or InputError.
         """
         if not 0 < threshold < 1:
             raise InputError(f"threshold is {threshold}; expected a number between 0 and 1, such as 0.5")
-        if str(flow) != "dis" and Path(flow).suffix != ".onnx" and not Path(flow).is_dir():
+        if str(flow) != "dis" and Path(flow).suffix not in (".onnx", ".engine") and not Path(flow).is_dir():
             raise InputError(
                 f"flow {str(flow)!r} is neither 'dis', an ONNX file of PWC-Net, nor a folder of flow files"
             )
@@ -99,9 +109,17 @@ class Segmenter(Closes):
             raise InputError(f"device is {device!r}; expected {' or '.join(DEVICES)}")
         if amcnet is not None and precision != "auto":
             raise InputError(f"precision {precision} was asked for, but {amcnet} has its own; leave out one of the two")
-        file = OnnxFile.read(amcnet or default_network(precision, device), "amcnet")
-        flow_file = OnnxFile.read(flow, "pwcnet") if Path(flow).suffix == ".onnx" else None
-        backend = open_backend(file, threads=max(1, available_cores() // frames_at_once()), device=device)
+        file: NetworkFile
+        if engine is not None:
+            file = read_engine(Path(engine), trust, amcnet, flow)
+        else:
+            file = OnnxFile.read(amcnet or default_network(precision, device), "amcnet")
+        flow_file = read_flow(Path(flow), trust)
+        backend: Backend | PipelineBackend
+        if isinstance(file, EngineFile) and file.network == "pipeline":
+            backend = open_pipeline(file)
+        else:
+            backend = open_backend(file, threads=max(1, available_cores() // frames_at_once()), device=device)
         return cls(file, backend, flow, flow_file, threshold, crf, device)
 
     def video(
@@ -125,6 +143,13 @@ class Segmenter(Closes):
         `times` collects how long decoding, flow, preparing, network and upsampling took per frame.
         """
         times = times or StageTimes()
+        if isinstance(self.backend, PipelineBackend):
+            with (
+                closing(prefetch(_timed(frames, times))) as read,
+                closing(prefetch(self._through_pipeline(self.backend, read, times))) as segmented,
+            ):
+                yield from segmented
+            return
         with (
             closing(prefetch(_timed(frames, times))) as read,
             closing(prefetch(self._prepare(read, flow, times))) as prepared,
@@ -134,6 +159,8 @@ class Segmenter(Closes):
 
     def open_flow(self, reader: FrameReader, start: int, frames: int | None, stride: int) -> Flow:
         """The source of flow for the frames of `reader`, which was opened with these."""
+        if self.file.network == "pipeline":
+            return FlowInside()
         size = self._preprocessing.size
         if self.flow_file is not None:
             return PwcFlow(self.flow_file, size, self.device)
@@ -159,7 +186,7 @@ class Segmenter(Closes):
 
     def _segment(self, prepared: Iterator[Prepared], times: StageTimes) -> Iterator[MaskFrame]:
         """Several frames at once: the light network takes 46 ms on one core, and 29 split over two."""
-        with ThreadPoolExecutor(frames_at_once(), "amcnet network") as pool:
+        with ThreadPoolExecutor(self._at_once, "amcnet network") as pool:
             waiting: deque[Future[MaskFrame]] = deque()
             end: Exception | None = None
             while end is None:
@@ -167,22 +194,32 @@ class Segmenter(Closes):
                     waiting.append(pool.submit(self._segment_one, next(prepared), times))
                 except Exception as error:
                     end = error  # StopIteration, or what went wrong earlier: the frames before it come first
-                while waiting and (end is not None or len(waiting) > frames_at_once()):
+                while waiting and (end is not None or len(waiting) > self._at_once):
                     yield waiting.popleft().result()
             if not isinstance(end, StopIteration):
                 raise end
 
     def _segment_one(self, item: Prepared, times: StageTimes) -> MaskFrame:
+        assert not isinstance(self.backend, PipelineBackend)
         with times("network"):
             outputs = self.backend.run({"image": item.image, "flow_image": item.flow_image})
         height, width = item.frame.pixels.shape[:2]
         with times("upsample"):
             probability = upsample_mask(outputs["mask"][0, 0], (width, height))
-            mask = probability >= self.threshold
+        return self._answer(item.frame, probability, times)
+
+    def _through_pipeline(
+        self, pipeline: PipelineBackend, frames: Iterator[Frame], times: StageTimes
+    ) -> Iterator[MaskFrame]:
+        for frame, probability in pipeline.masks(frames, times):
+            yield self._answer(frame, probability, times)
+
+    def _answer(self, frame: Frame, probability: NDArray[np.float32], times: StageTimes) -> MaskFrame:
+        mask = probability >= self.threshold
         if self.crf:
             with times("crf"):
-                mask = refine(item.frame.pixels, probability)
-        return MaskFrame(item.frame, mask, probability)
+                mask = refine(frame.pixels, probability)
+        return MaskFrame(frame, mask, probability)
 
 
 def frames_at_once() -> int:

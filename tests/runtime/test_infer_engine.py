@@ -1,0 +1,139 @@
+"""`amc-infer --engine` and `Segmenter.load(engine=…)` on a made-up GPU, against the same network in ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from amcnet import BackendError, EngineError, InputError, Segmenter
+from amcnet.engines.machine import Machine
+from amcnet.runtime.infer import InferOptions, infer
+
+OnFakeGpu = Callable[..., subprocess.CompletedProcess[str]]
+MakeClip = Callable[..., Path]
+MakeEngine = Callable[..., Path]
+AMC_INFER = "import sys; from amcnet.runtime.cli import main; sys.exit(main())"
+
+
+@pytest.fixture
+def clip(tmp_path: Path, make_clip: MakeClip) -> Path:
+    return make_clip(tmp_path / "clip.mp4", frames=5, size=(64, 48))
+
+
+def _masks(folder: Path) -> list[np.ndarray]:
+    return [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted((folder / "masks").iterdir())]
+
+
+def test_an_amcnet_engine_gives_the_masks_of_its_onnx_file(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path, clip: Path, amcnet_onnx: Path, pwcnet_onnx: Path
+) -> None:
+    engine, flow = (
+        make_engine(tmp_path / "x.engine", "amcnet"),
+        make_engine(tmp_path / "f.engine", "pwcnet", size=(128, 64)),
+    )
+    log = tmp_path / "log"
+    out = tmp_path / "gpu"
+    done = on_fake_gpu(AMC_INFER, clip, "-o", out, "--engine", engine, "--flow", flow, FAKE_CUDA_LOG=log)
+    assert (done.returncode, done.stderr) == (0, "")
+    infer(InferOptions(source=clip, output=tmp_path / "cpu", amcnet=amcnet_onnx, flow=pwcnet_onnx))
+    ours, expected = _masks(out), _masks(tmp_path / "cpu")
+    assert len(ours) == 5
+    for mask, wanted in zip(ours, expected, strict=True):
+        assert 0.05 < (wanted > 0).mean() < 0.95
+        assert (mask != wanted).mean() < 1e-3
+    report = json.loads((out / "run.json").read_text())
+    assert report["backend"] == "TensorRT 10.16.1.11 on NVIDIA Made-up GPU, fp16, a CUDA graph"
+    files = report["settings"]["files"]
+    assert files["amcnet"] | {"name": "x.engine", "precision": "fp16", "onnx_sha256": "0" * 64} == files["amcnet"]
+    assert len(files["amcnet"]["card_sha256"]) == 64
+    assert files["pwcnet"]["name"] == "f.engine"
+    lines = log.read_text().splitlines()
+    assert sum("released" in line for line in lines) == 1
+    assert lines[-1].startswith("0 released:memories=0,streams=0,events=0,graphs=0")
+
+
+def test_a_pipeline_engine_gives_all_masks_and_can_be_resumed(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path, clip: Path
+) -> None:
+    engine = make_engine(tmp_path / "x.engine", "pipeline")
+    out = tmp_path / "out"
+    command = (clip, "-o", out, "--engine", engine, "--threshold", "0.2")
+    done = on_fake_gpu(AMC_INFER, *command)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads((out / "run.json").read_text())
+    assert list(report["latency_ms"]) == ["decode", "upload", "network", "write masks", "write overlay"]
+    assert report["settings"]["flow"] == "inside"
+    whole = _masks(out)
+    assert len(whole) == 5
+    (out / "masks" / "00004.png").unlink()
+    (out / "run.json").write_text(json.dumps(report | {"complete": False}))
+    assert on_fake_gpu(AMC_INFER, *command, "--resume").returncode == 0
+    for again, before in zip(_masks(out), whole, strict=True):
+        np.testing.assert_array_equal(again, before)
+
+
+def test_what_a_resumed_run_must_share(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path, clip: Path
+) -> None:
+    engine = make_engine(tmp_path / "x.engine", "pipeline")
+    command = (clip, "-o", tmp_path / "out", "--engine", engine)
+    assert on_fake_gpu(AMC_INFER, *command).returncode == 0
+    make_engine(engine, "pipeline", card={"latency": {"p50_ms": 1.0}})
+    resumed = on_fake_gpu(AMC_INFER, *command, "--resume")
+    assert resumed.returncode == 2
+    assert "was begun with files.pipeline.card_sha256" in resumed.stderr
+
+
+def test_a_changed_engine_is_run_only_if_trusted(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path, clip: Path
+) -> None:
+    engine = make_engine(tmp_path / "x.engine", "pipeline")
+    engine.write_bytes(engine.read_bytes() + b" ")
+    command = (clip, "-o", tmp_path / "out", "--engine", engine)
+    refused = on_fake_gpu(AMC_INFER, *command)
+    assert refused.returncode == 2
+    assert "its SHA-256 differs. A plan is code" in refused.stderr
+    assert not (tmp_path / "out").exists()
+    assert on_fake_gpu(AMC_INFER, *command, "--trust").returncode == 0
+
+
+def test_frames_of_another_size_are_named(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path, clip: Path
+) -> None:
+    engine = make_engine(tmp_path / "x.engine", "pipeline", size=(32, 32))
+    done = on_fake_gpu(AMC_INFER, clip, "-o", tmp_path / "out", "--engine", engine)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: frame 0 is 64x48")
+    assert done.stderr.endswith("export-onnx pipeline --video-size 64x48\n")
+
+
+def test_what_does_not_go_together(make_engine: MakeEngine, tmp_path: Path, amcnet_onnx: Path) -> None:
+    pipeline = make_engine(tmp_path / "pipeline.engine", "pipeline")
+    pwcnet = make_engine(tmp_path / "pwcnet.engine", "pwcnet")
+    with pytest.raises(InputError, match=r"both .*amcnet\.onnx and .*pipeline\.engine were given"):
+        Segmenter.load(amcnet_onnx, engine=pipeline)
+    with pytest.raises(InputError, match=r"flow '.*pwcnet\.engine' was given, but .*pipeline\.engine makes its own"):
+        Segmenter.load(engine=pipeline, flow=pwcnet)
+    with pytest.raises(EngineError, match=r"pwcnet\.engine holds the network 'pwcnet'; expected 'amcnet' or 'pipel"):
+        Segmenter.load(engine=pwcnet)
+    with pytest.raises(EngineError, match=r"pipeline\.engine holds the network 'pipeline'; expected 'pwcnet'"):
+        Segmenter.load(amcnet_onnx, flow=pipeline)
+
+
+def test_without_a_gpu_nothing_is_run_on_the_cpu_instead(
+    make_engine: MakeEngine, tmp_path: Path, clip: Path, amcnet_onnx: Path
+) -> None:
+    if Machine.here().has_gpu:
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(EngineError, match="no GPU or no driver was found"):
+        Segmenter.load(engine=make_engine(tmp_path / "x.engine", "amcnet"))
+    with pytest.raises(BackendError, match=r"the GPU was asked for|was asked for the GPU"):
+        Segmenter.load(amcnet_onnx, device="cuda")
+    with pytest.raises(InputError, match="device is 'tpu'; expected cpu or cuda"):
+        Segmenter.load(amcnet_onnx, device="tpu")
