@@ -39,8 +39,15 @@ def frame_time(
         done.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:
+        is_engine = amcnet is not None and amcnet.suffix == ".engine"
         options = InferOptions(
-            source=clip, output=Path(folder) / "out", amcnet=amcnet, flow=flow, frames=frames, device=device
+            source=clip,
+            output=Path(folder) / "out",
+            amcnet=None if is_engine else amcnet,
+            engine=amcnet if is_engine else None,
+            flow=flow,
+            frames=frames,
+            device=device,
         )
         cpu_begin, begin = time.process_time(), time.perf_counter()
         report = infer(options, completed)
@@ -48,10 +55,11 @@ def frame_time(
     gaps = [1e3 * (after - before) for before, after in pairwise(done)]
     latency = Latency(rounds_ms=tuple(_quarters(gaps[min(_WARM_UP_FRAMES, len(gaps) // 2) :])))
     stages = report["latency_ms"]
-    lanes = lane_times({name: stage["p50"] for name, stage in stages.items()})
+    at_once = 2 if is_engine or device == "cuda" else frames_at_once()  # as runtime/segmenter.py has it
+    lanes = lane_times({name: stage["p50"] for name, stage in stages.items()}, at_once)
     return {
         "clip": clip.name,
-        "amcnet": report["settings"]["files"]["amcnet"]["name"],
+        "amcnet": next(iter(report["settings"]["files"].values()))["name"],
         "flow": Path(flow).name,
         "backend": report["backend"],
         "frames": report["frames"],
@@ -61,7 +69,7 @@ def frame_time(
         "lanes_ms": {name: round(value, 3) for name, value in lanes.items()},
         "critical_path": max(lanes, key=lambda name: lanes[name]),
         "cores_busy": round(busy, 3),
-        "verdict": verdict(lanes, busy),
+        "verdict": verdict(lanes, busy, at_once),
     }
 
 
@@ -71,20 +79,19 @@ def _quarters(samples: list[float]) -> list[tuple[float, ...]]:
     return [tuple(cut) for cut in cuts if cut]
 
 
-def lane_times(stages_ms: Mapping[str, float], at_once: int | None = None) -> dict[str, float]:
+def lane_times(stages_ms: Mapping[str, float], at_once: int) -> dict[str, float]:
     """ms a frame of each lane: the sum of its stages' medians; the network's by how many frames it has at once."""
-    at_once = at_once or frames_at_once()
     lanes = {lane: sum(stages_ms.get(stage, 0.0) for stage in stages) for lane, stages in LANES.items()}
     lanes["network"] /= at_once
     return lanes
 
 
-def verdict(lanes_ms: Mapping[str, float], cores_busy: float) -> str:
+def verdict(lanes_ms: Mapping[str, float], cores_busy: float, at_once: int) -> str:
     """What a faster network would gain, in a sentence. The longest lane sets the pace, unless all cores are busy."""
     order = sorted(lanes_ms, key=lambda name: -lanes_ms[name])
     longest, second = order[0], order[1]
     if cores_busy >= _ALL_CORES:
-        work = {name: lanes_ms[name] * (frames_at_once() if name == "network" else 1) for name in lanes_ms}
+        work = {name: lanes_ms[name] * (at_once if name == "network" else 1) for name in lanes_ms}
         share = work["network"] / sum(work.values())
         return (
             f"core-bound: the cores are {cores_busy:.0%} busy and every stage competes for them; the network is "

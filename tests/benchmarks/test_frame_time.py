@@ -24,20 +24,19 @@ def test_stages_that_share_a_thread_add_up() -> None:
 
 
 def test_network_bound() -> None:
-    said = verdict({"decode": 2.0, "flow": 15.0, "network": 31.0, "encode": 8.0}, cores_busy=0.5)
+    said = verdict({"decode": 2.0, "flow": 15.0, "network": 31.0, "encode": 8.0}, cores_busy=0.5, at_once=2)
     assert said == "network-bound: a faster engine gains until flow is next (31.0 ms a frame, flow 15.0)"
 
 
 def test_decode_bound() -> None:
-    said = verdict({"decode": 20.0, "flow": 15.0, "network": 3.0, "encode": 8.0}, cores_busy=0.5)
+    said = verdict({"decode": 20.0, "flow": 15.0, "network": 3.0, "encode": 8.0}, cores_busy=0.5, at_once=2)
     assert said == "decode-bound: a faster engine gains nothing (decode 20.0 ms a frame)"
 
 
 def test_core_bound() -> None:
-    from amcnet.runtime.segmenter import frames_at_once
-
-    lanes = {"decode": 0.0, "flow": 20.0, "network": 40.0 / frames_at_once(), "encode": 20.0}
-    assert "the network is 50% of the work, so one twice as fast gains about 25%" in verdict(lanes, cores_busy=0.97)
+    lanes = {"decode": 0.0, "flow": 20.0, "network": 20.0, "encode": 20.0}  # of two frames at once: 40 ms of work each
+    said = verdict(lanes, cores_busy=0.97, at_once=2)
+    assert "the network is 50% of the work, so one twice as fast gains about 25%" in said
 
 
 def test_a_run_of_the_default(tmp_path: Path) -> None:
