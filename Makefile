@@ -3,11 +3,12 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3 python))
 BIN := .venv/bin
 SOURCES := pyproject.toml $(shell git ls-files '*.py' 'models/weights/*' ':!tests' 2>/dev/null)
 
-.PHONY: demo test help clean
+.PHONY: demo test gpu-check gpu help clean
 help:
-	@echo "make demo   make a clip, segment it, show where the masks are (installs into .venv first)"
-	@echo "make test   install everything into .venv; run ruff, mypy and all tests"
-	@echo "make clean  remove .venv and what the two made"
+	@echo "make demo       make a clip, segment it, show where the masks are (installs into .venv first)"
+	@echo "make test       install everything into .venv; run ruff, mypy and all tests"
+	@echo "make gpu-check  on a machine with an NVIDIA GPU: tests, agreement and speed of all that runs on it"
+	@echo "make clean      remove .venv and what the two made"
 
 demo: .venv/demo-installed
 	$(BIN)/python -m amcnet.benchmarks.demo -o demo
@@ -35,5 +36,21 @@ test: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	touch $@
 
+# In an environment of its own: ONNX Runtime for GPUs and the one for CPUs overwrite each other's files.
+gpu-check: gpu .venv-gpu/installed
+	.venv-gpu/bin/python -m amcnet.benchmarks.gpu_check
+
+# Said before some GB are installed.
+gpu:
+	@test -e /dev/nvidiactl || command -v nvidia-smi >/dev/null || \
+		{ echo "error: no NVIDIA GPU or no driver was found, and this checks what runs on one" >&2; exit 2; }
+
+.venv-gpu/installed: constraints.txt $(SOURCES)
+	test -x .venv-gpu/bin/python || $(PYTHON) -m venv .venv-gpu
+	rm -rf build/lib build/bdist.*
+	.venv-gpu/bin/pip install --quiet --disable-pip-version-check -c constraints.txt '.[gpu,export,tensorrt,rtx,test]'
+	.venv-gpu/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	touch $@
+
 clean:
-	rm -rf .venv demo build *.egg-info
+	rm -rf .venv .venv-gpu demo build *.egg-info

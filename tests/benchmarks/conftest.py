@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -9,6 +10,14 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+_spec = importlib.util.spec_from_file_location("runtime_fixtures", Path(__file__).parents[1] / "runtime/conftest.py")
+assert _spec is not None
+assert _spec.loader is not None
+_runtime = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_runtime)
+on_fake_gpu, make_engine = _runtime.on_fake_gpu, _runtime.make_engine
+networks, amcnet_onnx = _runtime.networks, _runtime.amcnet_onnx
 
 WritePictures = Callable[[Path, dict[str, NDArray[np.uint8]]], None]
 MovingSquare = Callable[[Iterable[int]], dict[str, NDArray[np.uint8]]]

@@ -1,0 +1,235 @@
+"""All that needs a GPU, in one command: python -m amcnet.benchmarks.gpu_check (make gpu-check)
+
+Runs the tests marked needs_cuda; holds each backend that is here (ONNX Runtime on CUDA, and engines of each flavour in
+FP32 and FP16, which it builds) against ONNX Runtime on the CPU on a rendered clip; measures latency by stage; writes
+benchmarks/results/<name of the GPU>.json. Status 0: all agree; 1: something does not; 2: there is no GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .. import BackendError, EngineError, command
+from ..engines.build import BuildOptions, build_engine
+from ..engines.card import EngineFile
+from ..engines.gate import MAX_FLOW_PX, MIN_IOU, Feeds
+from ..engines.inspector import kernel_precisions
+from ..engines.machine import Machine
+from ..engines.tensorrt_api import NAMES
+from ..export.atomic import make_folder, replacing
+from ..export.fidelity import flow_fidelity, mask_fidelity
+from ..export.onnx_file import OnnxFile
+from ..runtime.backend import Backend, available_cores, open_backend
+from ..runtime.clip_inputs import ClipInputs
+from ..runtime.engine import Engine
+from ..runtime.infer import InferOptions, infer
+from ..runtime.onnxruntime_backend import OnnxRuntimeBackend
+from ..runtime.segmenter import DEFAULT_AMCNET
+from .demo_clip import write_clip
+from .environment import environment
+from .gpu_stages import gpu_stages_ms
+from .latency import Effort, measure
+from .machine_state import MachineWatch
+
+SCHEMA = 1
+FRAMES = 24
+SECONDS = 5.0
+_TESTS = Path("tests")  # of the repository, from whose folder this is called
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A way to run `file` on the GPU. `make` gives the engine of it, None for the ONNX file in ONNX Runtime."""
+
+    name: str
+    file: OnnxFile
+    make: Callable[[], EngineFile] | None = None
+
+
+@command
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", type=Path, nargs="*", metavar="FILE.onnx", help="(the trained network inside)")
+    parser.add_argument("--engine", type=Path, nargs="*", help="check these, each beside its ONNX file; build none")
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"of the rendered clip ({FRAMES})")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"to measure each backend's calls ({SECONDS:g})")
+    parser.add_argument("--no-tests", action="store_true", help="leave out pytest -m needs_cuda")
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results"), help="folder to write to")
+    arguments = parser.parse_args()
+    report = gpu_check(
+        arguments.files or [DEFAULT_AMCNET],
+        arguments.engine,
+        frames=arguments.frames,
+        seconds=arguments.seconds,
+        tests=not arguments.no_tests,
+        tell=print,
+    )
+    make_folder(arguments.results)
+    path = arguments.results / f"{_file_name(report['environment']['gpu'])}.json"
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"{'all agree' if report['passed'] else 'NOT all agree'}: {path}")
+    return 0 if report["passed"] else 1
+
+
+def gpu_check(
+    files: Sequence[Path],
+    engines: Sequence[Path] | None = None,
+    *,
+    frames: int = FRAMES,
+    seconds: float = SECONDS,
+    tests: bool = True,
+    tell: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """What the JSON holds. `files` are ONNX files, whose engines are built; `engines` are checked instead, if given.
+
+    frames: of the rendered clip; seconds: to measure each backend's calls; tests: run those that need a GPU too; `tell`
+    gets a line for each step. Raises BackendError without a GPU, ModelFileError, EngineError.
+
+    A backend that cannot be run is a result, its message beside its name, and not the end of the check.
+    """
+    machine = Machine.here()
+    if not machine.has_gpu:
+        raise BackendError(
+            "no NVIDIA GPU or no driver was found, and this checks what runs on one; nothing was checked. "
+            "amc-check says what this machine has"
+        )
+    with tempfile.TemporaryDirectory() as folder, MachineWatch() as watch:
+        clip = Path(folder) / "clip.mp4"
+        write_clip(clip, frames)
+        tested = _run_tests(tell) if tests else {"status": None, "summary": "left out"}
+        results: dict[str, dict[str, Any]] = {}
+        for candidate in _candidates(files, engines, machine, Path(folder)):
+            tell(f"{candidate.file.path.name}: {candidate.name}")
+            result = check(candidate, clip, seconds)
+            results.setdefault(candidate.file.path.name, {})[candidate.name] = result
+            tell(f"  {result.get('error') or result['fidelity']}")
+    checked = [result for of_file in results.values() for result in of_file.values()]
+    return {
+        "schema": SCHEMA,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": environment(),
+        "trust": watch.report(),
+        "tests": tested,
+        "clip": f"rendered, {frames} frames of 854x480",
+        "results": results,
+        "passed": tested["status"] in (0, None) and bool(checked) and all(result["passed"] for result in checked),
+    }
+
+
+def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
+    """Fidelity to ONNX Runtime on the CPU, latency of single calls, stages, and whole runs of `amc-infer` on `clip`."""
+    feeds = [item.inputs for item in ClipInputs(candidate.file, [clip])]
+    try:
+        engine = candidate.make() if candidate.make else None
+        with ExitStack() as stack:
+            reference = stack.enter_context(OnnxRuntimeBackend(candidate.file, available_cores()))
+            backend = stack.enter_context(open_backend(engine or candidate.file, 1, "cuda"))
+            result = compare(
+                reference, backend, candidate.file.network, (engine or candidate.file).precision, feeds, seconds
+            )
+        if engine is not None:
+            with Engine(engine) as loaded:
+                result["gpu_ms"] = gpu_stages_ms(loaded)
+                result["kernels"] = kernel_precisions(loaded.layers())
+            result["receipt"] = str(engine.card.receipt)
+        if candidate.file.network != "pwcnet":
+            result["run"] = _whole_run(candidate, engine, clip)
+    except (BackendError, EngineError) as error:
+        return {"error": str(error), "passed": False}
+    return result
+
+
+def compare(
+    reference: Backend, backend: Backend, network: str, precision: str, feeds: Feeds, seconds: float
+) -> dict[str, Any]:
+    """How far `backend` is from `reference` on `feeds`, whether that is within the bounds of engines, and how fast."""
+    if network == "pwcnet":
+        flow = flow_fidelity(reference.run, backend.run, feeds)
+        passed, fidelity = flow.median_px <= MAX_FLOW_PX[precision], flow.to_json()
+    else:
+        masks = mask_fidelity(reference.run, backend.run, feeds)
+        passed, fidelity = masks.mean_iou >= MIN_IOU[precision], masks.to_json()
+    latency = measure({"call": lambda: backend.run(feeds[0])}, Effort(seconds=seconds))["call"]
+    return {
+        "backend": backend.name,
+        "reference": reference.name,
+        "precision": precision,
+        "fidelity": fidelity,
+        "passed": passed,
+        "call": latency.to_json(),
+    }
+
+
+def _whole_run(candidate: Candidate, engine: EngineFile | None, clip: Path) -> dict[str, Any]:
+    """Frames per second and latency by stage of `amc-infer`, decode to overlay."""
+    network = {"engine": engine.path} if engine else {"amcnet": candidate.file.path, "device": "cuda"}
+    options = InferOptions(source=clip, output=clip.with_name("out"), overwrite=True, **network)
+    infer(options)  # warms up: kernels are compiled and chosen at the first frames
+    report = infer(options)
+    return {name: report[name] for name in ("backend", "fps", "latency_ms")}
+
+
+def _candidates(
+    files: Sequence[Path], engines: Sequence[Path] | None, machine: Machine, folder: Path
+) -> Iterator[Candidate]:
+    if engines is not None:
+        for path in engines:
+            engine = EngineFile.read(path)
+            file = OnnxFile.read(path.with_name(engine.card.onnx_name))
+            if file.sha256() != engine.card.onnx_sha256:
+                raise EngineError(
+                    f"{path} was not built from {file.path}: the SHA-256 on its card is of another file; expected it "
+                    f"beside the engine. Build it again: {engine.card.rebuild}"
+                )
+            yield Candidate(name=f"{NAMES[engine.card.flavour]} {engine.precision}", file=file, make=_same(engine))
+        return
+    for path in files:
+        file = OnnxFile.read(path)
+        if file.network != "pipeline" and "CUDA" in machine.onnxruntime_providers:
+            yield Candidate(name="ONNX Runtime CUDA", file=file)
+        for flavour in machine.tensorrt:
+            for fp16 in (False, True):
+                name = f"{NAMES[flavour]} {'fp16' if fp16 else 'fp32'}"
+                output = folder / f"{path.stem}.{flavour}.{'fp16' if fp16 else 'fp32'}.engine"
+                options = BuildOptions(model=path, output=output, fp16=fp16, flavour=flavour)
+                yield Candidate(name=name, file=file, make=_built(options))
+
+
+def _same(engine: EngineFile) -> Callable[[], EngineFile]:
+    return lambda: engine
+
+
+def _built(options: BuildOptions) -> Callable[[], EngineFile]:
+    return lambda: build_engine(options, on_note=lambda note: None)
+
+
+def _run_tests(tell: Callable[[str], None]) -> dict[str, Any]:
+    """pytest's status for the tests that need a GPU, and its last line; None where the tests are not here."""
+    if not _TESTS.is_dir():
+        return {"status": None, "summary": "there is no folder tests here; the repository has one"}
+    tell("tests marked needs_cuda")
+    run = [sys.executable, "-m", "pytest", "-q", "-m", "needs_cuda", "-p", "no:cacheprovider", str(_TESTS)]
+    result = subprocess.run(run, capture_output=True, text=True, check=False)
+    lines = result.stdout.strip().splitlines() or [result.stderr.strip()[-200:]]
+    tell(f"  {lines[-1]}")
+    return {"status": result.returncode, "summary": lines[-1], "failed": [x for x in lines if x.startswith("FAILED")]}
+
+
+def _file_name(gpu: str) -> str:
+    """ "NVIDIA GeForce RTX 3060 (SM 8.6)" -> "geforce-rtx-3060"."""
+    return "-".join(gpu.partition(" (SM")[0].removeprefix("NVIDIA ").lower().split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
