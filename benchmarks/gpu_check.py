@@ -25,13 +25,13 @@ from ..engines.card import EngineFile
 from ..engines.gate import MAX_FLOW_PX, MIN_IOU, Feeds
 from ..engines.inspector import kernel_precisions
 from ..engines.machine import Machine
-from ..engines.tensorrt_api import NAMES
+from ..engines.tensorrt_api import NAMES, RTX_COMPUTE_CAPABILITIES
 from ..export.atomic import make_folder, replacing
 from ..export.fidelity import flow_fidelity, mask_fidelity
 from ..export.onnx_file import OnnxFile
 from ..runtime.backend import Backend, available_cores, open_backend
 from ..runtime.clip_inputs import ClipInputs
-from ..runtime.engine import Engine
+from ..runtime.engine_backend import EngineBackend
 from ..runtime.infer import InferOptions, infer
 from ..runtime.onnxruntime_backend import OnnxRuntimeBackend
 from ..runtime.segmenter import DEFAULT_AMCNET
@@ -138,10 +138,10 @@ def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
             result = compare(
                 reference, backend, candidate.file.network, (engine or candidate.file).precision, feeds, seconds
             )
+            if isinstance(backend, EngineBackend):
+                result["gpu_ms"] = gpu_stages_ms(backend.engine)
+                result["kernels"] = kernel_precisions(backend.engine.layers())
         if engine is not None:
-            with Engine(engine) as loaded:
-                result["gpu_ms"] = gpu_stages_ms(loaded)
-                result["kernels"] = kernel_precisions(loaded.layers())
             result["receipt"] = str(engine.card.receipt)
         if candidate.file.network != "pwcnet":
             result["run"] = _whole_run(candidate, engine, clip)
@@ -198,12 +198,20 @@ def _candidates(
         file = OnnxFile.read(path)
         if file.network != "pipeline" and "CUDA" in machine.onnxruntime_providers:
             yield Candidate(name="ONNX Runtime CUDA", file=file)
-        for flavour in machine.tensorrt:
-            for fp16 in (False, True):
-                name = f"{NAMES[flavour]} {'fp16' if fp16 else 'fp32'}"
-                output = folder / f"{path.stem}.{flavour}.{'fp16' if fp16 else 'fp32'}.engine"
-                options = BuildOptions(model=path, output=output, fp16=fp16, flavour=flavour)
-                yield Candidate(name=name, file=file, make=_built(options))
+        for flavour, precision in _buildable(machine):
+            output = folder / f"{path.stem}.{flavour}.{precision}.engine"
+            options = BuildOptions(model=path, output=output, fp16=precision == "fp16", flavour=flavour)
+            yield Candidate(name=f"{NAMES[flavour]} {precision}", file=file, make=_built(options))
+
+
+def _buildable(machine: Machine) -> Iterator[tuple[str, str]]:
+    """The flavours that are here and know the GPU, with the precisions that they build for it."""
+    for flavour in machine.tensorrt if not machine.is_too_old else ():
+        if flavour == "tensorrt":
+            yield from ((flavour, "fp32"), (flavour, "fp16"))
+        elif machine.compute_capability in RTX_COMPUTE_CAPABILITIES:
+            # It multiplies no matrices in float on SM 7.5.
+            yield from ((flavour, precision) for precision in ("fp32", "fp16")[machine.compute_capability == "7.5" :])
 
 
 def _same(engine: EngineFile) -> Callable[[], EngineFile]:

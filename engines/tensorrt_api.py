@@ -105,8 +105,9 @@ class LoadedPlan:
 
     flavour: str
     version: str
-    engine: Any  # before `runtime`, so that it is dropped before it
+    engine: Any  # what comes later is needed by what comes earlier, and dropped after it
     runtime: Any
+    logger: Any
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     log: list[str]
@@ -208,7 +209,8 @@ def load_plan(flavour: str, data: bytes, *, version_compatible: bool) -> LoadedP
     """
     trt, version = _load(flavour)
     log: list[str] = []
-    runtime = trt.Runtime(_logger(trt, log))
+    logger = _logger(trt, log)
+    runtime = trt.Runtime(logger)
     if version_compatible and flavour == "tensorrt":
         plain_runtime: PlainRuntime = runtime
         plain_runtime.engine_host_code_allowed = True  # such an engine brings the part of the library that runs it
@@ -230,6 +232,7 @@ def load_plan(flavour: str, data: bytes, *, version_compatible: bool) -> LoadedP
         version=version,
         engine=engine,
         runtime=runtime,
+        logger=logger,
         inputs=tuple(tensor for name, tensor in tensors.items() if name in taken),
         outputs=tuple(tensor for name, tensor in tensors.items() if name not in taken),
         log=log,
@@ -371,7 +374,8 @@ def _require_turing(layers: tuple[Layer, ...], model: Path) -> None:
         places = ", ".join(list(dict.fromkeys(layer.place for layer in wide))[:5])
         raise EngineError(
             f"TensorRT-RTX multiplies no matrices in float on SM 7.5, and {model.name} does so in {places}; "
-            "leave 7.5 out of --compute-capability, or build on a machine with that GPU: --flavour tensorrt"
+            "convert it to half with --fp16, leave 7.5 out of --compute-capability, or build on a machine with that GPU: "
+            "--flavour tensorrt"
         )
 
 

@@ -98,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--probability", action="store_true", help="write OUTPUT/probabilities/NNNNN.png too, 16 bits")
     parser.add_argument("--crf", action="store_true", help="follow the frame's edges by a dense CRF, 3 s a frame")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the networks run (cpu)")
+    parser.add_argument(
+        "--device", choices=DEVICES, default="cpu", help="where ONNX files run (cpu); engines have the GPU"
+    )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="of the network inside (auto: int8 where it is faster)"
     )

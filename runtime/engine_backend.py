@@ -20,27 +20,27 @@ from .lanes import Lanes
 
 
 class EngineBackend(Closes):
-    """An engine that several threads may run at once: while one's arrays are copied, the other's are computed."""
+    """An `engine` that several threads may run at once: while one's arrays are copied, the other's are computed."""
 
     def __init__(self, file: EngineFile) -> None:
         """Raises EngineError or BackendError, with what the card says, if it cannot be run here; ModelFileError."""
         self._file = file
         with ExitStack() as stack:
-            self._engine = stack.enter_context(Engine(file))
-            self._lanes = self._engine.parts.enter_context(Lanes(lambda: _Lane(self._engine)))
-            with self._engine.on_device("cannot be run"), self._lanes.take() as lane:
+            self.engine = stack.enter_context(Engine(file))
+            self._lanes = self.engine.parts.enter_context(Lanes(lambda: _Lane(self.engine)))
+            with self.engine.on_device("cannot be run"), self._lanes.take() as lane:
                 check_contract(file, list(lane.inputs), list(lane.outputs))
-                self.name = f"{self._engine.name}, {'a' if lane.graph else 'no'} CUDA graph"
+                self.name = f"{self.engine.name}, {'a' if lane.graph else 'no'} CUDA graph"
             stack.pop_all()
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        with self._engine.on_device("failed"), self._lanes.take() as lane:
+        with self.engine.on_device("failed"), self._lanes.take() as lane:
             outputs = lane.run(self._file, inputs)
         check_finite(self._file, outputs)
         return outputs
 
     def close(self) -> None:
-        self._engine.close()
+        self.engine.close()
 
 
 class _Lane(Closes):

@@ -94,7 +94,7 @@ class Segmenter(Closes):
         `flow` is "dis" (OpenCV, no weights), a PWC-Net (ONNX or engine), or a folder of `.flo` files or flow pictures.
         `threshold` in (0, 1): a pixel whose probability reaches it belongs to the mask. `crf`: the masks are those of
         a dense CRF over the probabilities and the frame's colours instead, 3 s a frame at 854x480.
-        `device` is "cpu" or "cuda", an NVIDIA GPU: the networks run there, or it is an error.
+        `device` is "cpu" or "cuda", an NVIDIA GPU: ONNX files run there, or it is an error.
         `precision` is for the one that comes with the package: "fp32", "int8", or "auto": int8 on a CPU that is faster
         in it. A file has its own.
         Raises ModelFileError, BackendError, EngineError or InputError.

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from amcnet import BackendError
-from amcnet.benchmarks.gpu_check import compare, gpu_check
+from amcnet.benchmarks.gpu_check import _buildable, compare, gpu_check
 from amcnet.engines.machine import Machine
 from amcnet.export.onnx_file import OnnxFile, file_sha256
 from amcnet.runtime.closes import Closes
@@ -54,6 +54,21 @@ def test_what_counts_as_agreement(network: str, output: str, shift: float, passe
     assert result["fidelity"]["frames"] == 3
     assert result["call"]["p50_ms"] > 0
     json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    ("compute_capability", "expected"),
+    [
+        ("8.6", ["tensorrt fp32", "tensorrt fp16", "tensorrt-rtx fp32", "tensorrt-rtx fp16"]),
+        ("7.5", ["tensorrt fp32", "tensorrt fp16", "tensorrt-rtx fp16"]),
+        ("9.0", ["tensorrt fp32", "tensorrt fp16"]),
+        ("6.1", []),
+    ],
+)
+def test_only_what_the_gpu_can_run_is_built(compute_capability: str, expected: list[str]) -> None:
+    both = {"tensorrt": "10.16.1.11", "tensorrt-rtx": "1.7.1.116"}
+    machine = Machine(gpu="G", compute_capability=compute_capability, tensorrt=both)
+    assert [" ".join(pair) for pair in _buildable(machine)] == expected
 
 
 def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path: Path) -> None:
