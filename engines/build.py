@@ -138,7 +138,7 @@ def _typed(
     if options.fp16 and source.precision != "fp16":
         target = folder / f"{source.path.stem}.fp16.onnx"
         turing = settings.flavour == "tensorrt-rtx" and tensorrt_api.TURING in settings.compute_capability
-        return in_half(source, target, feeds, on_note, on_phase, turing=turing)
+        return in_half(source, target, feeds, on_note, on_phase, for_turing=turing)
     if source.precision == "int8":
         require_tensorrt(source)
     return source, None

@@ -374,7 +374,7 @@ def _require_turing(layers: tuple[Layer, ...], model: Path) -> None:
         places = ", ".join(list(dict.fromkeys(layer.place for layer in wide))[:5])
         raise EngineError(
             f"TensorRT-RTX multiplies no matrices in float on SM 7.5, and {model.name} does so in {places}; "
-            "convert it to half with --fp16, leave 7.5 out of --compute-capability, or build on a machine with that GPU: "
+            "convert it with --fp16, leave 7.5 out of --compute-capability, or build on a machine with that GPU: "
             "--flavour tensorrt"
         )
 

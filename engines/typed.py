@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from .. import EngineError
 from ..export.onnx_file import INT8_TARGET, OnnxFile
 from .gate import Feeds, told
 
-_PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # the functions of ours that multiply matrices
 _HELD_OUT = 5  # each how-manieth frame is kept for the comparison
 
 
@@ -22,28 +20,25 @@ def in_half(
     on_note: Callable[[str], None],
     on_phase: Callable[[str], None],
     *,
-    turing: bool,
+    for_turing: bool,
 ) -> tuple[OnnxFile, dict[str, Any] | None]:
-    """Write `target`: `source` in half, without float products for `turing`. With `feeds`, what they make too large for
+    """Write `target`: `source` in half, `for_turing` without float products. With `feeds`, what they make too large for
     half becomes an island too, and the ranges come back for the card. Raises as `to_half` and `probe_ranges`.
     """
+    from . import turing
     from .half import to_half
     from .islands import DEFAULT
     from .range_probe import probe_ranges
 
-    islands = DEFAULT
-    if turing:
-        # The GPU's products of halves are summed in float all the same; what is lost is the rounding of what goes in.
+    islands = turing.ISLANDS if for_turing else DEFAULT
+    if for_turing:
         on_note("TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too")
-        functions = (
-            replace(rule, widened=(), narrowed=()) if rule.name in _PRODUCTS else rule for rule in DEFAULT.functions
-        )
-        islands = replace(DEFAULT, functions=tuple(functions))
-    if not feeds:
-        to_half(source.path, target, islands=islands)
-        return OnnxFile.read(target), None
-    probe = probe_ranges(source.path, told(feeds, "probing ranges", on_phase))
+    probe = probe_ranges(source.path, told(feeds, "probing ranges", on_phase)) if feeds else None
     report = to_half(source.path, target, islands=islands, probe=probe)
+    if for_turing:
+        turing.products_to_convolutions(target)
+    if probe is None:
+        return OnnxFile.read(target), None
     added = [island.reason for island in probe.islands if island.reason in report.islands]
     on_note(
         f"ranges of {len(probe.max_abs)} tensors on {probe.frames} frames: "

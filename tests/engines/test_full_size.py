@@ -140,29 +140,30 @@ def test_the_papers_network_in_fp16_in_a_minute(exported: Callable[[str], Path],
     assert engine.card.receipt.share("half") > 0.99
 
 
-@pytest.mark.parametrize("network", ["amcnet", "pwcnet", "light"])
+@pytest.mark.parametrize("network", ["amcnet", "pwcnet", "light", "pipeline"])
 def test_turing_in_fp16(network: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
     model = exported(network)
     card = _built(model, tmp_path, TURING, fp16=True)
     _agrees(card, network, model, tmp_path / f"{network}.fp16.onnx", card.receipt.layers)
-    assert card.receipt.share("half") > 0.99
+    assert card.receipt.share("half") > (0.97 if network == "pipeline" else 0.99)
 
 
 @pytest.mark.parametrize(
-    ("network", "fp16", "where"),
+    ("network", "where"),
     [
-        ("amcnet", False, "co_attention/AmcCoAttention"),
-        ("pwcnet", False, "estimators.0.correlation/AmcCorrelation"),
-        ("light", False, "co_attention/AmcCoAttention"),
-        ("pipeline", False, "correlation/AmcCorrelation"),
-        ("pipeline", True, "prepare/MatMul"),
+        ("amcnet", "co_attention/AmcCoAttention"),
+        ("pwcnet", "estimators.0.correlation/AmcCorrelation"),
+        ("light", "co_attention/AmcCoAttention"),
+        ("pipeline", "correlation/AmcCorrelation"),
     ],
 )
 def test_turing_refuses_products_in_float(
-    network: str, fp16: bool, where: str, exported: Callable[[str], Path], tmp_path: Path
+    network: str, where: str, exported: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(EngineError, match=rf"no matrices in float on SM 7\.5, and .* does so in .*{where}.*leave 7\.5"):
-        _built(exported(network), tmp_path, TURING, fp16=fp16)
+    with pytest.raises(
+        EngineError, match=rf"no matrices in float on SM 7\.5, and .* does so in .*{where}.*with --fp16, leave 7\.5"
+    ):
+        _built(exported(network), tmp_path, TURING)
 
 
 @pytest.mark.parametrize(("network", "share"), [("amcnet", 0.99), ("pwcnet", 0.95), ("light", 0.95)])
