@@ -80,24 +80,22 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
         for name, file in _named(files):
             progress(f"loading {name}" + (" and its peers: minutes, where they compile" if options.peers else ""))
             subjects.append(_subject(name, file, clip, options, stack, notes))
-        watch = stack.enter_context(MachineWatch())
-        progress("measuring what this machine can do at most")
-        ceilings = measure_ceilings()
-        latencies = measure(
-            {
-                f"{subject.name}: {way}": partial(run, subject.inputs)
-                for subject in subjects
-                for way, run in subject.runs.items()
-            },
-            options.effort,
-            progress=lambda name: progress(f"measuring {name}"),
-        )
+        with MachineWatch() as watch:
+            progress("measuring what this machine can do at most")
+            ceilings = measure_ceilings()
+            latencies = measure(
+                {
+                    f"{subject.name}: {way}": partial(run, subject.inputs)
+                    for subject in subjects
+                    for way, run in subject.runs.items()
+                },
+                options.effort,
+                progress=lambda name: progress(f"measuring {name}"),
+            )
         progress("measuring whole frames")
         frame = _frame(subjects, latencies, clip, options)
         scaling = measure_scaling(options.files[0] if options.files else None, progress) if options.scaling else None
     trust = watch.report()
-    if frame is not None:
-        frame["stable"] = not frame["latency"]["doubts"] and not trust["doubts"]
     return {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -28,6 +28,7 @@ def report_markdown(report: dict[str, Any]) -> str:
         lines += _predictions(network)
     if (frame := report["frame"]) is not None:
         lines += ["## A whole frame", "", f"{frame['verdict']}.", "", *stage_table(frame), ""]
+        lines += [f"**Unstable:** {'; '.join(frame['doubts'])}.", ""] if frame["doubts"] else []
     lines += [f"note: {note}" for note in report["notes"]]
     return "\n".join(lines).rstrip() + "\n"
 

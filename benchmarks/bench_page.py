@@ -88,6 +88,8 @@ def _headline(report: dict[str, Any]) -> str:
 def _frame(frame: dict[str, Any]) -> Iterable[str]:
     """Stages as bars, those on the critical path in the second colour."""
     yield "<h2>A whole frame</h2>"
+    if frame["doubts"]:
+        yield f'<div class="warn"><b>Unstable.</b> {_safe("; ".join(frame["doubts"]))}.</div>'
     yield f"<p>{_safe(frame['verdict'])}.</p>"
     stages = {stage: times["p50"] for stage, times in frame["stages_ms"].items()}
     lanes = frame["lanes_ms"]
@@ -225,7 +227,10 @@ def _scaling(scaling: dict[str, Any] | None) -> Iterable[str]:
     ]
     if len(batches) > 1:
         cards.insert(1, _card("Batch", lines(batches, "pictures", "ms a picture")))
-    yield "<h2>How cost grows</h2>" + _cards(*cards)
+    yield "<h2>How cost grows</h2>"
+    if scaling["doubts"]:
+        yield f'<div class="warn"><b>Unstable.</b> {_safe("; ".join(scaling["doubts"]))}.</div>'
+    yield _cards(*cards)
 
 
 def _environment(report: dict[str, Any]) -> str:

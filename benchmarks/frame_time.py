@@ -14,6 +14,7 @@ from ..runtime.frame import SourceInfo
 from ..runtime.infer import InferOptions, infer
 from ..runtime.segmenter import frames_at_once
 from .latency import Latency
+from .machine_state import MachineWatch
 
 _WARM_UP_FRAMES = 8  # threads start, caches fill, and the first frames have the machine to themselves
 _ALL_CORES = 0.85
@@ -49,11 +50,13 @@ def frame_time(
             frames=frames,
             device=device,
         )
-        cpu_begin, begin = time.process_time(), time.perf_counter()
-        report = infer(options, completed)
-        busy = (time.process_time() - cpu_begin) / (time.perf_counter() - begin) / available_cores()
+        cpu_begin = time.process_time()
+        with MachineWatch() as watch:
+            report = infer(options, completed)
+        busy = (time.process_time() - cpu_begin) / watch.seconds / available_cores()
     gaps = [1e3 * (after - before) for before, after in pairwise(done)]
     latency = Latency(rounds_ms=tuple(_quarters(gaps[min(_WARM_UP_FRAMES, len(gaps) // 2) :])))
+    doubts = watch.report()["doubts"]
     stages = report["latency_ms"]
     at_once = 2 if is_engine or device == "cuda" else frames_at_once()  # as runtime/segmenter.py has it
     lanes = lane_times({name: stage["p50"] for name, stage in stages.items()}, at_once)
@@ -64,6 +67,8 @@ def frame_time(
         "backend": report["backend"],
         "frames": report["frames"],
         "latency": latency.to_json(),
+        "doubts": doubts,
+        "stable": not doubts and not latency.doubts(),
         "frames_per_second": round(1e3 / latency.p50_ms, 2),
         "stages_ms": stages,
         "lanes_ms": {name: round(value, 3) for name, value in lanes.items()},

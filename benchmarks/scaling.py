@@ -19,6 +19,7 @@ from ..runtime.clip_inputs import ClipInputs
 from ..runtime.infer import InferOptions, infer
 from ..runtime.segmenter import DEFAULT_AMCNET
 from .demo_clip import write_clip
+from .machine_state import MachineWatch
 
 RESOLUTIONS = ((426, 240), (640, 360), (854, 480), (1280, 720), (1920, 1080), (3840, 2160))
 BATCHES = (1, 2, 4, 8, 16)
@@ -32,9 +33,9 @@ def measure_scaling(amcnet: Path | None, progress: Callable[[str], None] = lambd
 
     resolutions: ms a frame of a whole run by the video's size. batches: ms a picture by the batch, None where the file
     has a fixed one. lengths: the most memory that a run takes, by its frames. videos: frames a second of all together,
-    by how many run at once.
+    by how many run at once. doubts: what disturbed it.
     """
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, MachineWatch() as watch:
         folder = Path(name)
         write_clip(folder / "clip.mp4", max(LENGTHS))
         progress("measuring resolutions")
@@ -45,7 +46,8 @@ def measure_scaling(amcnet: Path | None, progress: Callable[[str], None] = lambd
         lengths = [_length(amcnet, folder, frames) for frames in LENGTHS]
         progress("measuring videos at once")
         videos = [_videos(amcnet, folder, count) for count in VIDEOS]
-    return {"resolutions": resolutions, "batches": batches, "lengths": lengths, "videos": videos}
+    doubts = watch.report()["doubts"]
+    return {"resolutions": resolutions, "batches": batches, "lengths": lengths, "videos": videos, "doubts": doubts}
 
 
 def _resolution(amcnet: Path | None, folder: Path, size: tuple[int, int]) -> dict[str, Any]:
