@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OK = 0, INVALID_VALUE = 1, NOT_INITIALISED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201 };
+enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALISED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201 };
 enum { INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600, CAPTURE_UNSUPPORTED = 900 };
 typedef struct Event { int issued, done; int64_t at_us; } Event;
 typedef struct Op {
@@ -179,6 +179,10 @@ int cuCtxGetCurrent(void **context) { STARTED *context = depth ? contexts[depth 
 static int allocate(void **start, size_t size, int pinned) {
     Memory *memory = malloc(sizeof *memory);
     *memory = (Memory){0, malloc(size), size, pinned};
+    if (!memory->start) {
+        free(memory);
+        return OUT_OF_MEMORY;
+    }
     memset(memory->start, 0xAB, size); /* fresh memory holds no zeros */
     pthread_mutex_lock(&lock);
     memory->next = memories;
