@@ -6,6 +6,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,16 @@ from .. import AmcNetError, command
 if TYPE_CHECKING:
     from ..export.onnx_file import OnnxFile
     from ..runtime.clip_inputs import ClipInputs
+    from .qdq import Quantised
+    from .table import CalibrationTable
 
+_SEARCH_FRAMES = 8  # each layer is judged by
 _HELD_OUT = 4  # one frame for the comparison to so many for the ranges
 _EXAMPLES = """examples:
   calibrate amcnet.onnx --clips a.mp4 frames/ -o amcnet.int8.onnx                 for build-engine
   calibrate amcnet.onnx --clips clips/* --target cpu -o amcnet.cpu.onnx           for amc-infer on a CPU
   calibrate amcnet.onnx --clips clips/* --flow pwcnet.onnx -o amcnet.int8.onnx    motion as PWC-Net will see it
-  calibrate amcnet.onnx --clips clips/* --table amcnet.int8.json --keep head/Conv -o amcnet.int8.onnx
+  calibrate amcnet.onnx --clips clips/* --search -o amcnet.int8.onnx              some layers in float, the fewest
 
 Frames are chosen by motion: slow and fast, moving cameras, cuts. The table of ranges lies beside the result, as .json.
 The result is held against the FP32 file on other frames of the clips, and an error if it misses --min-iou.
@@ -48,6 +52,7 @@ def main() -> int:
         keep=arguments.keep,
         table=arguments.table,
     )
+    quantised = _searched(source, output, done.table, others, arguments) if arguments.search else done.quantised
     gate = Gate(reference=source, feeds=others, min_iou=arguments.min_iou, on_phase=_phase)
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -56,11 +61,54 @@ def main() -> int:
         output.unlink()
         raise
     _phase("")
-    left = ", ".join(f"{len(nodes)} ({reason})" for reason, nodes in done.quantised.left.items())
-    print(f"{len(done.quantised.int8)} operators in int8; in float {left or 'none'}")
+    left = ", ".join(f"{len(nodes)} ({reason})" for reason, nodes in quantised.left.items())
+    print(f"{len(quantised.int8)} operators in int8; in float {left or 'none'}")
     print(f"ranges of {len(done.table.tensors)} tensors{' (there already)' if done.reused else ''}: {done.table_path}")
     print(f"against {measured['against']}: {measured.get('mask') or measured.get('flow')}\n{output}")
     return 0
+
+
+def _searched(
+    source: OnnxFile, output: Path, table: CalibrationTable, feeds: _Feeds, arguments: argparse.Namespace
+) -> Quantised:
+    """`output` anew with the worst layers in float; X.search.json and X.search.png say which, and how it went."""
+    from ..engines.gate import MAX_FLOW_PX, MIN_IOU
+    from ..export.fidelity import flow_fidelity, mask_fidelity
+    from ..export.onnx_run import onnx_run
+    from .qdq import quantise
+    from .search import search
+
+    seen = list(islice(feeds, _SEARCH_FRAMES))
+    reference = onnx_run(source.path)
+    expected = cycle([reference(feed) for feed in seen])
+    masks = source.network != "pwcnet"
+
+    def measure(path: Path) -> float:
+        if masks:
+            return mask_fidelity(lambda feed: next(expected), onnx_run(path), seen).mean_iou
+        return -flow_fidelity(lambda feed: next(expected), onnx_run(path), seen).median_px
+
+    bound = arguments.min_iou or MIN_IOU["int8"] if masks else -MAX_FLOW_PX["int8"]
+    state = output.with_suffix(".search.json")
+    found = search(source.path, table, state, measure, target=arguments.target, bound=bound, on_progress=_phase)
+    _plot(output.with_suffix(".search.png"), found.trials, bound, "mean mask IoU" if masks else "flow difference, -px")
+    print(f"in float for a fidelity of {found.fidelity:.4f}: {', '.join(found.kept) or 'none'}")
+    return quantise(source.path, output, table, target=arguments.target, keep={*found.kept, *arguments.keep})
+
+
+def _plot(path: Path, trials: Sequence[tuple[float, float]], bound: float, unit: str) -> None:
+    """How alike the files tried are, by how much of them is in int8."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print("note: no plot without matplotlib: pip install matplotlib", file=sys.stderr)
+        return
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(*zip(*trials, strict=True), "o-")
+    axes.axhline(bound, color="grey", linestyle=":")
+    axes.set(xlabel="share of multiplications in int8", ylabel=unit)
+    figure.savefig(path)
 
 
 class _Feeds(Sequence[Mapping[str, "NDArray[Any]"]]):
@@ -126,5 +174,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--flow", default="dis", metavar="dis|FILE", help="what an AMC-Net will see the motion by: dis or a PWC-Net")
     add("--table", type=Path, metavar="X.json", help="use these ranges; none are measured")
     add("--keep", nargs="+", default=(), metavar="NODE", help="nodes to leave in float, by their names in the file")
+    add("--search", action="store_true", help="leave the layers in float that cost most, until --min-iou holds")
     add("--min-iou", type=float, metavar="SHARE", help="least mean IoU with the FP32 masks (0.98)")
     return parser

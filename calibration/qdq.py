@@ -23,8 +23,8 @@ TARGETS: tuple[Target, ...] = ("cpu", "tensorrt")
 
 # Products are what TensorRT's parser takes and what its fusions look for. On a CPU a tensor that goes back to float
 # between two of them costs more than the product gains, so whatever has a kernel for 8 bits is quantised.
-_PRODUCTS = ("Conv", "MatMul")
-_CPU_OPERATORS = (*_PRODUCTS, "Add", "Clip", "Concat", "LeakyRelu", "Mul", "Relu", "Resize")
+PRODUCTS = ("Conv", "MatMul")
+_CPU_OPERATORS = (*PRODUCTS, "Add", "Clip", "Concat", "LeakyRelu", "Mul", "Relu", "Resize")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,24 +52,36 @@ def quantise(
         )
     if target == "cpu":
         model = written_out(model)
-    rules = left_in_float(model.graph)
-    operators = operators_of(file.network, target)
-    candidates = [node for node in model.graph if node.domain == "" and node.op_type in operators]
-    chosen = [str(node.name) for node in candidates if node not in rules and node.name not in keep]
+    rules, nodes = left_in_float(model.graph), _nodes(model, file.network, target)
+    chosen = [name for name, node in nodes.items() if node not in rules and name not in keep]
     model.metadata_props.update({PRECISION: "int8", INT8_TARGET: target})
-    proto = _with_qdq(ir.to_proto(model), table, target, chosen, operators)
+    proto = _with_qdq(ir.to_proto(model), table, target, chosen, operators_of(file.network, target))
     with replacing(output) as temporary:
         onnx.save(proto, temporary)
     left: dict[str, list[str]] = {}
-    for node in candidates:
-        if str(node.name) not in chosen:
-            left.setdefault(rules.get(node, "asked for"), []).append(str(node.name))
+    for name, node in nodes.items():
+        if node in rules or name in keep:
+            left.setdefault(rules.get(node, "asked for"), []).append(name)
     return Quantised(path=output, int8=tuple(chosen), left={reason: tuple(names) for reason, names in left.items()})
+
+
+def candidates(source: Path, target: Target) -> dict[str, ir.Node]:
+    """The nodes that `quantise` would quantise, by name."""
+    file, model = load_float(source)
+    if target == "cpu":
+        model = written_out(model)
+    rules = left_in_float(model.graph)
+    return {name: node for name, node in _nodes(model, file.network, target).items() if node not in rules}
+
+
+def _nodes(model: ir.Model, network: str, target: Target) -> dict[str, ir.Node]:
+    operators = operators_of(network, target)
+    return {str(node.name): node for node in model.graph if node.domain == "" and node.op_type in operators}
 
 
 def operators_of(network: str, target: Target) -> tuple[str, ...]:
     """What is quantised. In PWC-Net products alone: with all operators, flow is slower and ten times less exact."""
-    return _CPU_OPERATORS if target == "cpu" and network == "amcnet" else _PRODUCTS
+    return _CPU_OPERATORS if target == "cpu" and network == "amcnet" else PRODUCTS
 
 
 def _with_qdq(
@@ -83,7 +95,7 @@ def _with_qdq(
     tensorrt = target == "tensorrt"
     options: dict[str, Any] = {"WeightSymmetric": True, "ActivationSymmetric": tensorrt, "MinimumRealRange": 1e-4}
     if tensorrt:
-        options |= {"QuantizeBias": False, "OpTypesToExcludeOutputQuantization": list(_PRODUCTS)}
+        options |= {"QuantizeBias": False, "OpTypesToExcludeOutputQuantization": list(PRODUCTS)}
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
@@ -96,6 +108,7 @@ def _with_qdq(
         op_types_to_quantize=list(operators),
         extra_options=options,
     )
-    quantizer.quantize_model()
+    if nodes:  # to ONNX Runtime none means all
+        quantizer.quantize_model()
     quantised: onnx.ModelProto = quantizer.model.model
     return quantised

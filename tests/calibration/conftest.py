@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
-from amcnet.export import Seed, export_amcnet, export_pwcnet
+from amcnet.export import Seed, export_amcnet, export_pwcnet, onnx_file
 from amcnet.models import AMCNetConfig
 
 Feeds = list[dict[str, NDArray[Any]]]
@@ -28,6 +30,40 @@ def light_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pwcnet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A PWC-Net at 64x64."""
     return export_pwcnet(Seed(number=1), tmp_path_factory.mktemp("pwc"), size=(64, 64)).file.path
+
+
+@pytest.fixture(scope="session")
+def chain_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six convolutions in a row, `0` to `5`, of 4 channels each, and a head; the "image" alone goes through them."""
+    rng = np.random.default_rng(0)
+    shape = [1, 4, 16, 16]
+    graph = helper.make_graph(
+        [
+            *(helper.make_node("Conv", [str(k), f"w{k}"], [str(k + 1)], name=f"{k}") for k in range(6)),
+            helper.make_node("Conv", ["6", "head"], ["logits"], name="head"),
+            helper.make_node("Add", ["logits", "flow_image"], ["mask"], name="add"),
+        ],
+        "chain",
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, c, 16, 16])
+            for name, c in (("0", 4), ("flow_image", 1))
+        ],
+        [helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 1, 16, 16])],
+        [
+            *(numpy_helper.from_array(rng.standard_normal((4, 4, 1, 1)).astype(np.float32), f"w{k}") for k in range(6)),
+            numpy_helper.from_array(np.ones((1, 4, 1, 1), np.float32), "head"),
+        ],
+        value_info=[
+            *(helper.make_tensor_value_info(str(k + 1), TensorProto.FLOAT, shape) for k in range(6)),
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 1, 16, 16]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    keys = (onnx_file.CHECKPOINT_SHA256, onnx_file.PREPROCESSING, onnx_file.TOOL_VERSION)
+    helper.set_model_props(model, dict.fromkeys(keys, "0") | {onnx_file.NETWORK: "amcnet", onnx_file.PRECISION: "fp32"})
+    path = tmp_path_factory.mktemp("chain") / "chain.onnx"
+    onnx.save(model, str(path))
+    return path
 
 
 @pytest.fixture(scope="session")

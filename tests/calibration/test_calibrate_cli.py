@@ -1,0 +1,63 @@
+"""`calibrate` as a person meets it, and the gate that a bad calibration does not pass."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from amcnet import EngineError
+from amcnet.benchmarks.demo_clip import write_clip
+from amcnet.calibration import calibrate
+from amcnet.calibration.cli import main
+from amcnet.engines.gate import Gate
+from amcnet.export.onnx_file import OnnxFile
+from amcnet.runtime.clip_inputs import ClipInputs
+from amcnet.runtime.default_network import DEFAULT_AMCNET
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    write_clip(path, 8)
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["calibrate", *map(str, arguments)])
+        status = main()
+        return (status, *capsys.readouterr())
+
+    return call
+
+
+def test_a_good_calibration(run: Callable[..., tuple[int, str, str]], clip: Path, tmp_path: Path) -> None:
+    output = tmp_path / "light.onnx"
+    status, out, err = run(DEFAULT_AMCNET, "--clips", clip, "--target", "cpu", "--frames", 4, "-o", output)
+    assert (status, err) == (0, "")
+    assert "operators in int8; in float 5 (two channels)" in out
+    assert "'frames': 1" in out
+    assert OnnxFile.read(output).precision == "int8"
+    assert (tmp_path / "light.json").is_file()
+    status, out, err = run(DEFAULT_AMCNET, "--clips", clip, "--frames", 4, "--min-iou", 1, "-o", output)
+    assert status == 2
+    assert "expected at least 1" in err
+    assert not output.exists()
+
+
+def test_black_frames_do_not_pass_the_gate(clip: Path, tmp_path: Path) -> None:
+    file = OnnxFile.read(DEFAULT_AMCNET)
+    feeds = [item.inputs for item in ClipInputs(file, [clip], every=2)]
+    black = [{name: np.zeros_like(value) for name, value in feeds[0].items()}]
+    gate = Gate(reference=file, feeds=feeds, min_iou=0.9, on_phase=lambda line: None)
+    calibrate(file.path, tmp_path / "good.onnx", feeds, target="tensorrt")
+    measured = gate.file(OnnxFile.read(tmp_path / "good.onnx"), tmp_path)
+    assert measured["mask"]["mean_iou"] > 0.9
+    calibrate(file.path, tmp_path / "bad.onnx", black, target="tensorrt")
+    with pytest.raises(EngineError, match=r"differs from amcnet-light\.onnx too much"):
+        gate.file(OnnxFile.read(tmp_path / "bad.onnx"), tmp_path)

@@ -1,0 +1,69 @@
+"""The search for layers to leave in float: the worst first, the fewest, and where it was when it was stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from amcnet import ModelFileError
+from amcnet.calibration import CalibrationTable, calibrate
+from amcnet.calibration.search import search
+
+# What each of these layers of the chain costs in int8; the others cost nothing.
+HARM = {"4": 0.05, "0": 0.03, "3": 0.01}
+
+
+@pytest.fixture(scope="module")
+def table(chain_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> CalibrationTable:
+    feed = {"0": np.ones((1, 4, 16, 16), np.float32), "flow_image": np.zeros((1, 1, 16, 16), np.float32)}
+    return calibrate(chain_onnx, tmp_path_factory.mktemp("search") / "x.onnx", [feed], target="tensorrt").table
+
+
+def _fidelity(path: Path) -> float:
+    graph = onnx.load(path).graph
+    dequantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    int8 = {node.name for node in graph.node if node.op_type == "Conv" and node.input[1] in dequantised}
+    return 1 - sum(harm for name, harm in HARM.items() if name in int8)
+
+
+@pytest.mark.parametrize(("bound", "kept"), [(0.9, 0), (0.95, 1), (0.96, 1), (0.985, 2), (1.0, 3)])
+def test_the_worst_and_the_fewest(
+    chain_onnx: Path, table: CalibrationTable, tmp_path: Path, bound: float, kept: int
+) -> None:
+    found = search(chain_onnx, table, tmp_path / "state.json", _fidelity, target="tensorrt", bound=bound)
+    assert found.kept == tuple(HARM)[:kept]
+    assert found.fidelity == pytest.approx(1 - sum(list(HARM.values())[kept:]))
+    assert set(found.alone) == set("012345")  # the head is never quantised
+    assert {name: found.alone[name] for name in HARM} == pytest.approx({name: 1 - harm for name, harm in HARM.items()})
+    trials = dict(found.trials)
+    assert trials[0] == 1  # all in float, to see whether the bound can be held at all
+    assert trials[1 - kept / 6] == found.fidelity
+
+
+def test_it_goes_on_where_it_was(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
+    state, said, calls = tmp_path / "state.json", [], []
+
+    def measure(path: Path) -> float:
+        calls.append(path)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return _fidelity(path)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(chain_onnx, table, state, measure, target="tensorrt", bound=0.9, on_progress=said.append)
+    assert json.loads(state.read_text())["alone"] == pytest.approx({"0": 0.97, "1": 1, "2": 1})
+    assert said == [f"layer {k}/6 alone" for k in (1, 2, 3, 4)]
+    search(chain_onnx, table, state, measure, target="tensorrt", bound=0.9)
+    assert len(calls) == 4 + 3 + 4  # the three layers that were left, and bisection from all in float on
+    other = CalibrationTable(**(vars(table) | {"frames_sha256": "other frames"}))
+    search(chain_onnx, other, state, measure, target="tensorrt", bound=0.9)
+    assert len(calls) == 11 + 6 + 4  # of another table all of them anew
+
+
+def test_a_bound_that_nothing_holds(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"with all 6 layers in float is at 0\.5"):
+        search(chain_onnx, table, tmp_path / "state.json", lambda path: 0.5, target="tensorrt", bound=0.9)
