@@ -32,7 +32,7 @@ test: .venv/installed
 .venv/installed: constraints.txt $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	rm -rf build/lib build/bdist.*
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt '.[cpu,export,train,crf,rtx,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt '.[cpu,openvino,export,train,crf,rtx,test]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	touch $@
 
