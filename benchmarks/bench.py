@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 
 from .. import ModelFileError
 from ..engines.card import EngineFile, read_card
-from ..export.onnx_file import PREPROCESSING, OnnxFile
+from ..export.onnx_file import PREPROCESSING, OnnxFile, file_sha256
 from ..export.preprocessing import Preprocessing
 from ..runtime.backend import NetworkFile, available_cores, open_backend
 from ..runtime.clip_inputs import ClipInputs
+from ..runtime.engine import Engine
 from ..runtime.segmenter import DEFAULT_AMCNET
 from .ceilings import Ceilings, measure_ceilings
 from .demo_clip import write_clip
 from .environment import environment
 from .frame_time import frame_time
+from .gpu_stages import gpu_stages_ms
 from .graph_cost import GraphCost, cost_json, graph_cost
 from .latency import Effort, Latency, measure, ratio_of_rounds
 from .machine_state import MachineWatch
-from .peers import Run, open_peers
+from .peers import CUDA_PEER, Run, open_peers
 from .roofline import PAPER_GPU, PAPER_MS, achieved, paper_share, predictions, target
 from .scaling import measure_scaling
 
@@ -109,7 +111,7 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
         "trust": trust,
         "ceilings": ceilings.to_json(),
         "paper": {"latency_ms": PAPER_MS, "gpu": PAPER_GPU, "share_of_peak": round(paper_share(), 4)},
-        "networks": [_network(subject, latencies, ceilings, trust["doubts"]) for subject in subjects],
+        "networks": [_network(subject, latencies, ceilings, trust["doubts"], options) for subject in subjects],
         "frame": frame,
         "scaling": scaling,
     }
@@ -142,6 +144,8 @@ def _subject(
         peers, absent = open_peers(file, options.checkpoint, inputs)
         runs |= peers
     try:
+        if isinstance(file, EngineFile) and file_sha256(onnx_file.path) != file.card.onnx_sha256:
+            raise ModelFileError(f"{onnx_file.path} is not the file that it was built of")
         cost = graph_cost(onnx_file.path)
     except (ImportError, OSError, ModelFileError) as error:
         notes.append(f"the FLOPs of {name} are not counted: {error}")
@@ -151,7 +155,7 @@ def _subject(
 
 
 def _network(
-    subject: _Subject, latencies: Mapping[str, Latency], ceilings: Ceilings, doubts: list[str]
+    subject: _Subject, latencies: Mapping[str, Latency], ceilings: Ceilings, doubts: list[str], options: BenchOptions
 ) -> dict[str, Any]:
     """What report.json holds of one file: its rows, the first of them ours, the others peers'."""
     ours = latencies[f"{subject.name}: {next(iter(subject.runs))}"]
@@ -162,11 +166,17 @@ def _network(
         row["stable"] = not latency.doubts() and not doubts
         if latency is not ours:
             row["against_ours"] = ratio_of_rounds(latency, ours)
-        if subject.cost is not None:
+        on_gpu = (
+            way == CUDA_PEER if row["is_peer"] else options.device == "cuda" or isinstance(subject.file, EngineFile)
+        )
+        if subject.cost is not None and not on_gpu:  # the ceilings are the CPU's
             row["achieved"] = achieved(latency.p50_ms, subject.cost, ceilings)
         if subject.file.network == "amcnet":
             row["target"] = target(latency.p50_ms, subject.cost, subject.size)
         rows.append(row)
+    if isinstance(subject.file, EngineFile):
+        with Engine(subject.file) as engine:
+            rows[0]["gpu_ms"] = gpu_stages_ms(engine)
     return {
         "name": subject.name,
         "network": subject.file.network,

@@ -110,12 +110,19 @@ def _network(network: dict[str, Any], ceilings: dict[str, Any]) -> Iterable[str]
     trained = "" if network["trained"] else " · untrained weights: the time is real, the masks are not"
     yield f'<p class="soft">{size} · {_safe(network["precision"])}{trained}</p>'
     yield _latencies(network["rows"])
+    if (stages := network["rows"][0].get("gpu_ms")) is not None:
+        medians = ", ".join(f"{stage} {times['p50']:.2f} ms" for stage, times in stages.items())
+        yield f"<p>On the GPU, by CUDA events: {_safe(medians)}.</p>"
     if network["absent"]:
         reasons = "".join(f"<li>{_safe(peer)}: {_safe(reason)}</li>" for peer, reason in network["absent"].items())
         yield f"<details><summary>Not measured</summary><ul>{reasons}</ul></details>"
     cards = []
     cost = network["cost"]
-    if cost is not None and (ceiling := ceilings["flops_per_second"].get(cost["precision"])):
+    if (
+        cost is not None
+        and "achieved" in network["rows"][0]
+        and (ceiling := ceilings["flops_per_second"].get(cost["precision"]))
+    ):
         cards.append(_roofline(network, cost, ceiling, ceilings["bytes_per_second"]))
     if network["predictions"]:
         cards.append(_predictions(network["predictions"]))

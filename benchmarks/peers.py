@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 Inputs = Mapping[str, NDArray[Any]]
+CUDA_PEER = "ONNX Runtime, CUDA"
 Run = Callable[[Inputs], NDArray[np.float32]]
 
 
@@ -154,7 +155,7 @@ PEERS: dict[str, Callable[[OnnxFile, Path | None], Run]] = {
     "PyTorch, channels-last": _torch_channels_last,
     "PyTorch, torch.compile": _torch_compile,
     "ONNX Runtime, CPU, its defaults": _onnxruntime_cpu,
-    "ONNX Runtime, CUDA": _onnxruntime_cuda,
+    CUDA_PEER: _onnxruntime_cuda,
     "OpenVINO, f32": _openvino,
     "OpenVINO, its defaults (bf16 where the CPU can)": _openvino_fastest,
     "TensorRT": _tensorrt,

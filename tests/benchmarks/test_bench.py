@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -226,3 +227,36 @@ def test_how_cost_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert [row["frames"] for row in grown["lengths"]] == [4, 8]
     assert all(row["resident_mib"] > 50 for row in grown["lengths"])
     assert all(row["frames_per_second"] > 0 for row in grown["videos"])
+
+
+def test_an_engine_on_a_made_up_gpu(
+    on_fake_gpu: Callable[..., subprocess.CompletedProcess[str]],
+    make_engine: Callable[..., Path],
+    amcnet_onnx: Path,
+    tmp_path: Path,
+) -> None:
+    shutil.copy(amcnet_onnx, tmp_path / "amcnet.onnx")
+    card = {"onnx_sha256": onnx_file.file_sha256(amcnet_onnx), "accuracy": {"engine": {"mean_iou": 0.999}}}
+    make_engine(tmp_path / "amcnet.engine", "amcnet", card=card)
+    write_clip(tmp_path / "clip.mp4", 12)
+    code = """
+import json, pathlib, sys
+from amcnet.benchmarks.bench import BenchOptions, bench
+from amcnet.benchmarks.bench_cli import write_report
+from amcnet.benchmarks.latency import Effort
+folder = pathlib.Path(sys.argv[1])
+effort = Effort(runs=4, seconds=1, rounds=2, warm_up_seconds=0)
+files = (folder / "amcnet.engine",)
+write_report(bench(BenchOptions(files=files, video=folder / "clip.mp4", effort=effort)), folder)
+"""
+    result = on_fake_gpu(code, tmp_path)
+    assert result.returncode == 0, result.stderr
+    made = json.loads((tmp_path / "report.json").read_text())
+    (network,) = made["networks"]
+    assert network["rows"][0]["way"].startswith("TensorRT 10.16.1.11 on NVIDIA Made-up GPU")
+    assert list(network["rows"][0]["gpu_ms"]) == ["upload", "network", "download"]
+    assert "achieved" not in network["rows"][0]  # the ceilings are the CPU's
+    assert network["fidelity"] == {"engine": {"mean_iou": 0.999}}
+    assert network["cost"]["bytes"] > 0
+    assert made["frame"]["amcnet"] == "amcnet.engine"
+    assert "by CUDA events: upload" in (tmp_path / "index.html").read_text()
