@@ -26,7 +26,7 @@ from .gate import Feeds, Gate
 from .machine import Machine
 from .receipt import require_half, require_int8
 from .tensorrt_api import Settings
-from .typed import held_out, in_half, in_int8, require_tensorrt
+from .typed import held_out, in_half, in_int8, in_int8_for_turing, require_tensorrt
 
 ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, usual, greatest
 
@@ -133,15 +133,18 @@ def _typed(
     """The file to build, converted into `folder` if it is not what is asked for already, and ranges if some were."""
     if options.fp16 and options.int8:
         raise EngineError("--fp16 and --int8 exclude each other: give one; an int8 file keeps in float what it must")
-    if options.int8 and source.precision != "int8":
-        return in_int8(source, folder / f"{source.path.stem}.int8.onnx", feeds, on_phase)
+    turing = settings.flavour == "tensorrt-rtx" and tensorrt_api.TURING in settings.compute_capability
+    name = source.path.stem
     if options.fp16 and source.precision != "fp16":
-        target = folder / f"{source.path.stem}.fp16.onnx"
-        turing = settings.flavour == "tensorrt-rtx" and tensorrt_api.TURING in settings.compute_capability
-        return in_half(source, target, feeds, on_note, on_phase, for_turing=turing)
-    if source.precision == "int8":
-        require_tensorrt(source)
-    return source, None
+        return in_half(source, folder / f"{name}.fp16.onnx", feeds, on_note, on_phase, for_turing=turing)
+    model, ranges = source, None
+    if options.int8 and source.precision != "int8":
+        model, ranges = in_int8(source, folder / f"{name}.int8.onnx", feeds, on_phase)
+    if model.precision == "int8":
+        require_tensorrt(model)
+        if turing:
+            model = in_int8_for_turing(model, folder / f"{name.removesuffix('.int8')}.int8.sm75.onnx", on_note)
+    return model, ranges
 
 
 def _gate(

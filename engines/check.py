@@ -156,8 +156,8 @@ def _target_problem(path: Path, card: Card, machine: Machine) -> str:
     built_for = f"{path.name} was built for SM {', '.join(card.compute_capability)}, this GPU is {machine.gpu_name}"
     if card.flavour == "tensorrt-rtx" and own not in RTX_COMPUTE_CAPABILITIES:
         return f"{built_for}, which TensorRT-RTX does not know; rebuild it: {_with_flavour(card, 'tensorrt')}"
-    if card.flavour == "tensorrt-rtx" and own == TURING and card.precision != "fp16":
-        only = f"for which TensorRT-RTX builds fp16 only, and this is {card.precision}"
+    if card.flavour == "tensorrt-rtx" and own == TURING and card.precision == "fp32":
+        only = "for which TensorRT-RTX builds no fp32"
         return f"{built_for}, {only}; rebuild it here: {_with_flavour(card, 'tensorrt')}"
     target = f" --compute-capability {own}" if card.flavour == "tensorrt-rtx" else ""
     return f"{built_for}; rebuild it{' here' if not target else ''}: {card.rebuild}{target}"

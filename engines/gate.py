@@ -47,9 +47,11 @@ class Gate:
         from .rounding import write_rounded
 
         path, how = file.path, ""
-        if file.precision == "fp16":
-            path, how = scratch / "rounded.onnx", ", every half rounded to 16 bits"
+        if file.precision != "fp32":  # int8 files have halves too, if they are for SM 7.5
+            path = scratch / "rounded.onnx"
             write_rounded(file.path, path)
+        if file.precision == "fp16":
+            how = ", every half rounded to 16 bits"
         return self._measured(file, onnx_run(path), f"{file.path.name} in ONNX Runtime on the CPU{how}")
 
     def engine(self, file: OnnxFile, run: Run, gpu: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What TensorRT-RTX wants otherwise for SM 7.5, where it multiplies no matrices in float: half, or a convolution."""
+"""What TensorRT-RTX wants otherwise for SM 7.5, where it multiplies no matrices in float: halves, or convolutions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import onnx_ir as ir
 
 from ..export.atomic import replacing
+from ..export.functions import DOMAIN
+from ..export.onnx_file import PRECISION
 from .islands import DEFAULT, Islands
 
 _PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # the functions of ours that multiply matrices
@@ -22,29 +24,53 @@ ISLANDS: Islands = replace(
 )
 
 
-def products_to_convolutions(path: Path) -> None:
-    """Rewrite the file at `path`: each float product of a map (B, C, H, W) and a constant matrix as a 1×1 convolution.
+def without_float_products(source: Path, target: Path) -> None:
+    """Write `target`: `source`, in half by `ISLANDS` or in int8, without matrix products in float.
 
-    The pipeline resizes by such products, of raw pixels, which half would round. Raises OutputError.
+    Attention and correlation of an int8 file are cast to half and back. A product of a map (B, C, H, W) and a constant
+    matrix becomes a 1×1 convolution in float: the pipeline resizes by such, raw pixels, which half would round. Raises
+    OutputError.
     """
-    model = ir.load(path)
+    model = ir.load(source)
     for node in list(model.graph):
-        if node.op_type != "MatMul" or node.domain or node.outputs[0].dtype != ir.DataType.FLOAT:
+        if node.domain == DOMAIN and node.op_type in _PRODUCTS and model.metadata_props[PRECISION] == "int8":
+            _call_in_half(model.graph, node)
+        if node.op_type != "MatMul" or node.domain or node.outputs[0].dtype == ir.DataType.FLOAT16:
             continue
         first, second = node.inputs
         assert first is not None
         assert second is not None
         if second.is_initializer():  # along W: W takes the place of the channels
-            _replace(model.graph, node, first, second, transposed=True, before=(0, 3, 1, 2), behind=(0, 2, 3, 1))
+            _as_convolution(model.graph, node, first, second, transposed=True, before=(0, 3, 1, 2), behind=(0, 2, 3, 1))
         elif first.is_initializer():  # along H
-            _replace(model.graph, node, second, first, transposed=False, before=(0, 2, 1, 3), behind=(0, 2, 1, 3))
+            _as_convolution(
+                model.graph, node, second, first, transposed=False, before=(0, 2, 1, 3), behind=(0, 2, 1, 3)
+            )
     for name in [name for name, value in model.graph.initializers.items() if not value.uses()]:
         del model.graph.initializers[name]
-    with replacing(path) as temporary:
+    with replacing(target) as temporary:
         ir.save(model, temporary)
 
 
-def _replace(
+def _call_in_half(graph: ir.Graph, call: ir.Node) -> None:
+    """Cast what a function takes to half, and what it gives back to float."""
+    for index, value in enumerate(call.inputs):
+        cast = ir.node("Cast", [value], attributes={"to": ir.DataType.FLOAT16}, name=f"{call.name}/half_{index}")
+        cast.outputs[0].name, cast.outputs[0].dtype = f"{cast.name}_0", ir.DataType.FLOAT16
+        graph.insert_before(call, cast)
+        call.replace_input_with(index, cast.outputs[0])
+    for value in call.outputs:
+        cast = ir.node("Cast", [value], attributes={"to": ir.DataType.FLOAT}, name=f"{call.name}/float")
+        wide = cast.outputs[0]
+        wide.dtype, wide.shape, value.dtype = ir.DataType.FLOAT, value.shape, ir.DataType.FLOAT16
+        for user, index in list(value.uses()):
+            if user is not cast:
+                user.replace_input_with(index, wide)
+        graph.insert_after(call, cast)
+        value.name, wide.name = f"{value.name}/half", value.name
+
+
+def _as_convolution(
     graph: ir.Graph,
     product: ir.Node,
     maps: ir.Value,

@@ -10,6 +10,7 @@ from .. import EngineError
 from ..export.onnx_file import INT8_TARGET, OnnxFile
 from .gate import Feeds, told
 
+_TURING = "TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too"
 _HELD_OUT = 5  # each how-manieth frame is kept for the comparison
 
 
@@ -32,11 +33,11 @@ def in_half(
 
     islands = turing.ISLANDS if for_turing else DEFAULT
     if for_turing:
-        on_note("TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too")
+        on_note(_TURING)
     probe = probe_ranges(source.path, told(feeds, "probing ranges", on_phase)) if feeds else None
     report = to_half(source.path, target, islands=islands, probe=probe)
     if for_turing:
-        turing.products_to_convolutions(target)
+        turing.without_float_products(target, target)
     if probe is None:
         return OnnxFile.read(target), None
     added = [island.reason for island in probe.islands if island.reason in report.islands]
@@ -66,6 +67,15 @@ def in_int8(
     table = calibrate(source.path, target, rest, target="tensorrt").table
     calibrated = {"frames": table.frames, "frames_sha256": table.frames_sha256, "method": table.method}
     return OnnxFile.read(target), calibrated
+
+
+def in_int8_for_turing(file: OnnxFile, target: Path, on_note: Callable[[str], None]) -> OnnxFile:
+    """Write `target`: the int8 file without matrix products in float. Raises OutputError."""
+    from .turing import without_float_products
+
+    on_note(_TURING)
+    without_float_products(file.path, target)
+    return OnnxFile.read(target)
 
 
 def held_out(feeds: Feeds) -> Feeds:

@@ -69,6 +69,14 @@ def test_wrong_gpu(make_engine: MakeEngine) -> None:
     )
 
 
+def test_fp32_for_turing(make_engine: MakeEngine) -> None:
+    card = {"precision": "fp32", "rebuild": "build-engine amcnet.onnx --flavour tensorrt-rtx"}
+    assert _sentence(make_engine(**card), T4) == (
+        "x.engine was built for SM 8.6, 8.9, this GPU is Tesla T4 (SM 7.5), for which TensorRT-RTX builds no fp32; "
+        "rebuild it here: build-engine amcnet.onnx --flavour tensorrt"
+    )
+
+
 def test_a_gpu_that_tensorrt_rtx_does_not_know(make_engine: MakeEngine) -> None:
     assert _sentence(make_engine(), H200).endswith(
         "this GPU is H200 (SM 9.0), which TensorRT-RTX does not know; rebuild it: "
@@ -208,10 +216,7 @@ def test_int8(model: Path, make_engine: MakeEngine) -> None:
     card = {"precision": "int8", "rebuild": "build-engine amcnet.int8.onnx --int8 --flavour tensorrt-rtx"}
     engine = make_engine(**card)
     assert check_file(engine, RTX_3060).sentence.startswith("x.engine (amcnet, int8) runs here")
-    assert _sentence(engine, T4) == (
-        "x.engine was built for SM 8.6, 8.9, this GPU is Tesla T4 (SM 7.5), for which TensorRT-RTX builds fp16 only, "
-        "and this is int8; rebuild it here: build-engine amcnet.int8.onnx --int8 --flavour tensorrt"
-    )
+    assert _sentence(engine, T4).endswith(f"rebuild it: {card['rebuild']} --compute-capability 7.5")
     for target, machine, advised in (("tensorrt", NONE, True), ("cpu", NONE, False), ("tensorrt", RTX_3060, False)):
         proto = onnx.load(model)
         values = {entry.key: entry.value for entry in proto.metadata_props}

@@ -177,6 +177,16 @@ def test_int8(network: str, share: float, exported: Callable[[str], Path], tmp_p
     assert card.receipt.share("int8") > share
 
 
+@pytest.mark.parametrize("network", ["pwcnet", "light"])
+def test_turing_in_int8(network: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
+    model = exported(network)
+    quantised = tmp_path / f"{network}.int8.onnx"
+    quantise(model, quantised, _made_up_table(model), target="tensorrt")
+    turing = _built(quantised, tmp_path, TURING, int8=True)
+    _agrees(turing, network, model, tmp_path / f"{network}.int8.sm75.onnx", {"int8", "half", "float"})
+    assert turing.receipt.share("int8") > 0.95
+
+
 def _made_up_table(model: Path) -> CalibrationTable:
     """Ranges of nothing: which layers are quantised does not depend on them."""
     graph = onnx.load(model).graph
