@@ -353,6 +353,13 @@ def test_int8_is_calibrated_on_the_way_counted_and_compared(two_layers: Path, tm
         build_engine(replace(options, reference=two_layers, min_iou=0.9999), notes.append, feeds=pictures)
 
 
+def test_a_calibration_with_black_frames_is_found_out(two_layers: Path, tmp_path: Path) -> None:
+    seen, *rest = _feeds(("image", "flow_image"), (64, 64), 5)
+    black = [{name: np.zeros_like(value) for name, value in feed.items()} for feed in rest]
+    with pytest.raises(EngineError, match=r"amcnet\.int8\.onnx in ONNX Runtime on the CPU differs from amcnet\.onnx"):
+        _build_by_feeds(two_layers, tmp_path / "x.engine", [seen, *black], fp16=False, int8=True, min_iou=0.9)
+
+
 def test_int8_wants_a_calibrated_file_or_frames(tiny: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"is fp32; --int8 expected .*build-engine tiny\.onnx --int8 --clips DIR"):
         _build_by_feeds(tiny(), tmp_path / "x.engine", (), fp16=False, int8=True)

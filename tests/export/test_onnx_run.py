@@ -1,0 +1,36 @@
+"""A file as a function: its outputs by name, and its complaints in our words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from amcnet import BackendError, ModelFileError
+from amcnet.export.onnx_run import onnx_run
+
+TEXT = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[N, 2] x) => (float[N, 2] y, float[N, 2] z) { y = Neg (x) z = Abs (x) }
+"""
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_outputs_by_name(in_order: bool, tmp_path: Path) -> None:
+    onnx.save(onnx.parser.parse_model(TEXT), tmp_path / "m.onnx")
+    outputs = onnx_run(tmp_path / "m.onnx", in_order=in_order)({"x": np.array([[1, -2]], np.float32)})
+    assert {name: value.tolist() for name, value in outputs.items()} == {"y": [[-1, 2]], "z": [[1, 2]]}
+
+
+def test_what_does_not_fit(tmp_path: Path) -> None:
+    onnx.save(onnx.parser.parse_model(TEXT), tmp_path / "m.onnx")
+    with pytest.raises(ModelFileError, match=r"m\.onnx takes x Nx2; it came x 1x3"):
+        onnx_run(tmp_path / "m.onnx")({"x": np.zeros((1, 3), np.float32)})
+
+
+def test_what_onnx_runtime_refuses(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x08")
+    with pytest.raises(BackendError, match=r"ONNX Runtime .* refuses .*m\.onnx: "):
+        onnx_run(tmp_path / "m.onnx")
