@@ -56,11 +56,7 @@ def _pooled(graph: ir.Graph) -> set[ir.Node]:
 
 
 def _ends(graph: ir.Graph) -> set[ir.Node]:
-    nodes: set[ir.Node] = set()
-    for output in graph.outputs:
-        nodes |= _before(output, stop=("Conv",))
-        nodes |= {n for n in list(nodes) if n.op_type == "Conv"}
-    return nodes
+    return {node for output in graph.outputs for node in _before(output, stop=("Conv",))}
 
 
 def _one_channel(graph: ir.Graph) -> set[ir.Node]:
