@@ -153,12 +153,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="CLIP",
-        help="videos or folders of pictures: probe ranges on them, calibrate with them, hold the result against FP32",
+        help="videos or folders of pictures: probe ranges on them (without: rules alone say what stays in float), "
+        "calibrate with them, hold the result against FP32",
     )
     add("--flow", default="dis", metavar="FLOW", help="by which AMC-Net sees the clips' motion: dis or PWC.onnx (dis)")
     add("--min-iou", type=_share, metavar="SHARE", help="with --clips: of the FP32 masks (0.995; 0.98 for int8)")
     add("--reference", type=Path, metavar="FP32.onnx", help="with --clips, where MODEL is converted already")
-    add("--keep-onnx", action="store_true", help="leave the converted file beside the engine, MODEL.fp16.onnx")
+    add("--keep-onnx", action="store_true", help="leave the converted file beside the engine, such as MODEL.fp16.onnx")
     add("--flavour", choices=tuple(MODULES), help="(tensorrt if it is installed and a GPU is there, else tensorrt-rtx)")
     add("--shapes", type=_shapes, nargs="+", default=[], metavar="NAME:MIN/OPT/MAX", help="for files with free sizes")
     add(
