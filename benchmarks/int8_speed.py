@@ -1,8 +1,8 @@
 """What int8 gains on this CPU, network by network: python -m amcnet.benchmarks.int8_speed --clip FILE [--json FILE]
 
 The network inside, AMC-Net with ResNet-101 and PWC-Net (both with seeded weights, at 384x384) in float and in the int8
-of `calibrate --target cpu`, in ONNX Runtime on all cores, in turn; and in between how fast a large int8 matrix product
-is: the time that a network's multiplications would take at that rate is the least there is.
+of `calibrate --target cpu`, on all cores, in the library that the runtime takes for each file, in turn; and in between
+how fast a large int8 matrix product is in ONNX Runtime: what a network's multiplications would take at that rate.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..calibration import calibrate
 from ..engines.half_share import product_flops
 from ..export import Seed, export_amcnet, export_pwcnet
 from ..export.onnx_file import OnnxFile
-from ..runtime.backend import available_cores
+from ..runtime.backend import available_cores, open_backend
 from ..runtime.clip_inputs import ClipInputs
 from ..runtime.default_network import DEFAULT_AMCNET
 from ..runtime.infer import processor_name
@@ -53,28 +53,31 @@ def main() -> int:
         for name, export in exports.items():
             found = _compare(export(), arguments.clip, Path(folder), arguments.rounds)
             results["networks"][name] = found | {"goal": _GOALS.get(name)}
-            print(f"{name}: {', '.join(f'{key} {value:.3g}' for key, value in found.items())}", flush=True)
+            print(f"{name}: {', '.join(f'{key} {value}' for key, value in found.items())}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
     return 0
 
 
-def _compare(source: Path, clip: Path, folder: Path, rounds: int) -> dict[str, float]:
+def _compare(source: Path, clip: Path, folder: Path, rounds: int) -> dict[str, Any]:
     """ratio: FP32 / int8, of neighbouring runs. of_gemm: int8's time by that of its multiplications at GEMM's rate."""
     feeds = [item.inputs for item in ClipInputs(OnnxFile.read(source), [clip], every=12)]
     output = folder / f"{source.stem}.int8.onnx"
     calibrate(source, output, feeds[:4], target="cpu", method="percentile")
     operations = product_flops(source).total()
-    whole, quantised = _session(source), _session(output)
-    product, operand = _product(folder)
+    cores = available_cores()
+    whole, quantised = (open_backend(OnnxFile.read(path), cores) for path in (source, output))
+    product = _product(folder)
     times = []
     for _ in range(rounds + 1):
-        slow, fast = _ms(whole, feeds[0]), _ms(quantised, feeds[0])
-        times.append((slow, fast, _ms(product, operand)))
+        slow, fast = _ms(lambda: whole.run(feeds[0])), _ms(lambda: quantised.run(feeds[0]))
+        times.append((slow, fast, min(_ms(product) for _ in range(5))))
     times = times[1:]  # the first to warm up
     ratios = [slow / fast for slow, fast, _ in times]
     least_ms = [operations / (2 * _SIDE**3) * gemm for _, _, gemm in times]
     return {
+        "fp32": whole.name,
+        "int8": quantised.name,
         "fp32_ms": statistics.median(slow for slow, _, _ in times),
         "int8_ms": statistics.median(fast for _, fast, _ in times),
         "ratio": statistics.median(ratios),
@@ -85,34 +88,28 @@ def _compare(source: Path, clip: Path, folder: Path, rounds: int) -> dict[str, f
     }
 
 
-def _session(path: Path) -> Any:
+def _product(folder: Path) -> Callable[[], object]:
+    """A product of two int8 matrices."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def _product(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """A product of two int8 matrices as one node, and what it takes."""
     rng = np.random.default_rng(0)
-    weights = rng.integers(-127, 128, (_SIDE, _SIDE), np.int8)
     graph = helper.make_graph(
         [helper.make_node("MatMulInteger", ["x", "weights"], ["y"])],
         "product",
         [helper.make_tensor_value_info("x", TensorProto.UINT8, [_SIDE, _SIDE])],
         [helper.make_tensor_value_info("y", TensorProto.INT32, [_SIDE, _SIDE])],
-        [numpy_helper.from_array(weights, "weights")],
+        [numpy_helper.from_array(rng.integers(-127, 128, (_SIDE, _SIDE), np.int8), "weights")],
     )
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "product.onnx"
-    )
-    return _session(folder / "product.onnx"), {"x": rng.integers(0, 256, (_SIDE, _SIDE), np.uint8)}
+    path = folder / "product.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    feed = {"x": rng.integers(0, 256, (_SIDE, _SIDE), np.uint8)}
+    return lambda: session.run(None, feed)
 
 
-def _ms(session: Any, feed: Any) -> float:
+def _ms(run: Callable[[], object]) -> float:
     begin = time.perf_counter()
-    session.run(None, dict(feed))
+    run()
     return 1e3 * (time.perf_counter() - begin)
 
 

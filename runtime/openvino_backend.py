@@ -1,4 +1,4 @@
-"""AMC-Net in OpenVINO, on CPUs: benchmarks/cpu_speed.py has what it gains over ONNX Runtime."""
+"""Networks in OpenVINO, on CPUs: benchmarks/cpu_speed.py has what it gains over ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import BackendError, ModelFileError
-from ..export.onnx_file import OnnxFile
+from ..export.onnx_file import INT8_TARGET, OnnxFile
 from .backend import available_cores, check_contract, check_finite, in_one_line
 from .closes import Closes
 from .lanes import Lanes
 
 
 def runs_in_openvino(file: OnnxFile) -> bool:
-    """Whether OpenVINO is installed and knows the functions of `file`'s network: those of AMC-Net."""
-    return file.network == "amcnet" and importlib.util.find_spec("openvino") is not None
+    """Whether OpenVINO is installed and can read `file`: AMC-Net, and int8 for CPUs, where no function is left."""
+    readable = file.network == "amcnet" or file.metadata.get(INT8_TARGET) == "cpu"
+    return readable and importlib.util.find_spec("openvino") is not None
 
 
 class OpenVinoBackend(Closes):
     """OpenVINO on the CPU; each thread that calls `run` works by itself."""
 
     def __init__(self, file: OnnxFile, threads: int) -> None:
-        """Load `file`, an AMC-Net, to compute with this many `threads` in each call of `run`.
+        """Load `file`, one that `runs_in_openvino`, to compute with this many `threads` in each call of `run`.
 
         Raises BackendError, or ModelFileError for other inputs or outputs.
         """

@@ -63,6 +63,13 @@ def test_it_is_taken_where_it_is_installed(
         assert network.name.endswith("CPU, 1 thread a frame")
     with open_backend(OnnxFile.read(pwcnet_onnx), 1) as network:
         assert network.name.startswith("ONNX Runtime")
+    file = OnnxFile.read(pwcnet_onnx)
+    int8 = OnnxFile(path=file.path, metadata=file.metadata | {"amcnet.int8_target": "cpu"})
+    with open_backend(int8, 1) as network:
+        assert network.name.startswith("OpenVINO")
+        assert (
+            network.run({n: np.zeros((1, 3, 64, 128), np.float32) for n in ("frame", "next_frame")})["flow"].any() == 0
+        )
     monkeypatch.setattr(openvino_backend.importlib.util, "find_spec", lambda name: None)
     assert not runs_in_openvino(OnnxFile.read(amcnet_onnx))
 
