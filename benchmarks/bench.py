@@ -94,6 +94,7 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
                 options.effort,
                 progress=lambda name: progress(f"measuring {name}"),
             )
+            ceilings = ceilings.or_better(measure_ceilings())
         progress("measuring whole frames")
         frame = _frame(subjects, latencies, clip, options)
         scaling = measure_scaling(options.files[0] if options.files else None, progress) if options.scaling else None

@@ -24,6 +24,15 @@ class Ceilings:
     flops_per_second: dict[str, float]
     bytes_per_second: float
 
+    def or_better(self, other: Ceilings) -> Ceilings:
+        """The higher of both, figure by figure: a disturbance only ever lowers them."""
+        return Ceilings(
+            flops_per_second={
+                name: max(flops, other.flops_per_second[name]) for name, flops in self.flops_per_second.items()
+            },
+            bytes_per_second=max(self.bytes_per_second, other.bytes_per_second),
+        )
+
     def to_json(self) -> dict[str, object]:
         return asdict(self)
 

@@ -108,6 +108,8 @@ def _doubts(
 ) -> Iterable[str]:
     if others > MOST_OTHERS:
         names = ", ".join(f"{name} {share:.0%}" for name, share in busiest.items())
+        if sum(busiest.values()) < others / 2:
+            names += f"{', ' if names else ''}most of it by programs that have ended since"
         yield f"other programs took {others:.0%} of the cores' time" + (f" ({names})" if names else "")
     if stolen > MOST_OTHERS:
         yield f"the host of this virtual machine took {stolen:.0%} of the cores' time"

@@ -77,6 +77,12 @@ def test_every_precision_of_the_table_has_published_shares() -> None:
     assert all(0 < entry.share < 0.5 for entry in PUBLISHED)
 
 
+def test_a_disturbed_ceiling_gives_way_to_a_better_one() -> None:
+    first = Ceilings(flops_per_second={"fp32": 1e11, "int8": 9e11}, bytes_per_second=2e10)
+    second = Ceilings(flops_per_second={"fp32": 3e11, "int8": 8e11}, bytes_per_second=1e10)
+    assert first.or_better(second) == Ceilings(flops_per_second={"fp32": 3e11, "int8": 9e11}, bytes_per_second=2e10)
+
+
 def test_this_machines_ceilings_are_measured() -> None:
     ceilings = measure_ceilings()
     assert ceilings.flops_per_second["fp32"] > 1e9
