@@ -21,7 +21,7 @@ from ..runtime.backend import NetworkFile, available_cores, open_backend
 from ..runtime.clip_inputs import ClipInputs
 from ..runtime.engine import Engine
 from ..runtime.segmenter import DEFAULT_AMCNET
-from .ceilings import Ceilings, measure_ceilings
+from .ceilings import Ceilings, measure_ceilings, reference_work
 from .demo_clip import write_clip
 from .environment import environment
 from .frame_time import frame_time
@@ -34,6 +34,7 @@ from .roofline import PAPER_GPU, PAPER_MS, achieved, paper_share, predictions, t
 from .scaling import measure_scaling
 
 SCHEMA = 1
+REFERENCE = "the machine itself: a product of matrices"
 # The trained network that comes with the package, in each precision that it comes in.
 EMBEDDED = tuple(sorted(DEFAULT_AMCNET.parent.glob("*.onnx"), key=lambda path: len(path.name)))
 _MOST_FRAMES, _LEAST_FRAMES = 120, 12
@@ -86,7 +87,8 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
             progress("measuring what this machine can do at most")
             ceilings = measure_ceilings()
             latencies = measure(
-                {
+                {REFERENCE: reference_work()}
+                | {
                     f"{subject.name}: {way}": partial(run, subject.inputs)
                     for subject in subjects
                     for way, run in subject.runs.items()
@@ -112,6 +114,7 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
         "trust": trust,
         "ceilings": ceilings.to_json(),
         "paper": {"latency_ms": PAPER_MS, "gpu": PAPER_GPU, "share_of_peak": round(paper_share(), 4)},
+        "reference": latencies[REFERENCE].to_json(),
         "networks": [_network(subject, latencies, ceilings, trust["doubts"], options) for subject in subjects],
         "frame": frame,
         "scaling": scaling,

@@ -12,7 +12,7 @@ from .. import command
 from ..export.atomic import make_folder, replacing
 from ..runtime.backend import DEVICES
 from .bench import BenchOptions, bench
-from .bench_compare import TOLERANCE, compare, comparison_table
+from .bench_compare import TOLERANCE, compare, comparison_table, machine_change
 from .bench_markdown import headlines, report_markdown
 from .bench_page import report_page
 
@@ -75,6 +75,10 @@ def _compare(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     differences = compare(arguments.first, arguments.second)
     print(comparison_table(differences, arguments.tolerance))
+    change = machine_change(arguments.first, arguments.second)
+    print(
+        f"the machine itself was {abs(change):.1%} {'slower' if change > 0 else 'faster'}; the changes are beyond that"
+    )
     return int(any(difference.is_regression(arguments.tolerance) for difference in differences))
 
 

@@ -20,8 +20,8 @@ _CONFIDENCE = 95
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One row of both reports: medians in ms, and by how much the second one is slower (0.1: 10 %; below 0: faster),
-    with the ends of the 95 % interval of that. stable: whether neither report has doubts about it.
+    """One row of both reports: medians in ms, and by how much the second one is slower (0.1: 10 %; below 0: faster)
+    beyond what the machine itself was, with the ends of the 95 % interval of that. stable: neither report doubts it.
     """
 
     name: str
@@ -49,14 +49,21 @@ def compare(first: Path, second: Path) -> list[Difference]:
 
     Raises InputError for files that are no reports, or have no row in common.
     """
-    rows, other = (_rows(_read(path)) for path in (first, second))
-    common = [name for name in rows if name in other]
+    one, other = _read(first), _read(second)
+    rows, others = _rows(one), _rows(other)
+    common = [name for name in rows if name in others]
     if not common:
         raise InputError(
             f"{first} and {second} have no row in common; expected two reports of the same files: "
-            f"{', '.join(rows)} and {', '.join(other)}"
+            f"{', '.join(rows)} and {', '.join(others)}"
         )
-    return [_difference(name, rows[name], other[name]) for name in common]
+    machine = _medians(other["reference"]["rounds_ms"], 3) / _medians(one["reference"]["rounds_ms"], 4)
+    return [_difference(name, rows[name], others[name], machine) for name in common]
+
+
+def machine_change(first: Path, second: Path) -> float:
+    """By how much the machine itself was slower in the second report, by the product measured beside the rows."""
+    return float(_read(second)["reference"]["p50_ms"] / _read(first)["reference"]["p50_ms"] - 1)
 
 
 def comparison_table(differences: list[Difference], tolerance: float) -> str:
@@ -73,15 +80,15 @@ def comparison_table(differences: list[Difference], tolerance: float) -> str:
     return "\n".join(lines)
 
 
-def _difference(name: str, first: dict[str, Any], second: dict[str, Any]) -> Difference:
-    ratios = _medians(first["rounds_ms"], seed=1)
-    ratios = _medians(second["rounds_ms"], seed=2) / ratios
-    low, high = np.percentile(ratios, [(100 - _CONFIDENCE) / 2, (100 + _CONFIDENCE) / 2]) - 1
+def _difference(name: str, first: dict[str, Any], second: dict[str, Any], machine: NDArray[np.float64]) -> Difference:
+    """`machine`: draws of the ratio of the machine's own times."""
+    ratios = _medians(second["rounds_ms"], 2) / _medians(first["rounds_ms"], 1) / machine
+    low, middle, high = np.percentile(ratios, [(100 - _CONFIDENCE) / 2, 50, (100 + _CONFIDENCE) / 2]) - 1
     return Difference(
         name=name,
         first_ms=first["p50_ms"],
         second_ms=second["p50_ms"],
-        change=second["p50_ms"] / first["p50_ms"] - 1,
+        change=float(middle),
         low=float(low),
         high=float(high),
         stable=first["stable"] and second["stable"],

@@ -45,8 +45,13 @@ def measure_ceilings() -> Ceilings:
     return Ceilings(flops_per_second=flops, bytes_per_second=_copied_per_second())
 
 
-def _float_product() -> Callable[[], object]:
-    first, second, result = (np.full((_SIZE, _SIZE), 0.5, np.float32) for _ in range(3))
+def reference_work() -> Callable[[], object]:
+    """A product that takes some ms, to measure beside networks: how fast the machine itself was in these turns."""
+    return _float_product(_SIZE // 2)
+
+
+def _float_product(size: int = _SIZE) -> Callable[[], object]:
+    first, second, result = (np.full((size, size), 0.5, np.float32) for _ in range(3))
     return lambda: np.matmul(first, second, out=result)
 
 

@@ -132,7 +132,8 @@ def test_files_are_measured_in_turns_and_two_of_one_name_told_apart(tmp_path: Pa
     made = bench(BenchOptions(files=tuple(files), video=tmp_path / "clip.mp4", effort=QUICK), steps.append)
     assert [network["name"] for network in made["networks"]] == ["old/pwcnet.onnx", "new/pwcnet.onnx"]
     measured = [step.split(":")[0].removeprefix("measuring ") for step in steps if ": " in step]
-    there, back = ["old/pwcnet.onnx", "new/pwcnet.onnx"], ["new/pwcnet.onnx", "old/pwcnet.onnx"]
+    there = ["the machine itself", "old/pwcnet.onnx", "new/pwcnet.onnx"]
+    back = there[::-1]
     assert measured == [*there, *there, *back, *there, *back]  # warm-up, then four turns
     assert made["frame"] is None  # without an AMC-Net there are no masks
     # The tiny network is one convolution of 4x4 over 3 channels, (2, 16, 32) in the end, behind a subtraction.

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from amcnet import InputError
-from amcnet.benchmarks.bench_compare import compare, comparison_table
+from amcnet.benchmarks.bench_compare import compare, comparison_table, machine_change
 from amcnet.benchmarks.latency import Latency
 
 
-def _report(path: Path, rounds_ms: Any, *, stable: bool = True, name: str = "a.onnx") -> Path:
+def _report(path: Path, rounds_ms: Any, *, stable: bool = True, name: str = "a.onnx", machine_ms: float = 7.0) -> Path:
     latency = Latency(rounds_ms=tuple(map(tuple, rounds_ms))).to_json()
     row = {"way": "fast", "latency": latency, "stable": stable}
-    path.write_text(json.dumps({"schema": 1, "networks": [{"name": name, "rows": [row]}], "frame": None}))
+    machine = Latency(rounds_ms=((machine_ms,) * 4,) * 5).to_json()
+    report = {"schema": 1, "reference": machine, "networks": [{"name": name, "rows": [row]}], "frame": None}
+    path.write_text(json.dumps(report))
     return path
 
 
@@ -43,6 +45,16 @@ def test_slower_and_faster(tmp_path: Path) -> None:
     assert slower.is_regression(0.05)
     assert not slower.is_regression(0.25)
     assert not faster.is_regression(0)
+
+
+def test_a_machine_that_was_slower_is_no_regression(tmp_path: Path) -> None:
+    a = _report(tmp_path / "a", _rounds(10, 1), machine_ms=7)
+    b = _report(tmp_path / "b", _rounds(12, 2), machine_ms=8.4)
+    (row,) = compare(a, b)
+    assert machine_change(a, b) == pytest.approx(0.2)
+    assert (row.first_ms, row.second_ms) == pytest.approx((10, 12), rel=0.02)
+    assert row.change == pytest.approx(0, abs=0.02)
+    assert row.verdict == "cannot tell"
 
 
 def test_turns_that_differ_make_it_unsure(tmp_path: Path) -> None:
