@@ -1,7 +1,8 @@
 """The figures in the README, from committed measurements: python -m amcnet.benchmarks.readme_figures [--check]
 
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
-benchmarks/results: davis16.json, run-*.json (each the run.json of an `amc-infer` run), overlap.json, operators.json.
+benchmarks/results: davis16.json, davis16-int8.json, ingredients.json, run-*.json (each the run.json of an `amc-infer`
+run), overlap.json, operators.json, cpu-speed.json, int8.json.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def _quality(results: Path) -> str:
     lines = ["| DAVIS-2016 val, 6 sequences | J mean | F mean | J&F |", "|---|---|---|---|"]
     for name, scores in variants["default"]["sequences"].items():
         lines.append(_row(name, scores["J"]["mean"], scores["F"]["mean"]))
-    for name, variant in variants.items():
+    int8 = _load(results / "davis16-int8.json")["variants"]["default"]
+    for name, variant in (variants | {"int8": int8}).items():
         average = variant["average"]
         lines.append(_row(f"**average, {name}**", average["J"]["mean"], average["F"]["mean"]))
     return "\n".join(lines) + "\n"
@@ -60,6 +62,18 @@ def _quality(results: Path) -> str:
 
 def _row(name: str, region: float, boundary: float) -> str:
     return f"| {name} | {100 * region:.1f} | {100 * boundary:.1f} | {50 * (region + boundary):.1f} |"
+
+
+def _ingredients(results: Path) -> str:
+    """J&F after short trainings that lack one ingredient of the recipe, a column for each length."""
+    variants = _load(results / "ingredients.json")["variants"]
+    lengths = sorted({length for scores in variants.values() for length in scores}, key=int)
+    lines = ["| J&F after | " + " | ".join(f"{length} iterations" for length in lengths) + " |"]
+    lines.append("|---|" + "---|" * len(lengths))
+    for name, scores in variants.items():
+        figures = [f"{100 * scores[length]['J&F']:.1f}" if length in scores else "" for length in lengths]
+        lines.append(f"| {name} | {' | '.join(figures)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _speed(results: Path) -> str:
@@ -83,6 +97,10 @@ def _ratios(results: Path) -> str:
     """What the design's choices gain, as ratios within one run."""
     overlap, operators = _load(results / "overlap.json"), _load(results / "operators.json")
     rows = {"stages one after the other / overlapping, whole `amc-infer`": overlap} | operators
+    whole = _load(results / "cpu-speed.json")["amc-infer"]
+    rows |= {f"ONNX Runtime fp32 / {name}, whole `amc-infer`": row for name, row in whole.items() if row["ratio"] != 1}
+    int8 = _load(results / "int8.json")["networks"]
+    rows |= {f"fp32 / int8, {name}": row for name, row in int8.items()}
     lines = ["| slower form / form in use | ratio (least to most) |", "|---|---|"]
     for name, row in rows.items():
         lines.append(f"| {name} | {row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) |")
@@ -94,7 +112,12 @@ def _load(path: Path) -> dict[str, Any]:
     return loaded
 
 
-SECTIONS: dict[str, Callable[[Path], str]] = {"quality": _quality, "speed": _speed, "ratios": _ratios}
+SECTIONS: dict[str, Callable[[Path], str]] = {
+    "quality": _quality,
+    "ingredients": _ingredients,
+    "speed": _speed,
+    "ratios": _ratios,
+}
 
 
 if __name__ == "__main__":
