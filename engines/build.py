@@ -14,7 +14,6 @@ from typing import Any
 
 from .. import EngineError, __version__
 from ..export.atomic import cannot_write, make_folder, replacing
-from ..export.fidelity import Run
 from ..export.onnx_file import OnnxFile, file_sha256
 from . import tensorrt_api
 from .build_lock import only_build
@@ -22,7 +21,8 @@ from .build_process import Built, build_in_process
 from .card import Card, EngineFile, card_path
 from .check import check_card
 from .choices import choose_settings
-from .gate import Feeds, Gate
+from .gate import Feeds, Gate, OpenEngine
+from .inspector import kernel_precisions
 from .machine import Machine
 from .receipt import require_half, require_int8
 from .tensorrt_api import Settings
@@ -69,7 +69,7 @@ def build_engine(
     on_phase: Callable[[str], None] | None = None,
     *,
     feeds: Feeds = (),
-    open_engine: Callable[[EngineFile], AbstractContextManager[Run]] | None = None,
+    open_engine: Callable[[EngineFile], AbstractContextManager[OpenEngine]] | None = None,
 ) -> EngineFile:
     """Build the engine and write it and its card; both appear when they are complete, or not at all.
 
@@ -108,8 +108,9 @@ def build_engine(
                 require_int8(built.receipt, source.path.name)
             card = _card(temporary, source, model, options, settings, built, machine, time.perf_counter() - start)
             if gate is not None and open_engine is not None and check_card(engine, card, machine).can_run:
-                with open_engine(EngineFile(path=temporary, card=card)) as run:
-                    accuracy["engine"] = gate.engine(model, run, machine.gpu_name)
+                with open_engine(EngineFile(path=temporary, card=card)) as opened:
+                    accuracy["engine"] = gate.engine(model, opened.run, machine.gpu_name)
+                    accuracy["engine"]["kernels"] = kernel_precisions(opened.layers)
             if gate is not None and not accuracy:
                 on_note("nothing is compared: the file is the FP32 one, and its engine cannot be run here")
             card = replace(card, ranges=ranges, accuracy=accuracy or None)

@@ -23,7 +23,8 @@ class Card:
     inputs and outputs: {"name", "dtype", "shape"}; profile: input -> [least, usual, greatest shape], for free sizes.
     rebuild is the command that makes it anew. With clips: ranges, the largest tensors and what became an island for
     them (fp16) or by which frames it was calibrated (int8); accuracy against the FP32 file, "onnx" that of the file it
-    was built of, in ONNX Runtime, and "engine" its own, where a GPU was there. latency is measured later, on the GPU.
+    was built of, in ONNX Runtime, and "engine" its own, with its kernels' precisions, where a GPU was there. latency is
+    measured later, on the GPU.
     """
 
     engine_sha256: str

@@ -115,7 +115,7 @@ def _gpu_problem(card: Card, machine: Machine) -> str:
     if not machine.has_gpu:
         return (
             f"no GPU or no driver was found, and {name} engines need both; install the NVIDIA driver (nvidia-smi shows "
-            f"it), or run {card.onnx_name} on the CPU"
+            f"it){_or_on_the_cpu(card)}"
         )
     if machine.is_too_old:
         return (
@@ -128,6 +128,13 @@ def _gpu_problem(card: Card, machine: Machine) -> str:
             f"{OLDEST_DRIVER_CUDA[0]}.{OLDEST_DRIVER_CUDA[1]}; update the NVIDIA driver to 580 or later"
         )
     return ""
+
+
+def _or_on_the_cpu(card: Card) -> str:
+    """A pipeline's file runs nowhere else; the networks in it do."""
+    if card.onnx_metadata[onnx_file.NETWORK] == "pipeline":
+        return ", or run the networks in it on the CPU: amc-infer --help"
+    return f", or run {card.onnx_name} on the CPU"
 
 
 def _library_problem(path: Path, card: Card, machine: Machine) -> str:

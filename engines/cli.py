@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import command
-from ..export.fidelity import Run
 from .build import BuildOptions, ShapeRange, build_engine
 from .card import EngineFile, card_path
-from .gate import Feeds
+from .gate import Feeds, OpenEngine
 from .tensorrt_api import MODULES
 
 _FRAMES = 40  # of all clips: one of ResNet-101 takes 3 s to probe and to compare on two cores
@@ -70,11 +69,11 @@ def _feeds(options: BuildOptions) -> Feeds:
 
 
 @contextmanager
-def _open_engine(engine: EngineFile) -> Iterator[Run]:
+def _open_engine(engine: EngineFile) -> Iterator[OpenEngine]:
     from ..runtime.engine_backend import EngineBackend
 
     with EngineBackend(engine) as backend:
-        yield backend.run
+        yield OpenEngine(run=backend.run, layers=backend.engine.layers())
 
 
 def _accuracy(measured: dict[str, Any]) -> str:

@@ -27,6 +27,14 @@ _ADVICE = {
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class OpenEngine:
+    """An engine that is loaded: how to run it, and what the inspector says of its layers."""
+
+    run: Run
+    layers: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Gate:
     """`reference` is the FP32 file, `feeds` what both get.
 

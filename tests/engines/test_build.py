@@ -24,9 +24,9 @@ from amcnet.engines import build_process
 from amcnet.engines.build import BuildOptions, build_engine
 from amcnet.engines.card import EngineFile, card_path
 from amcnet.engines.choices import default_flavour
+from amcnet.engines.gate import OpenEngine
 from amcnet.engines.machine import Machine
 from amcnet.export import OnnxFile, Seed, export_amcnet, export_pwcnet, onnx_file
-from amcnet.export.fidelity import Run
 from amcnet.export.onnx_run import onnx_run
 from amcnet.export.preprocessing import AMCNET
 from amcnet.models import AMCNetConfig
@@ -299,16 +299,17 @@ def test_an_engine_that_can_run_is_measured_and_thrown_away_if_it_is_wrong(
 ) -> None:
     shown: list[EngineFile] = []
     run = onnx_run(two_layers)
+    layers = [{"LayerType": "gemm", "Outputs": [{"Format/Datatype": "Half"}]}]
 
     @contextmanager
-    def right(engine: EngineFile) -> Iterator[Run]:
+    def right(engine: EngineFile) -> Iterator[OpenEngine]:
         shown.append(engine)
         assert engine.path.stat().st_size == engine.card.engine_bytes
-        yield run
+        yield OpenEngine(run=run, layers=layers)
 
     @contextmanager
-    def wrong(engine: EngineFile) -> Iterator[Run]:
-        yield lambda feed: {"mask": 1 - run(feed)["mask"]}
+    def wrong(engine: EngineFile) -> Iterator[OpenEngine]:
+        yield OpenEngine(run=lambda feed: {"mask": 1 - run(feed)["mask"]}, layers=layers)
 
     output = tmp_path / "out" / "x.engine"
     machine = Machine(gpu="L4", compute_capability="8.9", cuda_python=True, tensorrt=Machine.here().tensorrt)
@@ -322,6 +323,7 @@ def test_an_engine_that_can_run_is_measured_and_thrown_away_if_it_is_wrong(
     assert engine.card.accuracy["engine"]["mask"]["mean_iou"] == 1
     assert engine.card.accuracy["engine"]["of"] == "the engine of amcnet.fp16.onnx on L4 (SM 8.9)"
     assert engine.card.accuracy["onnx"]["mask"]["mean_iou"] < 1
+    assert engine.card.accuracy["engine"]["kernels"] == {"half": 1}
     assert len(shown) == 1
     with pytest.raises(EngineError, match=r"the mean mask IoU over 2 frames is 0\.00"):
         _build_by_feeds(two_layers, output.with_name("y.engine"), PICTURES, wrong, **targets)

@@ -139,6 +139,9 @@ def test_missing_driver(make_engine: MakeEngine) -> None:
         "no GPU or no driver was found, and TensorRT-RTX engines need both; install the NVIDIA driver (nvidia-smi "
         "shows it), or run amcnet.onnx on the CPU"
     )
+    metadata = {"amcnet.network": "pipeline", "amcnet.checkpoint_sha256": "untrained, seed 1"}
+    pipeline = make_engine(onnx_name="pipeline.onnx", onnx_metadata=metadata)
+    assert _sentence(pipeline, NONE).endswith(", or run the networks in it on the CPU: amc-infer --help")
 
 
 def test_old_driver(make_engine: MakeEngine) -> None:
