@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def frame_time(
 ) -> dict[str, Any]:
     """Run `amc-infer` on the first frames of `clip`; what stands in report.json under "frame".
 
-    The time of a frame is the one between its completion and that of the frame before it. Raises as `infer`.
+    Raises as `infer`.
     """
     done: list[float] = []
 
@@ -54,11 +53,11 @@ def frame_time(
         with MachineWatch() as watch:
             report = infer(options, completed)
         busy = (time.process_time() - cpu_begin) / watch.seconds / available_cores()
-    gaps = [1e3 * (after - before) for before, after in pairwise(done)]
+    at_once = 2 if is_engine or device == "cuda" else frames_at_once()  # as runtime/segmenter.py has it
+    gaps = frame_gaps_ms(done, at_once)
     latency = Latency(rounds_ms=tuple(_quarters(gaps[min(_WARM_UP_FRAMES, len(gaps) // 2) :])))
     doubts = watch.report()["doubts"]
     stages = report["latency_ms"]
-    at_once = 2 if is_engine or device == "cuda" else frames_at_once()  # as runtime/segmenter.py has it
     lanes = lane_times({name: stage["p50"] for name, stage in stages.items()}, at_once)
     return {
         "clip": clip.name,
@@ -76,6 +75,15 @@ def frame_time(
         "cores_busy": round(busy, 3),
         "verdict": verdict(lanes, busy, at_once),
     }
+
+
+def frame_gaps_ms(done_s: Sequence[float], at_once: int) -> list[float]:
+    """The time of each frame from the moments of completion: from one to the one `at_once` later, by that many.
+
+    Frames that the network works on side by side are ready almost together: from one to the next it takes 20 ms, then
+    1000, and the median would be either.
+    """
+    return [1e3 * (later - moment) / at_once for moment, later in zip(done_s, done_s[at_once:], strict=False)]
 
 
 def _quarters(samples: list[float]) -> list[tuple[float, ...]]:
