@@ -2,7 +2,7 @@
 
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
 benchmarks/results: davis16.json, davis16-int8.json, ingredients.json, run-*.json (each the run.json of an `amc-infer`
-run), overlap.json, operators.json, cpu-speed.json, int8.json.
+run), overlap.json, operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench.
 """
 
 from __future__ import annotations
@@ -93,6 +93,21 @@ def _speed(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _bench(results: Path) -> str:
+    """Latency of the networks alone, by what runs them: the reports of amc-bench."""
+    reports = [_load(results / name) for name in ("cpu.json", "cpu-paper.json")]
+    lines = ["| network alone, all cores | by | p50 ms | p95 ms | times ours |", "|---|---|---|---|---|"]
+    for network in (network for report in reports for network in report["networks"]):
+        size = "x".join(map(str, network["size"]))
+        for row in network["rows"]:
+            latency, ours = row["latency"], network["rows"][0]["latency"]["p50_ms"]
+            mark = "" if row["stable"] else " (unstable)"
+            times = f"{latency['p50_ms'] / ours:.2f}" if row is not network["rows"][0] else ""
+            figures = f"{latency['p50_ms']:.1f}{mark} | {latency['p95_ms']:.1f} | {times}"
+            lines.append(f"| {network['name']}, {size} | {row['way']} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
 def _ratios(results: Path) -> str:
     """What the design's choices gain, as ratios within one run."""
     overlap, operators = _load(results / "overlap.json"), _load(results / "operators.json")
@@ -116,6 +131,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "quality": _quality,
     "ingredients": _ingredients,
     "speed": _speed,
+    "bench": _bench,
     "ratios": _ratios,
 }
 
