@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ README = (ROOT / "README.md").read_text()
 COMMANDS = [line.split("#")[0].strip() for line in re.findall(r"^\$ (.+)$", README, re.MULTILINE)]
 SIZE = (96, 64)
 FRAMES = 8
+SECONDS = 300  # that the slowest command may take; 20 are usual
 
 
 @pytest.fixture(scope="module")
@@ -56,18 +58,35 @@ def test_the_commands_run_in_order(workplace: Path) -> None:
     for command in COMMANDS:
         if command.startswith("pip "):
             continue  # this environment is the result of it
-        result = subprocess.run(
-            shlex.split(command), cwd=workplace, env=environment, capture_output=True, text=True, check=False
-        )
-        assert result.returncode == 0, f"{command}\n{result.stderr}"
+        status, _, told = _run(shlex.split(command), workplace, environment)
+        assert status == 0, f"{command}\n{told}"
     assert len(list((workplace / "video-amcnet" / "masks").iterdir())) == FRAMES
     assert (workplace / "video-amcnet" / "overlay.mp4").stat().st_size > 0
     assert (workplace / "build" / "pipeline.onnx").exists()
 
     (python,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
-    result = subprocess.run([sys.executable, "-c", python], cwd=workplace, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == FRAMES
+    status, printed, told = _run([sys.executable, "-c", python], workplace, environment)
+    assert status == 0, told
+    assert len(printed.splitlines()) == FRAMES
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr. A command that hangs is aborted, and its stderr says where each thread was."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment | {"PYTHONFAULTHANDLER": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            printed, told = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            printed, told = process.communicate()
+            told = f"no end after {SECONDS} s\n{told}"
+    return process.returncode, printed, told
 
 
 def test_the_figures_are_measured() -> None:

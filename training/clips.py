@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..export.atomic import make_folder, replacing
+from ..runtime.backend import available_cores
 from ..runtime.picture_source import read_picture
 from .davis import Sequence, read_mask
 from .flow import dis_flow
@@ -25,26 +27,29 @@ class Clips:
 
     def __init__(self, sequences: list[Sequence], flow_folder: Path) -> None:
         self.frames = [(sequence, index) for sequence in sequences for index in range(len(sequence.frames))]
-        self._pictures: dict[Path, NDArray[np.uint8]] = {}
-        self._flows = {
-            sequence.name: self._open_flows(sequence, flow_folder)
-            for sequence in tqdm(sequences, "flow", disable=not sequences)
-        }
+        with ThreadPoolExecutor(available_cores()) as pool:
+            files = [(path, read_picture) for sequence in sequences for path in sequence.frames]
+            files += [(path, read_mask) for sequence in sequences for path in sequence.annotations]
+            arrays = pool.map(lambda file: file[1](file[0]), files)
+            self._pictures = {path: array for (path, _), array in zip(files, arrays, strict=True)}
+            flows = pool.map(lambda sequence: self._open_flows(sequence, flow_folder), sequences)
+            progress = tqdm(flows, "flow", total=len(sequences), disable=not sequences)
+            self._flows = {sequence.name: flow for sequence, flow in zip(sequences, progress, strict=True)}
 
     def sample(self, number: int, choose: Callable[[list[int]], int]) -> Sample:
         """Frame `number` with its flow over the gap that `choose` picks from those which stay in the sequence."""
         sequence, index = self.frames[number]
         gap = choose([gap for gap in GAPS if 0 <= index + gap < len(sequence.frames)])
         return Sample(
-            image=self._read(sequence.frames[index], read_picture),
+            image=self._pictures[sequence.frames[index]],
             flow=self._flows[sequence.name][index, GAPS.index(gap)].astype(np.float32),
-            mask=self._read(sequence.annotations[index], read_mask),
+            mask=self._pictures[sequence.annotations[index]],
         )
 
-    def _read(self, path: Path, read: Callable[[Path], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        if path not in self._pictures:
-            self._pictures[path] = read(path)
-        return self._pictures[path]
+    def still(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """A random frame (H, W, 3) uint8 RGB and its mask (H, W), 0 or 255."""
+        sequence, index = self.frames[int(rng.integers(len(self.frames)))]
+        return self._pictures[sequence.frames[index]], self._pictures[sequence.annotations[index]]
 
     def _open_flows(self, sequence: Sequence, folder: Path) -> NDArray[np.float16]:
         """(frames, gaps, 192, 192, 2) float16 in px of the video, computed if `folder` has them not; read lazily."""
@@ -53,7 +58,7 @@ class Clips:
         if not path.is_file() or np.load(path, mmap_mode="r").shape != shape:
             make_folder(folder)
             flows = np.zeros(shape, np.float16)
-            pictures = [self._read(frame, read_picture) for frame in sequence.frames]
+            pictures = [self._pictures[frame] for frame in sequence.frames]
             for index, picture in enumerate(pictures):
                 for place, gap in enumerate(GAPS):
                     if 0 <= index + gap < len(pictures):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -38,7 +39,8 @@ class Gradient:
 
     def fill(self, batch: Batch) -> Tensor:
         """Set the gradients of the network from `batch`; the loss, a scalar."""
-        parts = np.array_split(np.arange(len(batch.mask)), len(self.networks))
+        ends = np.linspace(0, len(batch.mask), len(self.networks) + 1).round().astype(int)
+        parts = [slice(begin, end) for begin, end in pairwise(ends)]
         losses = list(self.pool.map(self._backward, self.networks, [batch] * len(parts), parts))
         for twin in self.networks[1:]:
             for own, other in zip(self.networks[0].parameters(), twin.parameters(), strict=True):
@@ -46,12 +48,12 @@ class Gradient:
                     own.grad += other.grad
         return torch.stack(losses).sum()
 
-    def _backward(self, network: AMCNet, batch: Batch, part: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Tensor:
-        mask = torch.from_numpy(batch.mask[part]).to(self.device).unsqueeze(1).float().div(255)
+    def _backward(self, network: AMCNet, batch: Batch, part: slice) -> Tensor:
+        mask = batch.mask[part].to(self.device, non_blocking=True).unsqueeze(1).float().div(255)
         image, flow_image = (normalise(x[part], self.device) for x in (batch.image, batch.flow_image))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             output = network(image, flow_image)
-        loss = segmentation_loss(output, mask, self.recipe.overlap_loss) * (len(part) / len(batch.mask))
+        loss = segmentation_loss(output, mask, self.recipe.overlap_loss) * (len(mask) / len(batch.mask))
         network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()

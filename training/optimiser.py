@@ -23,7 +23,7 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, momentum=0.9)
     if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(groups)
+        return torch.optim.AdamW(groups, fused=next(network.parameters()).is_cuda)
     raise ValueError(f"optimiser is {recipe.optimiser!r}; expected 'sgd' or 'adamw'")
 
 

@@ -33,9 +33,13 @@ class Pictures:
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """A random picture, set in motion."""
-        picture, mask = self._read(int(rng.integers(len(self.paths))))
-        scenery = self._read(int(rng.integers(len(self.paths))))[0] if rng.random() < _OTHER_SCENERY else None
+        picture, mask = self.still(rng)
+        scenery = self.still(rng)[0] if rng.random() < _OTHER_SCENERY else None
         return moving_sample(picture, mask, rng, scenery)
+
+    def still(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """A random picture (H, W, 3) uint8 RGB and its mask (H, W), 0 or 255."""
+        return self._read(int(rng.integers(len(self.paths))))
 
     def _read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         if number not in self._kept:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """Of what the samples are drawn: relative frequencies of DAVIS frames, still pictures and procedural clips."""
+    """Of what the samples are drawn, as relative frequencies: DAVIS frames, still pictures, procedural clips, and
+    objects of DAVIS frames pasted before still pictures.
+    """
 
     davis: float
     pictures: float
     procedural: float
+    pasted: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,4 +102,20 @@ LIGHT = Recipe(
     end=Shares(davis=0.70, pictures=0.28, procedural=0.02),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (PAPER, LIGHT)}
+# The same for a GPU, which sees 60 times as many samples in ten minutes as two cores in an hour.
+LIGHT_GPU = replace(
+    LIGHT,
+    name="light-gpu",
+    iterations=5000,
+    batch=32,
+    sizes=(192, 224, 256, 288, 320, 384),
+    learning_rate=3e-3,
+    encoder_rate=3e-4,
+    weight_decay=3e-2,
+    warmup=200,
+    averaging=0.999,
+    start=Shares(davis=0.30, pictures=0.40, procedural=0.10, pasted=0.20),
+    end=Shares(davis=0.60, pictures=0.20, procedural=0.02, pasted=0.18),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (PAPER, LIGHT, LIGHT_GPU)}

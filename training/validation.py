@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..export.preprocessing import AMCNET
@@ -14,9 +13,9 @@ from ..runtime.flow_image import color_flow
 from .sample import Sample
 
 
-def normalise(pictures: NDArray[np.uint8], device: torch.device) -> Tensor:
+def normalise(pictures: Tensor, device: torch.device) -> Tensor:
     """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32, ImageNet-normalised, channels last in memory."""
-    values = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div(255)
+    values = pictures.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255)
     mean, std = (torch.tensor(x, device=device).view(1, 3, 1, 1) for x in (AMCNET.mean, AMCNET.std))
     return ((values - mean) / std).contiguous(memory_format=torch.channels_last)
 
@@ -31,7 +30,7 @@ def mean_overlap(network: AMCNet, samples: list[Sample], size: int) -> float:
         image = np.asarray(cv2.resize(sample.image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
         flow_image = color_flow(np.asarray(cv2.resize(sample.flow, (size, size)), np.float32))
         with torch.inference_mode():
-            output = network(normalise(image[None], device), normalise(flow_image[None], device))
+            output = network(*(normalise(torch.from_numpy(x[None]), device) for x in (image, flow_image)))
         height, width = sample.mask.shape
         mask = cv2.resize(output.mask[0, 0].float().cpu().numpy(), (width, height)) >= 0.5
         truth = sample.mask > 0

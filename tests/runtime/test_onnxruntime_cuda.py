@@ -26,6 +26,7 @@ class _Session:
 
     def __init__(self, path: Path, options: Any, providers: list[Any], got: list[str]) -> None:
         self.asked = providers
+        self.bindings: list[_Binding] = []
         self._got = got
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
@@ -33,8 +34,9 @@ class _Session:
         return self._got
 
     def io_binding(self) -> Any:
-        self.bindings = [*getattr(self, "bindings", []), _Binding(self._session.io_binding())]
-        return self.bindings[-1]
+        binding = _Binding(self._session.io_binding())
+        self.bindings.append(binding)
+        return binding
 
     def run_with_iobinding(self, binding: _Binding) -> None:
         binding.runs += 1

@@ -99,7 +99,7 @@ def test_the_first_convolution_takes_over_the_change_of_range(tmp_path: Path) ->
     weight, bias = (torch.from_numpy(tensors[f"conv00.{k}"].astype(np.float32)) for k in ("weight", "bias"))
     expected = torch.nn.functional.conv2d(original, weight, bias, 2, 1)
     with torch.no_grad():
-        ours = stages[0][0](normalise(picture, torch.device("cpu")))
+        ours = stages[0][0](normalise(torch.from_numpy(picture), torch.device("cpu")))
     # At the border the original pads with grey, ours with the mean colour.
     assert (ours - expected)[..., 1:, 1:].abs().max() < 1e-5
     last = torch.from_numpy(tensors["conv50.weight"].astype(np.float32))
