@@ -17,19 +17,20 @@ from .. import ModelFileError
 from ..engines.card import EngineFile, read_card
 from ..export.onnx_file import PREPROCESSING, OnnxFile, file_sha256
 from ..export.preprocessing import Preprocessing
-from ..runtime.backend import NetworkFile, available_cores, open_backend
+from ..runtime.backend import Backend, NetworkFile, available_cores, open_backend
 from ..runtime.clip_inputs import ClipInputs
 from ..runtime.engine import Engine
+from ..runtime.onnxruntime_backend import OnnxRuntimeBackend
 from ..runtime.segmenter import DEFAULT_AMCNET
 from .ceilings import Ceilings, measure_ceilings, reference_work
 from .demo_clip import write_clip
 from .environment import environment
 from .frame_time import frame_time
-from .gpu_stages import gpu_stages_ms
+from .gpu_stages import gpu_stages_ms, network_ms
 from .graph_cost import GraphCost, cost_json, graph_cost
 from .latency import Effort, Latency, measure, ratio_of_rounds
 from .machine_state import MachineWatch
-from .peers import CUDA_PEER, Run, open_peers
+from .peers import Run, open_peers
 from .roofline import PAPER_GPU, PAPER_MS, achieved, paper_share, predictions, target
 from .scaling import measure_scaling
 
@@ -66,6 +67,7 @@ class _Subject:
     size: tuple[int, int]
     inputs: Mapping[str, NDArray[Any]]
     cost: GraphCost | None
+    backend: Backend
     runs: dict[str, Run]
     absent: dict[str, str]
 
@@ -85,9 +87,9 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
             subjects.append(_subject(name, file, clip, options, stack, notes))
         with MachineWatch() as watch:
             progress("measuring what this machine can do at most")
-            ceilings = measure_ceilings()
+            ceilings = measure_ceilings(options.device)
             latencies = measure(
-                {REFERENCE: reference_work()}
+                {REFERENCE: reference_work(options.device)}
                 | {
                     f"{subject.name}: {way}": partial(run, subject.inputs)
                     for subject in subjects
@@ -96,7 +98,7 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
                 options.effort,
                 progress=lambda name: progress(f"measuring {name}"),
             )
-            ceilings = ceilings.or_better(measure_ceilings())
+            ceilings = ceilings.or_better(measure_ceilings(options.device))
         progress("measuring whole frames")
         frame = _frame(subjects, latencies, clip, options)
         scaling = measure_scaling(options.files[0] if options.files else None, progress) if options.scaling else None
@@ -145,7 +147,7 @@ def _subject(
     runs: dict[str, Run] = {backend.name: lambda inputs: next(iter(backend.run(inputs).values()))}
     absent: dict[str, str] = {}
     if options.peers and isinstance(file, OnnxFile):
-        peers, absent = open_peers(file, options.checkpoint, inputs)
+        peers, absent = open_peers(file, options.checkpoint, inputs, options.device)
         runs |= peers
     try:
         if isinstance(file, EngineFile) and file_sha256(onnx_file.path) != file.card.onnx_sha256:
@@ -155,7 +157,9 @@ def _subject(
         notes.append(f"the FLOPs of {name} are not counted: {error}")
         cost = None
     size = Preprocessing.from_json(file.metadata[PREPROCESSING]).size
-    return _Subject(name=name, file=file, size=size, inputs=inputs, cost=cost, runs=runs, absent=absent)
+    return _Subject(
+        name=name, file=file, size=size, inputs=inputs, cost=cost, backend=backend, runs=runs, absent=absent
+    )
 
 
 def _network(
@@ -170,10 +174,9 @@ def _network(
         row["stable"] = not latency.doubts() and not doubts
         if latency is not ours:
             row["against_ours"] = ratio_of_rounds(latency, ours)
-        on_gpu = (
-            way == CUDA_PEER if row["is_peer"] else options.device == "cuda" or isinstance(subject.file, EngineFile)
-        )
-        if subject.cost is not None and not on_gpu:  # the ceilings are the CPU's
+        # By the ceilings of the device: an engine's is not measured, and peers on a GPU compute in types of their own.
+        comparable = not isinstance(subject.file, EngineFile) and not (row["is_peer"] and options.device == "cuda")
+        if subject.cost is not None and comparable:
             row["achieved"] = achieved(latency.p50_ms, subject.cost, ceilings)
         if subject.file.network == "amcnet":
             row["target"] = target(latency.p50_ms, subject.cost, subject.size)
@@ -181,6 +184,8 @@ def _network(
     if isinstance(subject.file, EngineFile):
         with Engine(subject.file) as engine:
             rows[0]["gpu_ms"] = gpu_stages_ms(engine)
+    elif isinstance(subject.backend, OnnxRuntimeBackend) and subject.backend.binding is not None:
+        rows[0]["gpu_ms"] = network_ms(subject.backend.binding)
     return {
         "name": subject.name,
         "network": subject.file.network,

@@ -112,7 +112,7 @@ def _network(network: dict[str, Any], ceilings: dict[str, Any]) -> Iterable[str]
     yield _latencies(network["rows"])
     if (stages := network["rows"][0].get("gpu_ms")) is not None:
         medians = ", ".join(f"{stage} {times['p50']:.2f} ms" for stage, times in stages.items())
-        yield f"<p>On the GPU, by CUDA events: {_safe(medians)}.</p>"
+        yield f"<p>On the GPU alone: {_safe(medians)}.</p>"
     if network["absent"]:
         reasons = "".join(f"<li>{_safe(peer)}: {_safe(reason)}</li>" for peer, reason in network["absent"].items())
         yield f"<details><summary>Not measured</summary><ul>{reasons}</ul></details>"

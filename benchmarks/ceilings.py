@@ -1,4 +1,4 @@
-"""What this machine can do at most, measured and not looked up: matrix products and copies on all its cores."""
+"""What a device can do at most, measured and not looked up: matrix products and copies, on all its cores."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.backend import available_cores
+from .gpu_ceilings import gpu_copied_per_second, gpu_product
 
 _SIZE = 2048  # of the matrices: 17 GFLOP, 50 MB
+_GPU_SIZE = 8192
 _COPY_BYTES = 256 << 20  # far beyond the caches
 _RUNS = 5
 
@@ -37,17 +39,24 @@ class Ceilings:
         return asdict(self)
 
 
-def measure_ceilings() -> Ceilings:
-    """The ceilings of this machine's CPU; "int8" only where the packages onnx and onnxruntime are. About 3 s."""
+def measure_ceilings(device: str = "cpu") -> Ceilings:
+    """The ceilings of this machine's "cpu" or "cuda"; "int8" only where the packages onnx and onnxruntime are.
+
+    About 3 s. Raises BackendError without a GPU.
+    """
+    if device == "cuda":
+        products = {"fp32": gpu_product(_GPU_SIZE, np.float32), "fp16": gpu_product(_GPU_SIZE, np.float16)}
+        flops = {name: 2 * _GPU_SIZE**3 / _best_seconds(product) for name, product in products.items()}
+        return Ceilings(flops_per_second=flops, bytes_per_second=gpu_copied_per_second(_COPY_BYTES, _RUNS))
     flops = {"fp32": _product_per_second(_float_product())}
     if (int8 := _int8_product()) is not None:
         flops["int8"] = _product_per_second(int8)
     return Ceilings(flops_per_second=flops, bytes_per_second=_copied_per_second())
 
 
-def reference_work() -> Callable[[], object]:
+def reference_work(device: str = "cpu") -> Callable[[], object]:
     """A product that takes some ms, to measure beside networks: how fast the machine itself was in these turns."""
-    return _float_product(_SIZE // 2)
+    return gpu_product(_GPU_SIZE // 2, np.float32) if device == "cuda" else _float_product(_SIZE // 2)
 
 
 def _float_product(size: int = _SIZE) -> Callable[[], object]:

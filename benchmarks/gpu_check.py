@@ -37,7 +37,7 @@ from ..runtime.onnxruntime_backend import OnnxRuntimeBackend
 from ..runtime.segmenter import DEFAULT_AMCNET
 from .demo_clip import write_clip
 from .environment import environment
-from .gpu_stages import gpu_stages_ms
+from .gpu_stages import gpu_stages_ms, network_ms
 from .latency import Effort, measure
 from .machine_state import MachineWatch
 
@@ -141,6 +141,8 @@ def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
             if isinstance(backend, EngineBackend):
                 result["gpu_ms"] = gpu_stages_ms(backend.engine)
                 result["kernels"] = kernel_precisions(backend.engine.layers())
+            elif isinstance(backend, OnnxRuntimeBackend) and backend.binding is not None:
+                result["gpu_ms"] = network_ms(backend.binding)
         if engine is not None:
             result["receipt"] = str(engine.card.receipt)
         if candidate.file.network != "pwcnet":

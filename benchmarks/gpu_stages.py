@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from itertools import pairwise
-from typing import Any
-
-import numpy as np
 
 from ..runtime.cuda import Event, Stream
 from ..runtime.cuda_memory import TwinBuffer
 from ..runtime.engine import Engine
+from ..runtime.onnxruntime_binding import DeviceBinding
+from .latency import host_clock, quantiles_ms
 
 STAGES = ("upload", "network", "download")
 
@@ -45,8 +44,11 @@ def gpu_stages_ms(engine: Engine, runs: int = 50, warm_up_runs: int = 10) -> dic
             if run >= warm_up_runs:
                 for stage, (begin, end) in zip(STAGES, pairwise(marks), strict=True):
                     samples[stage].append(end.ms_since(begin))
-    return {stage: _quantiles(values) for stage, values in samples.items()}
+    return {stage: quantiles_ms(values) for stage, values in samples.items()}
 
 
-def _quantiles(samples_ms: list[float]) -> dict[str, Any]:
-    return {f"p{percent}": round(float(np.percentile(samples_ms, percent)), 4) for percent in (50, 95)}
+def network_ms(binding: DeviceBinding, runs: int = 100) -> dict[str, dict[str, float]]:
+    """The same of what ONNX Runtime computes, "network" alone: the inputs of its last call are on the GPU, and its
+    answer stays there. By the host's clock, since each run waits for its end. Raises ValueError before the first call.
+    """
+    return {"network": quantiles_ms([host_clock(binding.again) for _ in range(runs)])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,11 @@ def measure(
             turns[name].append(_turn(works[name], clock, effort))
         order.reverse()
     return {name: Latency(rounds_ms=tuple(turns[name]), warm_up_runs=warm_ups[name]) for name in works}
+
+
+def quantiles_ms(samples: Sequence[float]) -> dict[str, float]:
+    """{"p50": ms, "p95": ms} of some ms."""
+    return {f"p{percent}": round(float(np.percentile(samples, percent)), 4) for percent in (50, 95)}
 
 
 def _warm_up(work: Work, clock: Clock, seconds: float) -> int:

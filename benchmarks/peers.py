@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import torch
 
 Inputs = Mapping[str, NDArray[Any]]
-CUDA_PEER = "ONNX Runtime, CUDA"
 Run = Callable[[Inputs], NDArray[np.float32]]
 
 
@@ -26,15 +25,17 @@ class AbsentError(AmcNetError):
     """A peer that is not here; the message is the reason."""
 
 
-def open_peers(file: OnnxFile, checkpoint: Path | None, inputs: Inputs) -> tuple[dict[str, Run], dict[str, str]]:
-    """The peers that run `file` here, by name, each tried once on `inputs`; and the reasons of those that do not.
+def open_peers(
+    file: OnnxFile, checkpoint: Path | None, inputs: Inputs, device: str = "cpu"
+) -> tuple[dict[str, Run], dict[str, str]]:
+    """The peers that run `file` on `device`, by name, each tried once on `inputs`; and why the others do not.
 
     PyTorch takes its weights from `checkpoint`, or from the seed that the file says it is made of, or from seed 1: the
     time does not depend on the weights, so any will do.
     """
     here: dict[str, Run] = {}
     absent: dict[str, str] = {}
-    for name, opener in PEERS.items():
+    for name, opener in PEERS[device].items():
         try:
             run = opener(file, checkpoint)
             run(inputs)
@@ -96,6 +97,67 @@ def _torch_run(network: Any, memory_format: Any = None) -> Run:
     return run
 
 
+def _cuda_eager(file: OnnxFile, checkpoint: Path | None) -> Run:
+    """With the library's own defaults: its convolutions take TF32."""
+    return _cuda_run(_torch_network(file, checkpoint), half=False)
+
+
+def _cuda_half(file: OnnxFile, checkpoint: Path | None) -> Run:
+    return _cuda_run(_torch_network(file, checkpoint), half=True)
+
+
+def _cuda_run(network: Any, *, half: bool, graph: bool = False) -> Run:
+    """Arrays in, an array out, as ours. `graph`: its kernels are launched by one call."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise AbsentError("PyTorch finds no GPU, or is the build for CPUs")
+    layout = torch.channels_last if half else torch.contiguous_format
+    network = network.to("cuda", torch.float16 if half else torch.float32, memory_format=layout)
+
+    def compute(tensors: list[torch.Tensor]) -> torch.Tensor:
+        result = network(*(x.to(next(network.parameters()).dtype, memory_format=layout) for x in tensors))
+        return getattr(result, "mask", result).float()  # type: ignore[no-any-return]
+
+    recorded: list[Any] = []
+
+    @torch.inference_mode()
+    def run(inputs: Inputs) -> NDArray[np.float32]:
+        tensors = [torch.from_numpy(value) for value in inputs.values()]
+        if not graph:
+            return np.asarray(compute([tensor.cuda() for tensor in tensors]).cpu().numpy())
+        if not recorded:
+            recorded.extend(_record(compute, tensors))
+        cuda_graph, memory, result = recorded
+        for place, tensor in zip(memory, tensors, strict=True):
+            place.copy_(tensor)
+        cuda_graph.replay()
+        return np.asarray(result.cpu().numpy())
+
+    return run
+
+
+def _record(compute: Callable[[list[Any]], Any], tensors: list[Any]) -> tuple[Any, list[Any], Any]:
+    """The CUDA graph of `compute`, the memory that it reads, and that which it writes."""
+    import torch
+
+    memory = [tensor.cuda() for tensor in tensors]
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):  # libraries choose their kernels, and take their memory, when they first run
+            compute(memory)
+    torch.cuda.current_stream().wait_stream(stream)
+    cuda_graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(cuda_graph):
+        result = compute(memory)
+    return cuda_graph, memory, result
+
+
+def _cuda_half_graph(file: OnnxFile, checkpoint: Path | None) -> Run:
+    return _cuda_run(_torch_network(file, checkpoint), half=True, graph=True)
+
+
 def _onnxruntime_cpu(file: OnnxFile, checkpoint: Path | None) -> Run:
     return _onnxruntime(file, "CPUExecutionProvider")
 
@@ -150,13 +212,20 @@ def _tensorrt(file: OnnxFile, checkpoint: Path | None) -> Run:
     )
 
 
-PEERS: dict[str, Callable[[OnnxFile, Path | None], Run]] = {
-    "PyTorch, eager": _torch_eager,
-    "PyTorch, channels-last": _torch_channels_last,
-    "PyTorch, torch.compile": _torch_compile,
-    "ONNX Runtime, CPU, its defaults": _onnxruntime_cpu,
-    CUDA_PEER: _onnxruntime_cuda,
-    "OpenVINO, f32": _openvino,
-    "OpenVINO, its defaults (bf16 where the CPU can)": _openvino_fastest,
-    "TensorRT": _tensorrt,
+PEERS: dict[str, dict[str, Callable[[OnnxFile, Path | None], Run]]] = {
+    "cpu": {
+        "PyTorch, eager": _torch_eager,
+        "PyTorch, channels-last": _torch_channels_last,
+        "PyTorch, torch.compile": _torch_compile,
+        "ONNX Runtime, CPU, its defaults": _onnxruntime_cpu,
+        "OpenVINO, f32": _openvino,
+        "OpenVINO, its defaults (bf16 where the CPU can)": _openvino_fastest,
+    },
+    "cuda": {
+        "PyTorch, CUDA, eager, its defaults (TF32)": _cuda_eager,
+        "PyTorch, CUDA, channels-last, half": _cuda_half,
+        "PyTorch, CUDA, channels-last, half, CUDA graph": _cuda_half_graph,
+        "ONNX Runtime, CUDA, its defaults (TF32)": _onnxruntime_cuda,
+        "TensorRT": _tensorrt,
+    },
 }

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from amcnet.benchmarks import peers
 from amcnet.benchmarks.peers import PEERS, AbsentError, open_peers
 from amcnet.export import Seed, export_amcnet
 from amcnet.export.onnx_file import OnnxFile
@@ -34,9 +34,9 @@ def inputs() -> dict[str, NDArray[np.float32]]:
 def test_all_peers_answer_what_the_file_answers(
     file: OnnxFile, inputs: dict[str, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peers, "PEERS", {name: opener for name, opener in PEERS.items() if name != SLOW})
+    monkeypatch.setitem(PEERS, "cpu", {name: opener for name, opener in PEERS["cpu"].items() if name != SLOW})
     here, absent = open_peers(file, None, inputs)
-    assert set(here) | set(absent) == set(PEERS) - {SLOW}
+    assert set(here) | set(absent) == set(PEERS["cpu"])
     assert {"PyTorch, eager", "PyTorch, channels-last", "ONNX Runtime, CPU, its defaults"} <= set(here)
     expected = onnx_run(file.path)(inputs)["mask"]
     for name, run in here.items():
@@ -45,6 +45,28 @@ def test_all_peers_answer_what_the_file_answers(
             assert difference.mean() < 0.03, name
         else:
             assert difference.max() < 1e-3, name
+
+
+@pytest.mark.needs_cuda
+def test_peers_on_a_gpu_answer_what_the_file_answers(file: OnnxFile, inputs: dict[str, NDArray[np.float32]]) -> None:
+    here, absent = open_peers(file, None, inputs, "cuda")
+    assert set(here) | set(absent) == set(PEERS["cuda"])
+    expected = onnx_run(file.path)(inputs)["mask"]
+    other = {name: value[..., ::-1].copy() for name, value in inputs.items()}
+    expected_of_other = onnx_run(file.path)(other)["mask"]
+    for name, run in here.items():
+        # Twice: what a CUDA graph reads and writes stays in its place.
+        for given, wanted in ((inputs, expected), (other, expected_of_other)):
+            assert np.abs(run(given) - wanted).mean() < (0.02 if "half" in name else 5e-3), name
+
+
+def test_without_a_gpu_its_peers_say_so(file: OnnxFile, inputs: dict[str, NDArray[np.float32]]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    here, absent = open_peers(file, None, inputs, "cuda")
+    assert not here
+    assert absent["PyTorch, CUDA, channels-last, half"] == "PyTorch finds no GPU, or is the build for CPUs"
+    assert "CUDAExecutionProvider" in absent["ONNX Runtime, CUDA, its defaults (TF32)"]
 
 
 def test_a_peer_that_is_absent_or_fails_says_why(
@@ -56,7 +78,7 @@ def test_a_peer_that_is_absent_or_fails_says_why(
     def failing(file: OnnxFile, checkpoint: Path | None) -> Any:
         raise RuntimeError("it\nbroke")
 
-    monkeypatch.setattr(peers, "PEERS", {"absent": absent, "failing": failing})
+    monkeypatch.setitem(PEERS, "cpu", {"absent": absent, "failing": failing})
     assert open_peers(file, None, inputs) == (
         {},
         {"absent": "not installed: pip install it", "failing": "failed: RuntimeError: it broke"},

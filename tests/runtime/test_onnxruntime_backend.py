@@ -13,7 +13,7 @@ import pytest
 
 from amcnet import BackendError, ModelFileError
 from amcnet.export.onnx_file import OnnxFile
-from amcnet.runtime import onnxruntime_backend as backend
+from amcnet.runtime import onnxruntime_session
 from amcnet.runtime.onnxruntime_backend import OnnxRuntimeBackend
 
 INPUTS = {name: np.zeros((1, 3, 384, 384), np.float32) for name in ("image", "flow_image")}
@@ -25,7 +25,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
             return "1.23.4"
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr(backend, "version", version)
+    monkeypatch.setattr(onnxruntime_session, "version", version)
 
 
 def test_it_gives_all_outputs_by_name(amcnet_onnx: Path, networks: ModuleType) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Lock
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from amcnet import BackendError, ModelFileError
 from amcnet.export.onnx_file import OnnxFile
-from amcnet.runtime import onnxruntime_backend as backend
+from amcnet.runtime import onnxruntime_session
 from amcnet.runtime.onnxruntime_backend import OnnxRuntimeBackend
 
 CUDA = "CUDAExecutionProvider"
@@ -27,6 +28,7 @@ class _Session:
     def __init__(self, path: Path, options: Any, providers: list[Any], got: list[str]) -> None:
         self.asked = providers
         self.bindings: list[_Binding] = []
+        self._running = Lock()
         self._got = got
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
@@ -38,9 +40,14 @@ class _Session:
         self.bindings.append(binding)
         return binding
 
-    def run_with_iobinding(self, binding: _Binding) -> None:
+    def run_with_iobinding(self, binding: _Binding, options: Any) -> None:
         binding.runs += 1
-        self._session.run_with_iobinding(binding.inner)
+        binding.graphs.add(options.get_run_config_entry("gpu_graph_id"))
+        assert self._running.acquire(blocking=False), "it was called twice at once"
+        try:
+            self._session.run_with_iobinding(binding.inner)
+        finally:
+            self._running.release()
 
     def __getattr__(self, name: str) -> Any:
         assert name != "run", "what is on the GPU runs by its bindings"
@@ -53,14 +60,14 @@ class _Binding:
     def __init__(self, inner: Any) -> None:
         self.inner = inner
         self.runs = self.inputs = 0
+        self.graphs: set[str] = set()
 
     def bind_ortvalue_input(self, name: str, value: Any) -> None:
         self.inputs += 1
         self.inner.bind_ortvalue_input(name, value)
 
     def bind_output(self, name: str, device: str, index: int) -> None:
-        assert (device, index) == ("cuda", 0)
-        self.inner.bind_output(name, "cpu", 0)
+        raise AssertionError("its memory would be another one each time, which a CUDA graph does not see")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -68,13 +75,19 @@ class _Binding:
 
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """ONNX Runtime as if built for GPUs; `library.got` are the providers that a session gets."""
+    """ONNX Runtime as if built for GPUs; `library.got` are the providers that a session gets, `graphs`: it records."""
 
     def value(array: NDArray[Any], device: str, index: int) -> Any:
         assert (device, index) == ("cuda", 0)
         return onnxruntime.OrtValue.ortvalue_from_numpy(array, "cpu", 0)
 
+    def memory(shape: list[int], kind: Any, device: str, index: int) -> Any:
+        assert (device, index) == ("cuda", 0)
+        return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, kind, "cpu", 0)
+
     def session(path: Path, options: Any, providers: list[Any]) -> _Session:
+        if not library.graphs and providers[0][1]["enable_cuda_graph"] == "1":
+            raise RuntimeError("cannot use the graph capture feature")
         library.session = _Session(path, options, providers, library.got)
         return library.session
 
@@ -82,12 +95,14 @@ def library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         __version__="1.22.0",
         SessionOptions=onnxruntime.SessionOptions,
         InferenceSession=session,
-        OrtValue=SimpleNamespace(ortvalue_from_numpy=value),
+        RunOptions=onnxruntime.RunOptions,
+        OrtValue=SimpleNamespace(ortvalue_from_numpy=value, ortvalue_from_shape_and_type=memory),
         get_available_providers=lambda: [CUDA, "CPUExecutionProvider"],
         preload_dlls=lambda: None,
         got=[CUDA, "CPUExecutionProvider"],
+        graphs=True,
     )
-    monkeypatch.setattr(backend, "_import_onnxruntime", lambda: library)
+    monkeypatch.setattr(onnxruntime_session, "_import_onnxruntime", lambda: library)
     return library
 
 
@@ -100,18 +115,18 @@ def test_the_gpus_answers_are_the_cpus_and_memory_is_bound_once(library: Any, am
     file = OnnxFile.read(amcnet_onnx)
     expected = onnxruntime.InferenceSession(amcnet_onnx, providers=["CPUExecutionProvider"])
     with OnnxRuntimeBackend(file, 1, "cuda") as network:
-        assert network.name == "ONNX Runtime 1.22.0, CUDA"
+        assert network.name == "ONNX Runtime 1.22.0, CUDA, a CUDA graph"
         answers = [network.run(_inputs(seed)) for seed in range(3)]
     for seed, answer in enumerate(answers):
         np.testing.assert_array_equal(answer["mask"], expected.run(["mask"], _inputs(seed))[0])
     (binding,) = library.session.bindings
     assert (binding.runs, binding.inputs) == (3, 2)
-    assert library.session.asked == [(CUDA, {"use_tf32": "0"}), "CPUExecutionProvider"]
+    assert library.session.asked == [(CUDA, {"use_tf32": "0", "enable_cuda_graph": "1"}), "CPUExecutionProvider"]
     with pytest.raises(ValueError, match="is closed"):
         network.run(_inputs(0))
 
 
-def test_threads_at_once_have_bindings_of_their_own(library: Any, amcnet_onnx: Path) -> None:
+def test_threads_take_turns(library: Any, amcnet_onnx: Path) -> None:
     expected = onnxruntime.InferenceSession(amcnet_onnx, providers=["CPUExecutionProvider"])
     together = Barrier(2)
 
@@ -124,8 +139,17 @@ def test_threads_at_once_have_bindings_of_their_own(library: Any, amcnet_onnx: P
             with ThreadPoolExecutor(2) as pool:
                 for seed, mask in enumerate(pool.map(answer, range(2))):
                     np.testing.assert_array_equal(mask, expected.run(["mask"], _inputs(seed))[0])
-        assert 1 <= len(library.session.bindings) <= 2
-        assert sum(binding.runs for binding in library.session.bindings) == 4
+        (binding,) = library.session.bindings
+        assert binding.runs == 4
+
+
+def test_a_network_that_no_graph_can_hold_runs_without(library: Any, amcnet_onnx: Path) -> None:
+    library.graphs = False
+    with OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda") as network:
+        assert network.name == "ONNX Runtime 1.22.0, CUDA, no CUDA graph"
+        assert network.run(_inputs(0))["mask"].shape == (1, 1, 384, 384)
+    with pytest.raises(BackendError, match=r"ONNX Runtime 1\.22\.0 refuses .*absent\.onnx: "):
+        OnnxRuntimeBackend(replace(OnnxFile.read(amcnet_onnx), path=amcnet_onnx.with_name("absent.onnx")), 1, "cuda")
 
 
 def test_inputs_of_another_shape_are_bound_anew_or_refused(library: Any, amcnet_onnx: Path) -> None:
@@ -135,6 +159,7 @@ def test_inputs_of_another_shape_are_bound_anew_or_refused(library: Any, amcnet_
         with pytest.raises(ModelFileError, match=r"cannot be run on image float32 \(1, 3, 8, 384\)"):
             network.run(small)
         assert network.run(_inputs(1))["mask"].shape == (1, 1, 384, 384)
+    assert [binding.graphs for binding in library.session.bindings] == [{"1"}, {"2"}], "a graph is for one shape"
 
 
 def test_a_gpu_that_was_not_got_is_an_error(library: Any, amcnet_onnx: Path) -> None:

@@ -1,0 +1,107 @@
+"""Sessions of ONNX Runtime, on the CPU, or on an NVIDIA GPU and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .. import BackendError
+from .backend import in_one_line
+
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Session:
+    """An open one, with the library's module; `records`: its kernels become a CUDA graph."""
+
+    library: Any
+    session: Any
+    records: bool
+
+
+def open_session(model: Path | bytes, threads: int, device: str = "cpu") -> Session:
+    """Load `model`, a file or its content, for "cpu" (`threads` in each call) or "cuda".
+
+    Raises BackendError, also where the GPU was asked for and not got.
+    """
+    onnxruntime = _import_onnxruntime()
+    if device == "cuda":
+        _require_cuda(onnxruntime)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Idle threads of the pool would otherwise spin, on the cores that decode and encode in the meantime.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    records = device == "cuda"
+    try:
+        try:
+            session = onnxruntime.InferenceSession(model, options, providers=_providers(device, records))
+        except Exception:
+            if not records:
+                raise
+            records = False  # a part of it runs on the CPU, which no graph can hold
+            session = onnxruntime.InferenceSession(model, options, providers=_providers(device, records))
+    except Exception as error:  # the library's exceptions have no common class of their own
+        raise BackendError(
+            f"ONNX Runtime {onnxruntime.__version__} refuses {model if isinstance(model, Path) else 'the model'}: "
+            f"{in_one_line(error)}; export the file again with export-onnx, or install a newer onnxruntime"
+        ) from error
+    if device == "cuda" and _CUDA not in session.get_providers():
+        raise BackendError(
+            f"ONNX Runtime {onnxruntime.__version__} was asked for the GPU and took the CPU: the NVIDIA driver, "
+            "CUDA or cuDNN is missing or too old; expected all three. Install the libraries: "
+            "pip install 'amcnet[gpu]'; amc-check says what this machine has"
+        )
+    return Session(library=onnxruntime, session=session, records=records)
+
+
+def _providers(device: str, records: bool) -> list[Any]:
+    """`records`: the hundreds of kernels of a network are recorded as a graph, and launched by one call.
+
+    TF32, which the library would take by itself, has FP16's ten bits: precision is what the file says.
+    """
+    cuda = (_CUDA, {"use_tf32": "0", "enable_cuda_graph": str(int(records))})
+    return [cuda, _CPU] if device == "cuda" else [_CPU]
+
+
+def _require_cuda(onnxruntime: Any) -> None:
+    """BackendError for a build without CUDA; else load the CUDA and cuDNN libraries that pip has installed, if any."""
+    if _CUDA not in onnxruntime.get_available_providers():
+        raise BackendError(
+            f"ONNX Runtime {onnxruntime.__version__} is the one for CPUs, and the GPU was asked for; replace it: "
+            "pip uninstall -y onnxruntime && pip install 'amcnet[gpu]'; or leave out --device cuda"
+        )
+    onnxruntime.preload_dlls()
+
+
+def _import_onnxruntime() -> Any:
+    """The module, if at most one of its two packages is installed: together they overwrite each other's files."""
+    installed = []
+    for package in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            installed.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    if len(installed) == 2:
+        raise BackendError(
+            f"{installed[0]} and {installed[1]} are both installed and overwrite each other's files; expected one of "
+            "them. Remove both and install the one you want: pip uninstall -y onnxruntime onnxruntime-gpu && "
+            "pip install 'amcnet[cpu]'"
+        )
+    try:
+        # Asked for itself, not by its package's name: makers of other devices ship it under names of their own.
+        import onnxruntime
+    except ImportError as error:
+        if installed:
+            raise BackendError(
+                f"{installed[0]} is installed but cannot be imported ({error}); install it anew: "
+                f"pip install --force-reinstall {installed[0].split()[0]}"
+            ) from error
+        raise BackendError(
+            "neither onnxruntime nor onnxruntime-gpu is installed; expected one of them to run the network. "
+            "Without an NVIDIA GPU: pip install 'amcnet[cpu]'; with one: pip install 'amcnet[gpu]'"
+        ) from error
+    return onnxruntime
