@@ -56,10 +56,8 @@ def main() -> int:
     for size in SIZES:
         for name, figures in correlation_limit(size, arguments.device, arguments.turns).items():
             results[f"PWC-Net {size[0]}x{size[1]}, {name}"] = figures
-            ms = f"{figures['ours_ms']:.3f} / {figures['free_ms']:.3f} ms"
-            print(
-                f"PWC-Net {size[0]}x{size[1]}, {name}: at most {figures['ratio']:.3f} times as fast, {ms}", flush=True
-            )
+            times = f"{figures['ours_ms']:.3f} / {figures['free_ms']:.3f} ms"
+            print(f"PWC-Net {size[0]}x{size[1]}, {name}: at most {figures['ratio']:.3f}x, {times}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps({"environment": environment(), "networks": results}, indent=2) + "\n")
     return 0
@@ -76,10 +74,14 @@ def correlation_limit(size: tuple[int, int], device: str, turns: int) -> dict[st
         onnx.save(model, free)
         results["fp32"] = _compare(ours, free, device, turns)
         if device == "cuda":
-            for path in (ours, free):
-                to_half(path, path.with_suffix(".fp16.onnx"))
-            results["fp16"] = _compare(*(path.with_suffix(".fp16.onnx") for path in (ours, free)), device, turns)
+            results["fp16"] = _compare(_halved(ours), _halved(free), device, turns)
     return results
+
+
+def _halved(path: Path) -> Path:
+    half = path.with_suffix(".fp16.onnx")
+    to_half(path, half)
+    return half
 
 
 def _compare(ours: Path, free: Path, device: str, turns: int) -> dict[str, Any]:

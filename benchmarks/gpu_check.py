@@ -1,7 +1,7 @@
 """All that needs a GPU, in one command: python -m amcnet.benchmarks.gpu_check (make gpu-check)
 
-Runs the tests marked needs_cuda; holds each backend that is here (ONNX Runtime on CUDA, and engines of each flavour in
-FP32 and FP16, which it builds) against ONNX Runtime on the CPU on a rendered clip; measures latency by stage; writes
+Runs the tests marked needs_cuda; holds each backend that is here in FP32 and FP16 (ONNX Runtime on CUDA, and engines of
+each flavour, which it builds) against ONNX Runtime on the CPU on a rendered clip; measures latency by stage; writes
 benchmarks/results/<name of the GPU>.json. Status 0: all agree; 1: something does not; 2: there is no GPU.
 """
 
@@ -23,13 +23,14 @@ from .. import BackendError, EngineError, command
 from ..engines.build import BuildOptions, build_engine
 from ..engines.card import EngineFile
 from ..engines.gate import MAX_FLOW_PX, MIN_IOU, Feeds
+from ..engines.half import to_half
 from ..engines.inspector import kernel_precisions
 from ..engines.machine import Machine
 from ..engines.tensorrt_api import NAMES, RTX_COMPUTE_CAPABILITIES
 from ..export.atomic import make_folder, replacing
 from ..export.fidelity import flow_fidelity, mask_fidelity
 from ..export.onnx_file import OnnxFile
-from ..runtime.backend import Backend, available_cores, open_backend
+from ..runtime.backend import Backend, NetworkFile, available_cores, open_backend
 from ..runtime.clip_inputs import ClipInputs
 from ..runtime.engine_backend import EngineBackend
 from ..runtime.infer import InferOptions, infer
@@ -49,11 +50,11 @@ _TESTS = Path("tests")  # of the repository, from whose folder this is called
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A way to run `file` on the GPU. `make` gives the engine of it, None for the ONNX file in ONNX Runtime."""
+    """A way to run `file` on the GPU: `make` gives what is run there, an engine or a file for ONNX Runtime."""
 
     name: str
     file: OnnxFile
-    make: Callable[[], EngineFile] | None = None
+    make: Callable[[], NetworkFile]
 
 
 @command
@@ -131,22 +132,20 @@ def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
     """Fidelity to ONNX Runtime on the CPU, latency of single calls, stages, and whole runs of `amc-infer` on `clip`."""
     feeds = [item.inputs for item in ClipInputs(candidate.file, [clip])]
     try:
-        engine = candidate.make() if candidate.make else None
+        made = candidate.make()
         with ExitStack() as stack:
             reference = stack.enter_context(OnnxRuntimeBackend(candidate.file, available_cores()))
-            backend = stack.enter_context(open_backend(engine or candidate.file, 1, "cuda"))
-            result = compare(
-                reference, backend, candidate.file.network, (engine or candidate.file).precision, feeds, seconds
-            )
+            backend = stack.enter_context(open_backend(made, 1, "cuda"))
+            result = compare(reference, backend, made.network, made.precision, feeds, seconds)
             if isinstance(backend, EngineBackend):
                 result["gpu_ms"] = gpu_stages_ms(backend.engine)
                 result["kernels"] = kernel_precisions(backend.engine.layers())
             elif isinstance(backend, OnnxRuntimeBackend) and backend.binding is not None:
                 result["gpu_ms"] = network_ms(backend.binding)
-        if engine is not None:
-            result["receipt"] = str(engine.card.receipt)
-        if candidate.file.network != "pwcnet":
-            result["run"] = _whole_run(candidate, engine, clip)
+        if isinstance(made, EngineFile):
+            result["receipt"] = str(made.card.receipt)
+        if made.network != "pwcnet":
+            result["run"] = _whole_run(made, clip)
     except (BackendError, EngineError) as error:
         return {"error": str(error), "passed": False}
     return result
@@ -173,9 +172,9 @@ def compare(
     }
 
 
-def _whole_run(candidate: Candidate, engine: EngineFile | None, clip: Path) -> dict[str, Any]:
+def _whole_run(made: NetworkFile, clip: Path) -> dict[str, Any]:
     """Frames per second and latency by stage of `amc-infer`, decode to overlay."""
-    network = {"engine": engine.path} if engine else {"amcnet": candidate.file.path, "device": "cuda"}
+    network = {"engine": made.path} if isinstance(made, EngineFile) else {"amcnet": made.path, "device": "cuda"}
     options = InferOptions(source=clip, output=clip.with_name("out"), overwrite=True, **network)
     infer(options)  # warms up: kernels are compiled and chosen at the first frames
     report = infer(options)
@@ -199,7 +198,8 @@ def _candidates(
     for path in files:
         file = OnnxFile.read(path)
         if file.network != "pipeline" and "CUDA" in machine.onnxruntime_providers:
-            yield Candidate(name="ONNX Runtime CUDA", file=file)
+            yield Candidate(name="ONNX Runtime CUDA fp32", file=file, make=_same(file))
+            yield Candidate(name="ONNX Runtime CUDA fp16", file=file, make=_halved(file, folder))
         for flavour, precision in _buildable(machine):
             output = folder / f"{path.stem}.{flavour}.{precision}.engine"
             options = BuildOptions(model=path, output=output, fp16=precision == "fp16", flavour=flavour)
@@ -216,11 +216,15 @@ def _buildable(machine: Machine) -> Iterator[tuple[str, str]]:
             yield from ((flavour, precision) for precision in ("fp32", "fp16")[machine.compute_capability == "7.5" :])
 
 
-def _same(engine: EngineFile) -> Callable[[], EngineFile]:
-    return lambda: engine
+def _same(file: NetworkFile) -> Callable[[], NetworkFile]:
+    return lambda: file
 
 
-def _built(options: BuildOptions) -> Callable[[], EngineFile]:
+def _halved(file: OnnxFile, folder: Path) -> Callable[[], NetworkFile]:
+    return lambda: OnnxFile.read(to_half(file.path, folder / f"{file.path.stem}.fp16.onnx").path)
+
+
+def _built(options: BuildOptions) -> Callable[[], NetworkFile]:
     return lambda: build_engine(options, on_note=lambda note: None)
 
 
