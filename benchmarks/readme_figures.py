@@ -2,7 +2,8 @@
 
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
 benchmarks/results: davis16.json, davis16-int8.json, ingredients.json, run-*.json (each the run.json of an `amc-infer`
-run), overlap.json, operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench.
+run), overlap.json, operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
+h200.json and h200-paper.json of gpu_check, h200-correlation.json.
 """
 
 from __future__ import annotations
@@ -122,6 +123,25 @@ def _ratios(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _gpu(results: Path) -> str:
+    """Each file on the GPU, and what a correlation kernel of our own could gain there at most."""
+    checks = [_load(results / name) for name in ("h200.json", "h200-paper.json")]
+    gpu = checks[0]["environment"]["gpu"].partition(" (")[0]
+    lines = [f"| network on an {gpu} | by | ms a call | of these on the GPU | mean mask IoU with the CPU's |"]
+    lines.append("|---|---|---|---|---|")
+    for check in checks:
+        for file, ways in check["results"].items():
+            for way, row in ways.items():
+                times = f"{row['call']['p50_ms']:.1f} | {row['gpu_ms']['network']['p50']:.1f}"
+                lines.append(f"| {file} | {way} | {times} | {row['fidelity']['mean_iou']:.4f} |")
+    lines += ["", "| PWC-Net there | ms a call | with a correlation that costs nothing | gain of any kernel, at most |"]
+    lines.append("|---|---|---|---|")
+    for name, row in _load(results / "h200-correlation.json")["networks"].items():
+        times = f"{row['ours_ms']:.2f} | {row['free_ms']:.2f}"
+        lines.append(f"| {name.removeprefix('PWC-Net ')} | {times} | {row['ratio']:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
 def _load(path: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(path.read_text())
     return loaded
@@ -133,6 +153,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "speed": _speed,
     "bench": _bench,
     "ratios": _ratios,
+    "gpu": _gpu,
 }
 
 

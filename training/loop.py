@@ -71,7 +71,6 @@ def train(
         total = recipe.epochs * (len(source.clips.frames) // recipe.batch)
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.backends.cudnn.benchmark = True  # a few sizes, thousands of times each
     network = AMCNet(AMCNetConfig(backbone=recipe.backbone))
     if encoder is not None:
         load_encoders(network, encoder)
