@@ -68,13 +68,16 @@ def _providers(device: str, records: bool) -> list[Any]:
 
 
 def _require_cuda(onnxruntime: Any) -> None:
-    """BackendError for a build without CUDA; else load the CUDA and cuDNN libraries that pip has installed, if any."""
+    """BackendError for a build without CUDA; else load CUDA's and cuDNN's libraries, if pip has installed them."""
     if _CUDA not in onnxruntime.get_available_providers():
         raise BackendError(
             f"ONNX Runtime {onnxruntime.__version__} is the one for CPUs, and the GPU was asked for; replace it: "
             "pip uninstall -y onnxruntime && pip install 'amcnet[gpu]'; or leave out --device cuda"
         )
     onnxruntime.preload_dlls()
+    # Where cuDNN has no kernel for a fused form, it writes an error a time, and another form is taken. What cannot be
+    # run is an exception all the same.
+    onnxruntime.set_default_logger_severity(4)
 
 
 def _import_onnxruntime() -> Any:

@@ -99,6 +99,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         OrtValue=SimpleNamespace(ortvalue_from_numpy=value, ortvalue_from_shape_and_type=memory),
         get_available_providers=lambda: [CUDA, "CPUExecutionProvider"],
         preload_dlls=lambda: None,
+        set_default_logger_severity=lambda severity: None,
         got=[CUDA, "CPUExecutionProvider"],
         graphs=True,
     )
