@@ -14,6 +14,7 @@ import onnx_ir as ir
 from .. import ModelFileError
 from ..export.atomic import replacing
 from ..export.onnx_file import INT8_TARGET, PRECISION
+from .float_guard import guard_float
 from .network import load_float, written_out
 from .rules import left_in_float
 from .table import CalibrationTable
@@ -111,4 +112,6 @@ def _with_qdq(
     if nodes:  # to ONNX Runtime none means all
         quantizer.quantize_model()
     quantised: onnx.ModelProto = quantizer.model.model
+    if not tensorrt:
+        guard_float(quantised)
     return quantised
