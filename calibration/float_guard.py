@@ -35,8 +35,8 @@ def guard_float(model: onnx.ModelProto) -> int:
         and _is(_behind(node, users), "QuantizeLinear")
     ]
     for node in guarded:
-        copy = f"{node.name}/guarded"
-        graph.node.append(helper.make_node("Max", [node.input[0]], [copy], name=copy))
+        copy = f"{node.output[0]}/in_float"
+        graph.node.insert(list(graph.node).index(node), helper.make_node("Max", [node.input[0]], [copy], name=copy))
         node.input[0] = copy
     return len(guarded)
 
