@@ -1,4 +1,4 @@
-"""Keeps in float what was left in float: ONNX Runtime would quantise a convolution between two int8 tensors by itself."""
+"""Keeps in float what was left so: ONNX Runtime would quantise a convolution between two int8 tensors by itself."""
 
 from __future__ import annotations
 
