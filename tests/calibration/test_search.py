@@ -76,10 +76,10 @@ def test_it_goes_on_where_it_was(chain_onnx: Path, table: CalibrationTable, tmp_
     assert json.loads(state.read_text())["alone"] == pytest.approx({"0": 0.97, "1": 1, "2": 1})
     assert said == ["no layer in float", *(f"layer {k}/6 alone" for k in (1, 2, 3, 4))]
     search(chain_onnx, table, state, measure, target="tensorrt", bound=0.985)
-    assert len(calls) == 5 + 1 + 3 + 4  # none in float, the three layers that were left, and bisection from all on
+    assert len(calls) == 5 + 1 + 3 + 3  # none in float, the three layers that were left; all in float, one, two
     other = CalibrationTable(**(vars(table) | {"frames_sha256": "other frames"}))
     search(chain_onnx, other, state, measure, target="tensorrt", bound=0.985)
-    assert len(calls) == 13 + 1 + 6 + 4  # of another table all of them anew
+    assert len(calls) == 12 + 1 + 6 + 3  # of another table all of them anew
 
 
 def test_a_bound_that_nothing_holds(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
