@@ -15,7 +15,7 @@ from .methods import METHODS, Method, saturated
 from .network import load_float, written_out
 from .qdq import Quantised, Target, quantise
 from .statistics import collect_statistics
-from .table import CalibrationTable, TensorRange, frames_sha256
+from .table import TABLE_VERSION, CalibrationTable, TensorRange, frames_sha256
 
 Feeds = Iterable[Mapping[str, NDArray[Any]]]
 """Inputs by name, one mapping a frame; can be iterated more than once."""
@@ -77,7 +77,12 @@ def _key(source: Path, feeds: Feeds, method: Method) -> CalibrationTable:
     if frames == 0:
         raise InputError("there are no frames to calibrate with; expected some: give clips with --clips")
     return CalibrationTable(
-        model_sha256=OnnxFile.read(source).sha256(), frames_sha256=digest, frames=frames, method=method, tensors={}
+        model_sha256=OnnxFile.read(source).sha256(),
+        frames_sha256=digest,
+        frames=frames,
+        method=method,
+        tensors={},
+        version=TABLE_VERSION,
     )
 
 
@@ -88,5 +93,12 @@ def _ranges(source: Path, feeds: Feeds, key: CalibrationTable) -> dict[str, Tens
     for name, statistics in collect_statistics(written_out(model), feeds, key.frames).items():
         low, high = METHODS[key.method](statistics)
         beyond = saturated(statistics, (low, high))
-        ranges[name] = TensorRange(low=low, high=high, saturated=beyond, least=statistics.low, greatest=statistics.high)
+        ranges[name] = TensorRange(
+            low=low,
+            high=high,
+            saturated=beyond,
+            least=statistics.low,
+            greatest=statistics.high,
+            means=tuple(float(f"{mean:.6g}") for mean in statistics.means),
+        )
     return ranges

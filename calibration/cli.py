@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from .. import AmcNetError, command
 
 if TYPE_CHECKING:
+    from ..export.fidelity import Run
     from ..export.onnx_file import OnnxFile
     from ..runtime.clip_inputs import ClipInputs
     from .qdq import Quantised
     from .table import CalibrationTable
 
-_SEARCH_FRAMES = 8  # each layer is judged by
+_SEARCH_FRAMES = 8  # each layer alone is judged by
 _HELD_OUT = 4  # one frame for the comparison to so many for the ranges
 _EXAMPLES = """examples:
   calibrate amcnet.onnx --clips a.mp4 frames/ -o amcnet.int8.onnx                 for build-engine
@@ -80,17 +81,27 @@ def _searched(
 
     seen = list(islice(feeds, _SEARCH_FRAMES))
     reference = onnx_run(source.path)
-    expected = cycle([reference(feed) for feed in seen])
     masks = source.network != "pwcnet"
 
-    def measure(path: Path) -> float:
+    def fidelity(reference: Run, path: Path, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> float:
         if masks:
-            return mask_fidelity(lambda feed: next(expected), onnx_run(path), seen).mean_iou
-        return -flow_fidelity(lambda feed: next(expected), onnx_run(path), seen).median_px
+            return mask_fidelity(reference, onnx_run(path), feeds).mean_iou
+        return -flow_fidelity(reference, onnx_run(path), feeds).median_px
+
+    expected = cycle([reference(feed) for feed in seen])
 
     bound = arguments.min_iou or MIN_IOU["int8"] if masks else -MAX_FLOW_PX["int8"]
     state = output.with_suffix(".search.json")
-    found = search(source.path, table, state, measure, target=arguments.target, bound=bound, on_progress=_phase)
+    found = search(
+        source.path,
+        table,
+        state,
+        lambda path: fidelity(reference, path, feeds),  # as the gate will
+        alone=lambda path: fidelity(lambda feed: next(expected), path, seen),
+        target=arguments.target,
+        bound=bound,
+        on_progress=_phase,
+    )
     _plot(output.with_suffix(".search.png"), found.trials, bound, "mean mask IoU" if masks else "flow difference, -px")
     print(f"in float for a fidelity of {found.fidelity:.4f}: {', '.join(found.kept) or 'none'}")
     return quantise(source.path, output, table, target=arguments.target, keep={*found.kept, *arguments.keep})

@@ -14,6 +14,8 @@ import onnx_ir as ir
 from .. import ModelFileError
 from ..export.atomic import replacing
 from ..export.onnx_file import INT8_TARGET, PRECISION
+from .bias_correction import correct_biases
+from .float_guard import guard_float
 from .network import load_float, written_out
 from .rules import left_in_float
 from .table import CalibrationTable
@@ -43,7 +45,8 @@ def quantise(
 
     tensorrt: int8, symmetric, weights per channel, biases in float, Conv and MatMul only, nothing behind them. cpu:
     uint8 activations with a zero point, weights int8 per channel, biases int32, and the operators between them; our
-    functions are written out. Raises ModelFileError for a table of another file, OutputError.
+    functions are written out. Either way biases take back what rounding the weights adds on average, if the table has
+    means. Raises ModelFileError for a table of another file, OutputError.
     """
     file, model = load_float(source)
     if table.model_sha256 != file.sha256():
@@ -55,7 +58,9 @@ def quantise(
     rules, nodes = left_in_float(model.graph), _nodes(model, file.network, target)
     chosen = [name for name, node in nodes.items() if node not in rules and name not in keep]
     model.metadata_props.update({PRECISION: "int8", INT8_TARGET: target})
-    proto = _with_qdq(ir.to_proto(model), table, target, chosen, operators_of(file.network, target))
+    proto = ir.to_proto(model)
+    correct_biases(proto, table, chosen)
+    proto = _with_qdq(proto, table, target, chosen, operators_of(file.network, target))
     with replacing(output) as temporary:
         onnx.save(proto, temporary)
     left: dict[str, list[str]] = {}
@@ -111,4 +116,6 @@ def _with_qdq(
     if nodes:  # to ONNX Runtime none means all
         quantizer.quantize_model()
     quantised: onnx.ModelProto = quantizer.model.model
+    if not tensorrt:
+        guard_float(quantised)
     return quantised

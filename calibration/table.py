@@ -16,12 +16,14 @@ from .. import ModelFileError
 from ..export.atomic import replacing
 from .methods import Method
 
+TABLE_VERSION = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class TensorRange:
     """Values from `low` to `high` are told apart in 8 bits; the share `saturated` (0 to 1) of what was seen is beyond.
 
-    `least` and `greatest` are the ends of what was seen.
+    `least` and `greatest` are the ends of what was seen; `means` of its channels, where it goes into a convolution.
     """
 
     low: float
@@ -29,6 +31,7 @@ class TensorRange:
     saturated: float
     least: float
     greatest: float
+    means: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +43,16 @@ class CalibrationTable:
     frames: int
     method: Method
     tensors: dict[str, TensorRange]
+    version: int = 1
+    """Since 2 there are means; a table of another version is not reused unless it is asked for."""
 
     @classmethod
     def read(cls, path: Path) -> CalibrationTable:
         """Raises ModelFileError for anything but a file that `write` wrote."""
         try:
             fields: Any = json.loads(path.read_text())
-            fields["tensors"] = {name: TensorRange(**values) for name, values in fields["tensors"].items()}
+            for name, values in fields["tensors"].items():
+                fields["tensors"][name] = TensorRange(**values | {"means": tuple(values.get("means", ()))})
             return cls(**fields)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelFileError(

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from .. import BackendError, ModelFileError
 from .fidelity import Run
 
+# It quantises what a file has in float between int8: calibration/float_guard.py.
+_NOT_AS_WRITTEN = ["WeightBiasQuantization"]
+
 
 def onnx_run(path: Path, *, in_order: bool = False) -> Run:
     """Load the file at `path` to measure it or compare it with others; `runtime` has what is made for speed.
@@ -26,10 +29,14 @@ def onnx_run(path: Path, *, in_order: bool = False) -> Run:
         raise BackendError(f"ONNX Runtime cannot be imported ({error}): pip install 'amcnet[cpu]'") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Without VNNI its int8 kernels overflow by default: the light network in int8 had a mask IoU of 0.87, not 0.97.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     if in_order:
         options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"], disabled_optimizers=_NOT_AS_WRITTEN
+        )
     except Exception as error:  # the library's exceptions have no common class of their own
         message = " ".join(str(error).split())
         raise BackendError(f"ONNX Runtime {onnxruntime.__version__} refuses {path}: {message}") from error

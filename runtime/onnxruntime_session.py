@@ -34,6 +34,8 @@ def open_session(model: Path | bytes, threads: int, device: str = "cpu") -> Sess
     options.intra_op_num_threads = threads
     # Idle threads of the pool would otherwise spin, on the cores that decode and encode in the meantime.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # CPUs without VNNI would add int8 products up in 16 bits, which overflow; others take no notice.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
     records = device == "cuda"
     try:

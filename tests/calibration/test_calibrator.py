@@ -128,7 +128,8 @@ def test_the_table_is_reused(
     written = json.loads(first.table_path.read_text())
     assert written["method"] == "percentile"
     assert written["frames"] == 4
-    assert set(written["tensors"]["image"]) == {"low", "high", "saturated", "least", "greatest"}
+    assert set(written["tensors"]["image"]) == {"low", "high", "saturated", "least", "greatest", "means"}
+    assert len(written["tensors"]["image"]["means"]) == 3
     assert 0 < max(tensor["saturated"] for tensor in written["tensors"].values()) < 0.01
     measured = []
     collect = calibrator.collect_statistics

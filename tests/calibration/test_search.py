@@ -37,11 +37,29 @@ def test_the_worst_and_the_fewest(
     found = search(chain_onnx, table, tmp_path / "state.json", _fidelity, target="tensorrt", bound=bound)
     assert found.kept == tuple(HARM)[:kept]
     assert found.fidelity == pytest.approx(1 - sum(list(HARM.values())[kept:]))
+    trials = dict(found.trials)
+    assert trials[1 - kept / 6] == found.fidelity
+    if not kept:
+        assert found.alone == {}  # nothing to choose from
+        return
     assert set(found.alone) == set("012345")  # the head is never quantised
     assert {name: found.alone[name] for name in HARM} == pytest.approx({name: 1 - harm for name, harm in HARM.items()})
-    trials = dict(found.trials)
     assert trials[0] == 1  # all in float, to see whether the bound can be held at all
-    assert trials[1 - kept / 6] == found.fidelity
+
+
+def test_a_quicker_measure_for_each_layer_alone(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
+    found = search(
+        chain_onnx,
+        table,
+        tmp_path / "state.json",
+        _fidelity,
+        alone=lambda path: round(_fidelity(path), 2) - 0.5,
+        target="tensorrt",
+        bound=0.985,
+    )
+    assert found.kept == ("4", "0")
+    assert found.alone["4"] == pytest.approx(0.45)
+    assert found.fidelity == pytest.approx(0.99)
 
 
 def test_it_goes_on_where_it_was(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
@@ -49,19 +67,19 @@ def test_it_goes_on_where_it_was(chain_onnx: Path, table: CalibrationTable, tmp_
 
     def measure(path: Path) -> float:
         calls.append(path)
-        if len(calls) == 4:
+        if len(calls) == 5:
             raise KeyboardInterrupt
         return _fidelity(path)
 
     with pytest.raises(KeyboardInterrupt):
-        search(chain_onnx, table, state, measure, target="tensorrt", bound=0.9, on_progress=said.append)
+        search(chain_onnx, table, state, measure, target="tensorrt", bound=0.985, on_progress=said.append)
     assert json.loads(state.read_text())["alone"] == pytest.approx({"0": 0.97, "1": 1, "2": 1})
-    assert said == [f"layer {k}/6 alone" for k in (1, 2, 3, 4)]
-    search(chain_onnx, table, state, measure, target="tensorrt", bound=0.9)
-    assert len(calls) == 4 + 3 + 4  # the three layers that were left, and bisection from all in float on
+    assert said == ["no layer in float", *(f"layer {k}/6 alone" for k in (1, 2, 3, 4))]
+    search(chain_onnx, table, state, measure, target="tensorrt", bound=0.985)
+    assert len(calls) == 5 + 1 + 3 + 3  # none in float, the three layers that were left; all in float, one, two
     other = CalibrationTable(**(vars(table) | {"frames_sha256": "other frames"}))
-    search(chain_onnx, other, state, measure, target="tensorrt", bound=0.9)
-    assert len(calls) == 11 + 6 + 4  # of another table all of them anew
+    search(chain_onnx, other, state, measure, target="tensorrt", bound=0.985)
+    assert len(calls) == 12 + 1 + 6 + 3  # of another table all of them anew
 
 
 def test_a_bound_that_nothing_holds(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:

@@ -53,3 +53,16 @@ def test_values_that_are_not_finite_have_no_range(bad: float) -> None:
     feed = {"x": np.array([[0, 1, 2, 3, 4, 5, 6, bad]], np.float32)}
     with pytest.raises(ModelFileError, match="'x' is not finite on frame 0"):
         collect_statistics(_model(), [feed], 1)
+
+
+def test_channels_that_go_into_a_convolution_have_means() -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    graph (float[1, 2, 3, 3] x, float[1, 2, 1, 1] w) => (float[1, 1, 3, 3] y) { d = Add (x, x) y = Conv (d, w) }
+    """
+    model = ir.from_proto(onnx.shape_inference.infer_shapes(parser.parse_model(text)))
+    frames = [np.random.default_rng(k).standard_normal((1, 2, 3, 3)).astype(np.float32) for k in range(3)]
+    weights = np.ones((1, 2, 1, 1), np.float32)
+    found = collect_statistics(model, [{"x": frame, "w": weights} for frame in frames], 3)
+    np.testing.assert_allclose(found["d"].means, 2 * np.mean(frames, axis=(0, 1, 3, 4)), rtol=1e-5)
+    assert all(found[name].means.size == 0 for name in ("x", "w", "y"))

@@ -34,3 +34,22 @@ def test_what_onnx_runtime_refuses(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"\x08\x08")
     with pytest.raises(BackendError, match=r"ONNX Runtime .* refuses .*m\.onnx: "):
         onnx_run(tmp_path / "m.onnx")
+
+
+def test_int8_does_not_overflow(tmp_path: Path) -> None:
+    """By default CPUs without VNNI add products of 8 bits up in 16, where two of 255 * 127 have no room."""
+    text = """
+    <ir_version: 8, opset_import: ["": 17]>
+    g (float[1, 8, 8, 8] x) => (float[1, 8, 8, 8] y)
+    <float one = {1}, float coarse = {1024}, uint8 zero = {0}, int8 none = {0}, int8[8, 8, 1, 1] w = {WEIGHTS}> {
+        q = QuantizeLinear (x, one, zero)
+        d = DequantizeLinear (q, one, zero)
+        v = DequantizeLinear (w, one, none)
+        c = Conv (d, v)
+        o = QuantizeLinear (c, coarse, zero)
+        y = DequantizeLinear (o, coarse, zero)
+    }
+    """.replace("WEIGHTS", ", ".join(["127"] * 64))
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    found = onnx_run(tmp_path / "m.onnx")({"x": np.full((1, 8, 8, 8), 255, np.float32)})["y"]
+    assert set(found.ravel().tolist()) == {1024 * round(8 * 255 * 127 / 1024)}
