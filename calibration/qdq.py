@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ def quantise(
     chosen = [name for name, node in nodes.items() if node not in rules and name not in keep]
     model.metadata_props.update({PRECISION: "int8", INT8_TARGET: target})
     proto = ir.to_proto(model)
+    _own_weights(proto, chosen)
     correct_biases(proto, table, chosen)
     proto = _with_qdq(proto, table, target, chosen, operators_of(file.network, target))
     with replacing(output) as temporary:
@@ -87,6 +89,25 @@ def _nodes(model: ir.Model, network: str, target: Target) -> dict[str, ir.Node]:
 def operators_of(network: str, target: Target) -> tuple[str, ...]:
     """What is quantised. In PWC-Net products alone: with all operators, flow is slower and ten times less exact."""
     return _CPU_OPERATORS if target == "cpu" and network == "amcnet" else PRODUCTS
+
+
+def _own_weights(model: onnx.ModelProto, nodes: Collection[str]) -> None:
+    """Give each product weights of its own where one of `nodes` shares them, as PWC-Net's two pyramids do.
+
+    A product that stays in float would get the rounded ones. And on CPUs without VNNI, ONNX Runtime 1.32 makes int8
+    weights into uint8 ones so that sums do not overflow, and refuses a file in which it would do so twice.
+    """
+    users: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    for node in model.graph.node:
+        if node.op_type in PRODUCTS:
+            users[node.input[1]].append(node)
+    for tensor in list(model.graph.initializer):
+        sharing = users[tensor.name]
+        if any(node.name in nodes for node in sharing):
+            for node in sharing[1:]:
+                copy = model.graph.initializer.add()
+                copy.CopyFrom(tensor)
+                copy.name = node.input[1] = f"{node.name}/weights"
 
 
 def _with_qdq(

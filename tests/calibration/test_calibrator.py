@@ -93,6 +93,29 @@ def test_a_flow_network(pwcnet_file: Path, make_feeds: Callable[..., list], tmp_
     assert all("Conv" in name for name in cpu.quantised.int8)  # the correlation's products stay in float
 
 
+@pytest.mark.parametrize("kept", [[], ["3"], ["1"]])
+def test_shared_weights_become_each_ones_own(
+    chain_onnx: Path,
+    make_feeds: Callable[..., list],
+    kept: list[str],
+    tmp_path: Path,  # type: ignore[type-arg]
+) -> None:
+    """What stays in float keeps the weights as they were, and CPUs without VNNI take the file."""
+    source, output = tmp_path / "shared.onnx", tmp_path / "shared.int8.onnx"
+    model = onnx.load(chain_onnx)
+    first, second = (node for node in model.graph.node if node.name in ("1", "3"))
+    second.input[1] = first.input[1]
+    onnx.save(model, str(source))
+    feeds = make_feeds(("0", "flow_image"), size=16)
+    feeds = [{"0": feed["0"].repeat(2, axis=1)[:, :4], "flow_image": feed["flow_image"][:, :1]} for feed in feeds]
+    calibrate(source, output, feeds, target="cpu", keep=kept)
+    assert _int8_nodes(output) >= {"1", "3"} - set(kept)
+    assert not _int8_nodes(output) & set(kept)
+    weights = [node.input[1] for node in onnx.load(output).graph.node if node.op_type == "Conv"]
+    assert len(set(weights)) == len(weights)
+    onnx_run(output)(feeds[0])
+
+
 def test_kept_nodes_stay(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
     output = tmp_path / "x.onnx"
     done = calibrate(light_onnx, output, make_feeds(IMAGES), target="tensorrt", keep=["image_stages.0.0/Conv"])

@@ -10,6 +10,7 @@ import pytest
 
 from amcnet import BackendError, ModelFileError
 from amcnet.export.onnx_run import onnx_run
+from amcnet.runtime.onnxruntime_session import open_session
 
 TEXT = """
 <ir_version: 8, opset_import: ["": 17]>
@@ -36,7 +37,8 @@ def test_what_onnx_runtime_refuses(tmp_path: Path) -> None:
         onnx_run(tmp_path / "m.onnx")
 
 
-def test_int8_does_not_overflow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", [False, True])
+def test_int8_does_not_overflow(runtime: bool, tmp_path: Path) -> None:
     """By default CPUs without VNNI add products of 8 bits up in 16, where two of 255 * 127 have no room."""
     text = """
     <ir_version: 8, opset_import: ["": 17]>
@@ -51,5 +53,9 @@ def test_int8_does_not_overflow(tmp_path: Path) -> None:
     }
     """.replace("WEIGHTS", ", ".join(["127"] * 64))
     onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
-    found = onnx_run(tmp_path / "m.onnx")({"x": np.full((1, 8, 8, 8), 255, np.float32)})["y"]
+    feed = {"x": np.full((1, 8, 8, 8), 255, np.float32)}
+    if runtime:
+        found = open_session(tmp_path / "m.onnx", 1).session.run(["y"], feed)[0]
+    else:
+        found = onnx_run(tmp_path / "m.onnx")(feed)["y"]
     assert set(found.ravel().tolist()) == {1024 * round(8 * 255 * 127 / 1024)}
