@@ -12,6 +12,9 @@ from .. import ModelFileError
 from ..export.onnx_file import PRECISION, OnnxFile
 
 
+_LARGE = 1024  # numbers; shapes, which inference has to know, are smaller
+
+
 def load_float(path: Path) -> tuple[OnnxFile, ir.Model]:
     """The FP32 file at `path`, weights that are stored in 16 bits widened. Raises ModelFileError for other files."""
     file = OnnxFile.read(path)
@@ -28,10 +31,29 @@ def load_float(path: Path) -> tuple[OnnxFile, ir.Model]:
 
 def written_out(model: ir.Model) -> ir.Model:
     """A copy of `model` with the bodies of our functions in place of their calls, and types for what is inside."""
-    proto = inliner.inline_local_functions(ir.to_proto(model))
+    hollow = model.clone()
+    weights = _take_weights(hollow.graph)
+    proto = inliner.inline_local_functions(ir.to_proto(hollow))
     for index, node in enumerate(proto.graph.node):
         node.name = node.name or f"{node.output[0]}/{index}"  # ONNX Runtime's quantiser goes by names
-    return ir.from_proto(shape_inference.infer_shapes(proto, strict_mode=True))
+    filled = ir.from_proto(shape_inference.infer_shapes(proto, strict_mode=True))
+    for value in filled.graph.inputs[len(model.graph.inputs) :]:
+        value.const_value = weights[str(value.name)]
+        filled.graph.register_initializer(value)
+    del filled.graph.inputs[len(model.graph.inputs) :]
+    return filled
+
+
+def _take_weights(graph: ir.Graph) -> dict[str, ir.TensorProtocol]:
+    """Make the large initializers inputs: onnx's functions copy a model several times, 700 MB for ResNet-101."""
+    taken = {}
+    for name, value in list(graph.initializers.items()):
+        if value.const_value is not None and value.const_value.size > _LARGE:
+            taken[name] = value.const_value
+            value.const_value = None
+            del graph.initializers[name]
+            graph.inputs.append(value)
+    return taken
 
 
 def _fold(graph: ir.Graph, cast: ir.Node) -> None:

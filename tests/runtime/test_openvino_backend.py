@@ -64,7 +64,11 @@ def test_it_is_taken_where_it_is_installed(
     with open_backend(OnnxFile.read(pwcnet_onnx), 1) as network:
         assert network.name.startswith("ONNX Runtime")
     file = OnnxFile.read(pwcnet_onnx)
-    int8 = OnnxFile(path=file.path, metadata=file.metadata | {"amcnet.int8_target": "cpu"})
+    int8 = OnnxFile(path=file.path, metadata=file.metadata | {"amcnet.int8_target": "cpu", "amcnet.precision": "int8"})
+    monkeypatch.setattr(openvino_backend, "multiplies_int8", lambda: False)
+    assert not runs_in_openvino(int8)
+    assert runs_in_openvino(OnnxFile.read(amcnet_onnx))
+    monkeypatch.setattr(openvino_backend, "multiplies_int8", lambda: True)
     with open_backend(int8, 1) as network:
         assert network.name.startswith("OpenVINO")
         assert (
