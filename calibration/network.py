@@ -11,7 +11,6 @@ from onnx import inliner, shape_inference
 from .. import ModelFileError
 from ..export.onnx_file import PRECISION, OnnxFile
 
-
 _LARGE = 1024  # numbers; shapes, which inference has to know, are smaller
 
 
