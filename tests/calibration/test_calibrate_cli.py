@@ -38,9 +38,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_good_calibration(run: Callable[..., tuple[int, str, str]], clip: Path, tmp_path: Path) -> None:
     output = tmp_path / "light.onnx"
-    status, out, err = run(
-        DEFAULT_AMCNET, "--clips", clip, "--target", "cpu", "--frames", 4, "-o", output
-    )
+    status, out, err = run(DEFAULT_AMCNET, "--clips", clip, "--target", "cpu", "--frames", 4, "-o", output)
     assert (status, err) == (0, "")
     assert "operators in int8; in float 5 (two channels)" in out
     assert "'frames': 1" in out

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from amcnet import InputError, ModelFileError
-from amcnet.calibration import CalibrationTable, calibrate, calibrator
+from amcnet.calibration import Calibrated, CalibrationTable, calibrate, calibrator
 from amcnet.engines.lint import lint
 from amcnet.export.fidelity import flow_fidelity, mask_fidelity
 from amcnet.export.onnx_file import OnnxFile
@@ -29,9 +31,37 @@ def _int8_nodes(path: Path) -> set[str]:
     return {node.name for node in graph.node if node.op_type == "Conv" and set(node.input[:2]) <= dequantised}
 
 
-def test_for_tensorrt(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
-    output = tmp_path / "light.int8.onnx"
-    done = calibrate(light_onnx, output, make_feeds(IMAGES), target="tensorrt")
+def _for_chain(seed: int = 0, count: int = 4) -> list[dict[str, NDArray[Any]]]:
+    """Noise as `chain_onnx` takes it."""
+    rng = np.random.default_rng(seed)
+    shapes = {"0": (1, 4, 16, 16), "flow_image": (1, 1, 16, 16)}
+    return [
+        {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()} for _ in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def for_tensorrt(
+    light_onnx: Path,
+    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Calibrated:
+    output = tmp_path_factory.mktemp("tensorrt") / "light.int8.onnx"
+    return calibrate(light_onnx, output, make_feeds(IMAGES), target="tensorrt")
+
+
+@pytest.fixture(scope="module")
+def for_cpus(
+    light_onnx: Path,
+    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Calibrated:
+    output = tmp_path_factory.mktemp("cpus") / "light.int8.onnx"
+    return calibrate(light_onnx, output, make_feeds(IMAGES), target="cpu")
+
+
+def test_for_tensorrt(light_onnx: Path, make_feeds: Callable[..., list], for_tensorrt: Calibrated) -> None:  # type: ignore[type-arg]
+    done, output = for_tensorrt, for_tensorrt.quantised.path
     assert lint(output) == []
     model = onnx.load(output)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -51,9 +81,8 @@ def test_for_tensorrt(light_onnx: Path, make_feeds: Callable[..., list], tmp_pat
     assert np.mean(difference) < 0.05
 
 
-def test_for_cpus(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
-    output = tmp_path / "light.cpu.onnx"
-    done = calibrate(light_onnx, output, make_feeds(IMAGES), target="cpu")
+def test_for_cpus(light_onnx: Path, make_feeds: Callable[..., list], for_cpus: Calibrated) -> None:  # type: ignore[type-arg]
+    done, output = for_cpus, for_cpus.quantised.path
     model = onnx.load(output)
     assert not model.functions
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -70,9 +99,8 @@ def test_for_cpus(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: P
     assert np.mean(difference) < 0.05
 
 
-def test_what_is_never_quantised(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
-    for target in ("tensorrt", "cpu"):
-        done = calibrate(light_onnx, tmp_path / f"{target}.onnx", make_feeds(IMAGES), target=target)  # type: ignore[arg-type]
+def test_what_is_never_quantised(for_tensorrt: Calibrated, for_cpus: Calibrated) -> None:
+    for done in (for_tensorrt, for_cpus):
         kept = {name for names in done.quantised.left.values() for name in names}
         assert {"head/Conv", "gates.0.score/Conv", "corrections.0.spatial.conv/Conv"} <= kept
         assert "transfers.2.channel.fc1/Conv" in done.quantised.left["pooled"]
@@ -98,7 +126,7 @@ def test_shared_weights_become_each_ones_own(
     chain_onnx: Path,
     make_feeds: Callable[..., list],
     kept: list[str],
-    tmp_path: Path,  # type: ignore[type-arg]
+    tmp_path: Path,
 ) -> None:
     """What stays in float keeps the weights as they were, and CPUs without VNNI take the file."""
     source, output = tmp_path / "shared.onnx", tmp_path / "shared.int8.onnx"
@@ -106,8 +134,7 @@ def test_shared_weights_become_each_ones_own(
     first, second = (node for node in model.graph.node if node.name in ("1", "3"))
     second.input[1] = first.input[1]
     onnx.save(model, str(source))
-    feeds = make_feeds(("0", "flow_image"), size=16)
-    feeds = [{"0": feed["0"].repeat(2, axis=1)[:, :4], "flow_image": feed["flow_image"][:, :1]} for feed in feeds]
+    feeds = _for_chain()
     calibrate(source, output, feeds, target="cpu", keep=kept)
     assert _int8_nodes(output) >= {"1", "3"} - set(kept)
     assert not _int8_nodes(output) & set(kept)
@@ -123,7 +150,12 @@ def test_kept_nodes_stay(light_onnx: Path, make_feeds: Callable[..., list], tmp_
     assert "image_stages.0.0/Conv" not in _int8_nodes(output)
 
 
-def test_half_weights_become_whole(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
+def test_half_weights_become_whole(
+    light_onnx: Path,
+    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    for_cpus: Calibrated,
+    tmp_path: Path,
+) -> None:
     """The shipped network stores its weights in 16 bits behind casts, which no quantiser looks through."""
     model = onnx.load(light_onnx)
     for tensor in list(model.graph.initializer):
@@ -135,36 +167,34 @@ def test_half_weights_become_whole(light_onnx: Path, make_feeds: Callable[..., l
     stored = tmp_path / "half.onnx"
     onnx.save(model, str(stored))
     done = calibrate(stored, tmp_path / "x.onnx", make_feeds(IMAGES), target="cpu")
-    whole = calibrate(light_onnx, tmp_path / "y.onnx", make_feeds(IMAGES), target="cpu")
-    assert done.quantised.int8 == whole.quantised.int8
-    assert _int8_nodes(done.quantised.path) == _int8_nodes(whole.quantised.path)
+    assert done.quantised.int8 == for_cpus.quantised.int8
+    assert _int8_nodes(done.quantised.path) == _int8_nodes(for_cpus.quantised.path)
 
 
 def test_the_table_is_reused(
-    light_onnx: Path,
-    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    chain_onnx: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    output = tmp_path / "x.onnx"
-    first = calibrate(light_onnx, output, make_feeds(IMAGES), target="cpu", method="percentile")
+    output, feeds, others = tmp_path / "x.onnx", _for_chain(), _for_chain(seed=1)
+    first = calibrate(chain_onnx, output, feeds, target="cpu", method="percentile")
     written = json.loads(first.table_path.read_text())
     assert written["method"] == "percentile"
     assert written["frames"] == 4
-    assert set(written["tensors"]["image"]) == {"low", "high", "saturated", "least", "greatest", "means"}
-    assert len(written["tensors"]["image"]["means"]) == 3
+    assert set(written["tensors"]["0"]) == {"low", "high", "saturated", "least", "greatest", "means"}
+    assert len(written["tensors"]["0"]["means"]) == 4
     assert 0 < max(tensor["saturated"] for tensor in written["tensors"].values()) < 0.01
     measured = []
     collect = calibrator.collect_statistics
     monkeypatch.setattr(calibrator, "collect_statistics", lambda *a: measured.append(1) or collect(*a))
-    again = calibrate(light_onnx, output, make_feeds(IMAGES), target="cpu", method="percentile")
+    again = calibrate(chain_onnx, output, feeds, target="cpu", method="percentile")
     assert again.reused
     assert again.table == first.table
-    other = calibrate(light_onnx, tmp_path / "trt.onnx", [], target="tensorrt", table=first.table_path)
+    other = calibrate(chain_onnx, tmp_path / "trt.onnx", [], target="tensorrt", table=first.table_path)
     assert other.reused
     assert not measured
-    assert not calibrate(light_onnx, output, make_feeds(IMAGES, seed=1), target="cpu", method="percentile").reused
-    assert not calibrate(light_onnx, output, make_feeds(IMAGES, seed=1), target="cpu").reused
+    assert not calibrate(chain_onnx, output, others, target="cpu", method="percentile").reused
+    assert not calibrate(chain_onnx, output, others, target="cpu").reused
     assert len(measured) == 2
 
 
@@ -172,13 +202,13 @@ def test_what_does_not_go_together(
     light_onnx: Path,
     pwcnet_file: Path,
     make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    for_cpus: Calibrated,
     tmp_path: Path,
 ) -> None:
-    done = calibrate(light_onnx, tmp_path / "x.onnx", make_feeds(IMAGES, 1), target="cpu")
     with pytest.raises(ModelFileError, match="of another file"):
-        calibrate(pwcnet_file, tmp_path / "y.onnx", [], target="cpu", table=done.table_path)
+        calibrate(pwcnet_file, tmp_path / "y.onnx", [], target="cpu", table=for_cpus.table_path)
     with pytest.raises(ModelFileError, match="expected 'fp32'"):
-        calibrate(tmp_path / "x.onnx", tmp_path / "y.onnx", make_feeds(IMAGES, 1), target="cpu")
+        calibrate(for_cpus.quantised.path, tmp_path / "y.onnx", make_feeds(IMAGES, 1), target="cpu")
     with pytest.raises(InputError, match="no frames"):
         calibrate(light_onnx, tmp_path / "y.onnx", [], target="cpu")
     (tmp_path / "bad.json").write_text("{}")
@@ -189,16 +219,16 @@ def test_what_does_not_go_together(
 def test_black_frames_give_another_network(
     light_onnx: Path,
     make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    for_tensorrt: Calibrated,
     tmp_path: Path,
 ) -> None:
     black = [{name: np.zeros((1, 3, 64, 64), np.float32) for name in IMAGES} for _ in range(2)]
     calibrate(light_onnx, tmp_path / "black.onnx", black, target="tensorrt")
-    calibrate(light_onnx, tmp_path / "good.onnx", make_feeds(IMAGES), target="tensorrt")
     feeds = make_feeds(IMAGES, seed=1)
     reference = onnx_run(light_onnx)
     spoilt, good = (
-        np.mean([np.abs(onnx_run(tmp_path / name)(f)["mask"] - reference(f)["mask"]).mean() for f in feeds])
-        for name in ("black.onnx", "good.onnx")
+        np.mean([np.abs(onnx_run(path)(f)["mask"] - reference(f)["mask"]).mean() for f in feeds])
+        for path in (tmp_path / "black.onnx", for_tensorrt.quantised.path)
     )
     assert spoilt > 3 * good
-    assert mask_fidelity(reference, onnx_run(tmp_path / "good.onnx"), feeds).flipped < 0.2
+    assert mask_fidelity(reference, onnx_run(for_tensorrt.quantised.path), feeds).flipped < 0.2
