@@ -1,4 +1,4 @@
-"""Still pictures with masks of their main object, as the DUTS saliency set has them: `images/*.jpg`, `masks/*.png`."""
+"""Still pictures with masks of their main object, as the DUTS saliency set has them: `images/NAME.jpg`, `masks/NAME.png`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import InputError
-from ..runtime.picture_source import read_picture
+from ..runtime.picture_source import pictures_in, read_picture
 from .davis import read_mask
 from .motion import moving_sample
 from .sample import Sample
@@ -22,10 +22,10 @@ class Pictures:
     """Pictures and masks, read once and kept in memory (0.3 MB each)."""
 
     def __init__(self, root: Path) -> None:
-        self.paths = sorted((root / "images").glob("*.jpg"))
+        if not (root / "images").is_dir():
+            raise InputError(f"{root}/images: no such folder; expected pictures there and their masks in {root}/masks")
+        self.paths = pictures_in(root / "images")
         self._masks = [root / "masks" / f"{path.stem}.png" for path in self.paths]
-        if not self.paths:
-            raise InputError(f"{root}/images holds no .jpg; expected pictures there and their masks in {root}/masks")
         absent = [path for path in self._masks if not path.is_file()]
         if absent:
             raise InputError(f"{absent[0]} is missing; expected a mask for each picture in {root}/images")
