@@ -1,11 +1,11 @@
 # Two commands do it all on a machine with Python 3.11 and make: `make demo` and `make test`.
 PYTHON ?= $(firstword $(shell command -v python3.11 python3 python))
 BIN := .venv/bin
-SOURCES := pyproject.toml $(shell git ls-files '*.py' 'models/weights/*' ':!tests' 2>/dev/null)
+SOURCES := pyproject.toml $(shell git ls-files '*.py' 'models/weights/*' 'benchmarks/demo_data/*' ':!tests' 2>/dev/null)
 
 .PHONY: demo test gpu-check gpu help clean
 help:
-	@echo "make demo       make a clip, segment it, show where the masks are (installs into .venv first)"
+	@echo "make demo       segment a film excerpt and a drawn clip, print where the masks are (installs into .venv first)"
 	@echo "make test       install everything into .venv; run ruff, mypy and all tests"
 	@echo "make gpu-check  on a machine with an NVIDIA GPU: tests, agreement and speed of all that runs on it"
 	@echo "make clean      remove .venv and what the two made"
