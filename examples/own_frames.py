@@ -1,0 +1,56 @@
+"""Segment frames that do not come from a file: a camera, or an array in memory.
+
+python examples/own_frames.py 0            camera number 0, until Ctrl-C
+python examples/own_frames.py clip.npy     array (frames, height, width, 3), uint8 RGB
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from amcnet import MaskFrame, Segmenter
+from amcnet.export.onnx_file import PREPROCESSING
+from amcnet.export.preprocessing import Preprocessing
+from amcnet.runtime.flow import DisFlow
+from amcnet.runtime.frame import Frame
+
+
+def camera_frames(number: int) -> Iterator[Frame]:
+    """The frames of a camera, with the seconds since its first one."""
+    camera = cv2.VideoCapture(number)
+    start = time.monotonic()
+    try:
+        index = 0
+        while (result := camera.read())[0]:
+            seconds = time.monotonic() - start
+            pixels = cv2.cvtColor(result[1], cv2.COLOR_BGR2RGB)  # OpenCV delivers BGR
+            yield Frame(np.asarray(pixels, np.uint8), index=index, pts=round(1000 * seconds), pts_seconds=seconds)
+            index += 1
+    finally:
+        camera.release()
+
+
+def array_frames(clip: NDArray[np.uint8], frames_per_second: float = 25.0) -> Iterator[Frame]:
+    """The frames of `clip`, (frames, height, width, 3) uint8 RGB."""
+    for index, pixels in enumerate(clip):
+        yield Frame(pixels, index=index, pts=index, pts_seconds=index / frames_per_second)
+
+
+def segment(frames: Iterable[Frame]) -> Iterator[MaskFrame]:
+    """One mask per frame. Each mask needs the next frame for its optical flow, so it lags by at least one frame."""
+    with Segmenter.load() as segmenter:
+        size = Preprocessing.from_json(segmenter.file.metadata[PREPROCESSING]).size
+        with DisFlow(size) as flow:
+            yield from segmenter.masks(frames, flow)
+
+
+if __name__ == "__main__":
+    source = sys.argv[1]
+    for m in segment(camera_frames(int(source)) if source.isdigit() else array_frames(np.load(source))):
+        print(f"{m.pts_seconds:7.3f} s  object covers {100 * m.mask.mean():.1f} % of the frame")
