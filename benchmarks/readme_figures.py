@@ -1,4 +1,6 @@
-"""The figures in the README, from committed measurements: python -m amcnet.benchmarks.readme_figures [--check]
+"""Figures in README.md and docs/*.md, filled in from committed measurements.
+
+    python -m amcnet.benchmarks.readme_figures [--check]
 
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
 benchmarks/results: davis16.json, davis16-int8.json, ingredients.json, run-*.json (each the run.json of an `amc-infer`
@@ -18,38 +20,66 @@ from typing import Any
 
 from .. import AmcNetError, command
 
+_BLOCK = re.compile(r"(<!-- begin (\S+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+
 
 @command
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path("."), help="the repository (the current folder)")
-    parser.add_argument("--check", action="store_true", help="change nothing; status 2 if the README is out of date")
+    parser.add_argument("--root", type=Path, default=Path("."), help="the repository (default: current folder)")
+    parser.add_argument("--check", action="store_true", help="change nothing; status 2 if a document is out of date")
     arguments = parser.parse_args()
-    readme = arguments.root / "README.md"
-    text = readme.read_text()
-    updated = with_figures(text, arguments.root / "benchmarks" / "results")
-    if updated != text:
-        if arguments.check:
-            raise AmcNetError("the README's figures are not those of benchmarks/results; run this without --check")
-        readme.write_text(updated)
+    for path, updated in documents_with_figures(arguments.root).items():
+        if updated != path.read_text():
+            if arguments.check:
+                raise AmcNetError(f"{path}: its figures differ from benchmarks/results. Fix: run this without --check")
+            path.write_text(updated)
     return 0
 
 
-def with_figures(readme: str, results: Path) -> str:
-    """The text of the README with each section anew from the measurements in `results`."""
-    for name, write in SECTIONS.items():
-        pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-        if not pattern.search(readme):
-            raise AmcNetError(
-                f"the README has no section {name!r}; expected <!-- begin {name} --> and <!-- end {name} -->"
-            )
-        begin, end = pattern.split(readme)[0], pattern.split(readme)[-1]
-        readme = f"{begin}<!-- begin {name} -->\n{write(results)}<!-- end {name} -->{end}"
-    return readme
+def documents_with_figures(root: Path) -> dict[Path, str]:
+    """README.md and docs/*.md under `root` -> their texts with all figures updated.
+
+    Raises AmcNetError for a section of `SECTIONS` that is in no document or in two.
+    """
+    paths = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    texts = {path: path.read_text() for path in paths}
+    found = [match[2] for text in texts.values() for match in _BLOCK.finditer(text)]
+    if sorted(found) != sorted(SECTIONS):
+        raise AmcNetError(
+            f"the documents have the sections {', '.join(sorted(found))}; expected each of "
+            f"{', '.join(sorted(SECTIONS))} once. Fix: add <!-- begin NAME --> and <!-- end NAME -->"
+        )
+    results = root / "benchmarks" / "results"
+    return {path: with_figures(text, results) for path, text in texts.items()}
+
+
+def with_figures(text: str, results: Path) -> str:
+    """`text` with each of its sections filled in from the measurements in `results`."""
+    return _BLOCK.sub(lambda match: f"{match[1]}{SECTIONS[match[2]](results)}{match[3]}", text)
+
+
+def _summary(results: Path) -> str:
+    """Quality and speed of the bundled network by precision and library, and the speed of the paper's networks."""
+    quality = {
+        "fp32": _load(results / "davis16.json")["variants"]["default"]["average"],
+        "int8": _load(results / "davis16-int8.json")["variants"]["default"]["average"],
+    }
+    lines = ["| network | library | J&F | ms per frame |", "|---|---|---|---|"]
+    for name, row in _load(results / "cpu-speed.json")["amc-infer"].items():
+        library, precision = name.rsplit(" ", 1)
+        score = f"{100 * quality[precision]['J&F']:.1f}"
+        lines.append(f"| bundled, {precision.upper()}, flow by DIS | {library} | {score} | {row['p50_ms']:.0f} |")
+    paper = _load(results / "run-resnet101-blackswan.json")
+    library = re.split(r" \d", paper["backend"])[0]  # without its version
+    lines.append(f"| ResNet-101 and PWC-Net, untrained | {library} | | {1e3 / paper['fps']:.0f} |")
+    machine = _load(results / "cpu-speed.json")["machine"]
+    lines.append(f"\n{machine['cores']} cores of {machine['processor']}.")
+    return "\n".join(lines) + "\n"
 
 
 def _quality(results: Path) -> str:
-    """J and F of the embedded default, per sequence, and the averages of its variants."""
+    """J and F of the bundled network per sequence, and the averages of its variants."""
     variants = json.loads((results / "davis16.json").read_text())["variants"]
     lines = ["| DAVIS-2016 val, 6 sequences | J mean | F mean | J&F |", "|---|---|---|---|"]
     for name, scores in variants["default"]["sequences"].items():
@@ -86,18 +116,14 @@ def _speed(results: Path) -> str:
         times = " | ".join(f"{report['latency_ms'][stage]['p50']:.1f}" for stage in stages)
         lines.append(f"| {name} | {report['frames']} | {1e3 / report['fps']:.1f} | {times} |")
     machines = {f"{run['backend']} of {run['machine']['processor']}" for run in runs.values()}
-    lines.append(
-        "\nWhole runs, decode to written masks and overlay; the stages' medians in ms. The stages overlap, and the"
-    )
-    lines.append("network works on several frames at once, so they add up to more than the frame.")
-    lines.append(f"{'; '.join(sorted(machines))}.")
+    lines.append(f"\n{'; '.join(sorted(machines))}.")
     return "\n".join(lines) + "\n"
 
 
 def _bench(results: Path) -> str:
-    """Latency of the networks alone, by what runs them: the reports of amc-bench."""
+    """Latency of the networks alone by library, from the reports of amc-bench."""
     reports = [_load(results / name) for name in ("cpu.json", "cpu-paper.json")]
-    lines = ["| network alone, all cores | by | p50 ms | p95 ms | times ours |", "|---|---|---|---|---|"]
+    lines = ["| network alone, all cores | library | p50 ms | p95 ms | ratio to amcnet |", "|---|---|---|---|---|"]
     for network in (network for report in reports for network in report["networks"]):
         size = "x".join(map(str, network["size"]))
         for row in network["rows"]:
@@ -110,7 +136,7 @@ def _bench(results: Path) -> str:
 
 
 def _ratios(results: Path) -> str:
-    """What the design's choices gain, as ratios within one run."""
+    """Gain of each design choice, as ratios within one run."""
     overlap, operators = _load(results / "overlap.json"), _load(results / "operators.json")
     rows = {"stages one after the other / overlapping, whole `amc-infer`": overlap} | operators
     whole = _load(results / "cpu-speed.json")["amc-infer"]
@@ -124,17 +150,17 @@ def _ratios(results: Path) -> str:
 
 
 def _gpu(results: Path) -> str:
-    """Each file on the GPU, and what a correlation kernel of our own could gain there at most."""
+    """Latency and fidelity of each file on the GPU, and the bound on what a correlation kernel could gain."""
     checks = [_load(results / name) for name in ("h200.json", "h200-paper.json")]
     gpu = checks[0]["environment"]["gpu"].partition(" (")[0]
-    lines = [f"| network on an {gpu} | by | ms a call | of these on the GPU | mean mask IoU with the CPU's |"]
+    lines = [f"| network on an {gpu} | library | ms per call | of which on the GPU | mean mask IoU with the CPU |"]
     lines.append("|---|---|---|---|---|")
     for check in checks:
         for file, ways in check["results"].items():
             for way, row in ways.items():
                 times = f"{row['call']['p50_ms']:.1f} | {row['gpu_ms']['network']['p50']:.1f}"
                 lines.append(f"| {file} | {way} | {times} | {row['fidelity']['mean_iou']:.4f} |")
-    lines += ["", "| PWC-Net there | ms a call | with a correlation that costs nothing | gain of any kernel, at most |"]
+    lines += ["", "| PWC-Net, same GPU | ms per call | with zero-cost correlation | upper bound of the speedup |"]
     lines.append("|---|---|---|---|")
     for name, row in _load(results / "h200-correlation.json")["networks"].items():
         times = f"{row['ours_ms']:.2f} | {row['free_ms']:.2f}"
@@ -148,6 +174,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 SECTIONS: dict[str, Callable[[Path], str]] = {
+    "summary": _summary,
     "quality": _quality,
     "ingredients": _ingredients,
     "speed": _speed,
