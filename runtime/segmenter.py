@@ -23,6 +23,7 @@ from .default_network import DEFAULT_AMCNET as DEFAULT_AMCNET
 from .default_network import default_network
 from .flow import DisFlow, Flow, FlowInside, PrecomputedFlow
 from .frame import Frame, MaskFrame
+from .loaded_process import LoadedProcess
 from .network_files import read_engine, read_flow
 from .pipeline_backend import PipelineBackend
 from .prefetch import prefetch
@@ -69,6 +70,7 @@ class Segmenter(Closes):
         self.threshold = threshold
         self.crf = crf
         self.device = device
+        self._loaded = LoadedProcess()
         on_gpu = device == "cuda" or isinstance(file, EngineFile)
         self._at_once = _FRAMES_AT_ONCE_ON_GPU if on_gpu else frames_at_once()
         self._flow = flow
@@ -129,6 +131,7 @@ class Segmenter(Closes):
 
         Closing the generator, or dropping it, ends the threads behind it.
         """
+        self._loaded.require()
         with (
             open_frames(source, start=start, frames=frames, stride=stride) as reader,
             self.open_flow(reader, start, frames, stride) as flow,
@@ -142,6 +145,7 @@ class Segmenter(Closes):
 
         `times` collects how long decoding, flow, preparing, network and upsampling took per frame.
         """
+        self._loaded.require()
         times = times or StageTimes()
         if isinstance(self.backend, PipelineBackend):
             with (
@@ -170,7 +174,8 @@ class Segmenter(Closes):
         return PrecomputedFlow(Path(self._flow), size, start=start, stride=stride, expected_frames=expected)
 
     def close(self) -> None:
-        self.backend.close()
+        if self._loaded.is_this:
+            self.backend.close()
 
     def _prepare(self, frames: Iterator[Frame], flow: Flow, times: StageTimes) -> Iterator[Prepared]:
         frame = next(frames, None)
