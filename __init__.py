@@ -86,8 +86,11 @@ def command(main: Callable[[], int]) -> Callable[[], int]:
 
     @functools.wraps(main)
     def wrapped() -> int:
+        from .runtime.interruption import Interruption
+
         try:
-            return main()
+            with Interruption():
+                return main()
         except AmcNetError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2

@@ -65,6 +65,20 @@ def open_backend(file: NetworkFile, threads: int, device: str = "cpu") -> Backen
     return OnnxRuntimeBackend(file, threads, device)
 
 
+def require_library(file: NetworkFile, device: str) -> None:
+    """Raises BackendError where the library that `open_backend` takes for an ONNX file is not installed; imports none.
+
+    What an engine needs is on its card, which is compared with the machine before anything is loaded.
+    """
+    if isinstance(file, EngineFile):
+        return
+    from .onnxruntime_session import require_onnxruntime
+    from .openvino_backend import runs_in_openvino
+
+    if device != "cpu" or not runs_in_openvino(file):
+        require_onnxruntime()
+
+
 def open_pipeline(file: EngineFile) -> PipelineBackend:
     """Load the engine of a whole pipeline, which takes frames and gives masks. Raises as `open_backend`."""
     from .pipeline_backend import PipelineBackend

@@ -38,7 +38,7 @@ def main() -> int:
 
     arguments["output"] = arguments["output"] or _default_output(arguments["source"])
     options = InferOptions(**{field.name: arguments[field.name] for field in fields(InferOptions)})
-    with Interruption() as interruption, closing(Progress()) as progress:
+    with Interruption(after_frame=True) as interruption, closing(Progress()) as progress:
 
         def after_frame(info: SourceInfo, done: int) -> None:
             progress(info, done)

@@ -5,6 +5,8 @@ P. Krähenbühl, V. Koltun: Efficient Inference in Fully Connected CRFs with Gau
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,14 @@ CONVERGED_KL = 500.0  # change of the Kullback-Leibler divergence between two st
 TAU = 1.05
 
 
+def require_crf() -> None:
+    """Raises BackendError without the package pydensecrf."""
+    if importlib.util.find_spec("pydensecrf") is None:
+        raise BackendError(
+            "the dense CRF needs the package pydensecrf2, which is not installed; pip install 'amcnet[crf]'"
+        )
+
+
 def refine(pixels: NDArray[np.uint8], probability: NDArray[np.float32]) -> NDArray[np.bool_]:
     """pixels (H, W, 3) uint8 RGB, probability (H, W) in [0, 1] -> a mask (H, W) bool that follows the frame's edges.
 
@@ -23,12 +33,9 @@ def refine(pixels: NDArray[np.uint8], probability: NDArray[np.float32]) -> NDArr
     masks, whose energies of 0 and 11.5 the kernels (8 at most) can hardly overrule; the probabilities let it work.
     Raises BackendError without the package pydensecrf.
     """
-    try:
-        from pydensecrf import densecrf
-    except ImportError as error:
-        raise BackendError(
-            "the dense CRF needs the package pydensecrf2, which is not installed; pip install 'amcnet[crf]'"
-        ) from error
+    require_crf()
+    from pydensecrf import densecrf
+
     height, width = probability.shape
     crf = densecrf.DenseCRF2D(width, height, 2)
     crf.setUnaryEnergy(unary_energy(probability))

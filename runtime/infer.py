@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -27,6 +27,7 @@ from .overlay import OverlayWriter
 from .reader import FrameReader, open_frames
 from .run_folder import RunFolder
 from .segmenter import Segmenter
+from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
 
 SCHEMA = 1
@@ -61,19 +62,24 @@ def infer(
 
     `progress(info, frames_done)` is called after each frame. Nothing is written before the first mask is there. A run
     that ends early after that, by an error or Ctrl-C, leaves all finished masks, a playable overlay and run.json with
-    "complete": false. Raises the errors of `Segmenter.load`, `open_frames` and OutputError.
+    "complete": false. What can be checked without a network is checked before one is loaded. Raises the errors of
+    `Segmenter.load`, `open_frames` and OutputError.
     """
     folder = RunFolder(Path(options.output))
     with (
         _single_threaded_opencv(),
-        _load(options) as segmenter,
         open_frames(options.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
-        segmenter.open_flow(reader, options.start, options.frames, options.stride) as flow,
+        ExitStack() as loaded,
     ):
-        report = _report(options, segmenter)
+        plan = _plan(options)
+        report = _report(options, plan)
         finished = folder.finished(report["settings"], resume=options.resume, overwrite=options.overwrite)
         if options.resume and (earlier := folder.complete_report()) and finished >= earlier["frames"]:
             return earlier | {"notes": [*earlier["notes"], "the run was complete already; nothing was done"]}
+        folder.require_writable()
+        flow = loaded.enter_context(plan.open_flow(reader, options.start, options.frames, options.stride))
+        segmenter = loaded.enter_context(Segmenter.open(plan))
+        report["backend"] = segmenter.backend.name
         # Two masks are made again: the last frame's flow is that of the pair before it, which has to be there.
         kept = max(finished - 2, 0)
 
@@ -102,8 +108,8 @@ def infer(
     return report
 
 
-def _load(options: InferOptions) -> Segmenter:
-    return Segmenter.load(
+def _plan(options: InferOptions) -> SegmenterPlan:
+    return SegmenterPlan.make(
         options.amcnet,
         engine=options.engine,
         trust=options.trust,
@@ -144,9 +150,9 @@ def _masks(
         yield from masks
 
 
-def _report(options: InferOptions, segmenter: Segmenter) -> dict[str, Any]:
+def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
     """run.json as it stands while the run goes on; what is in `settings` must be the same to resume it."""
-    files = {segmenter.file.network: segmenter.file} | ({"pwcnet": segmenter.flow_file} if segmenter.flow_file else {})
+    files = {plan.file.network: plan.file} | ({"pwcnet": plan.flow_file} if plan.flow_file else {})
     source = Path(options.source)
     return {
         "schema": SCHEMA,
@@ -161,10 +167,10 @@ def _report(options: InferOptions, segmenter: Segmenter) -> dict[str, Any]:
             "probability": options.probability,
             "crf": options.crf,
             "device": options.device,
-            "flow": "inside" if segmenter.file.network == "pipeline" else str(options.flow),
+            "flow": "inside" if plan.file.network == "pipeline" else str(options.flow),
             "files": {name: _describe(file) for name, file in files.items()},
         },
-        "backend": segmenter.backend.name,
+        "backend": None,
         "machine": {"processor": processor_name(), "cores": os.cpu_count()},
         "versions": {
             "amcnet": __version__,

@@ -1,23 +1,34 @@
-"""Ctrl-C for a command that works frame by frame: the first ends it after the frame in hand, a second at once."""
+"""Ctrl-C for commands: the first one ends the command in order, a second one ends the process at once."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import threading
 from contextlib import suppress
 from types import FrameType
 from typing import Self
 
 
 class Interruption:
-    """`with Interruption() as interruption:`, and `interruption.check()` after each frame raises KeyboardInterrupt.
+    """`with Interruption():` around a command: the first Ctrl-C raises KeyboardInterrupt, the second exits with 130.
 
-    An exception out of nowhere could hit the encoder between two packets. A second Ctrl-C exits with 130 and no more
-    ado: a read from a stalled pipe cannot be ended otherwise. Where Ctrl-C is ignored (in a shell's background), it
-    stays so. For the main thread.
+    A thread that never returns from a library's call cannot be ended otherwise: the interpreter waits for it at exit.
+    So the handler stays in place after a KeyboardInterrupt, when the process is about to end.
+
+    `after_frame`: for work frame by frame. An exception at an arbitrary place could hit the encoder between two
+    packets, so the first Ctrl-C is only noted, and `check()` after each frame raises KeyboardInterrupt.
+
+    A second Ctrl-C works even while a library keeps the interpreter's lock (GIL) and no Python code can run: there the
+    system ends the process, which is 130 in a shell too. That needs glibc.
+
+    Where Ctrl-C is ignored (in a shell's background) or handled by the caller, it stays so. For the main thread; in
+    any other it does nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, after_frame: bool = False) -> None:
+        self._after_frame = after_frame
         self._requested = False
         self._earlier = signal.getsignal(signal.SIGINT)
 
@@ -26,16 +37,41 @@ class Interruption:
             raise KeyboardInterrupt
 
     def __enter__(self) -> Self:
-        if self._earlier is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._note)
+        ours = isinstance(getattr(self._earlier, "__self__", None), Interruption)
+        if (ours or self._earlier is signal.default_int_handler) and _in_main_thread():
+            signal.signal(signal.SIGINT, self._handle)
+            _let_the_system_handle_the_second()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._earlier)
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        ended = error_type is not None and issubclass(error_type, KeyboardInterrupt)
+        if not ended and _in_main_thread():
+            signal.signal(signal.SIGINT, self._earlier)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._requested:
             os._exit(130)
         self._requested = True
+        signal.signal(signal.SIGINT, self._handle)  # Python code runs, so the second one is handled here too
+        if not self._after_frame:
+            raise KeyboardInterrupt
         with suppress(OSError):  # nobody may be listening; not print, which may be what was interrupted
             os.write(2, b"\nstopping after the frame in hand; Ctrl-C again gives up at once\n")
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _let_the_system_handle_the_second() -> None:
+    """Keep Python's handler for one SIGINT only; the next one has the system's default action.
+
+    Python's signal module cannot ask for that (SA_RESETHAND), and only native code runs while the GIL is kept.
+    """
+    libc = ctypes.CDLL(None) if os.name == "posix" else None
+    if libc is None or not hasattr(libc, "sysv_signal"):
+        return
+    for function in (libc.signal, libc.sysv_signal):
+        function.argtypes, function.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+    pythons = libc.signal(signal.SIGINT, None)
+    libc.sysv_signal(signal.SIGINT, pythons)

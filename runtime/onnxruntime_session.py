@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,11 @@ def _require_cuda(onnxruntime: Any) -> None:
     onnxruntime.set_default_logger_severity(4)
 
 
-def _import_onnxruntime() -> Any:
-    """The module, if at most one of its two packages is installed: together they overwrite each other's files."""
+def require_onnxruntime() -> str | None:
+    """Its package and version; None where its module comes in a package of another name. Imports nothing.
+
+    Raises BackendError where there is none, or two, which overwrite each other's files.
+    """
     installed = []
     for package in ("onnxruntime", "onnxruntime-gpu"):
         try:
@@ -96,17 +100,23 @@ def _import_onnxruntime() -> Any:
             "them. Remove both and install the one you want: pip uninstall -y onnxruntime onnxruntime-gpu && "
             "pip install 'amcnet[cpu]'"
         )
-    try:
-        # Asked for itself, not by its package's name: makers of other devices ship it under names of their own.
-        import onnxruntime
-    except ImportError as error:
-        if installed:
-            raise BackendError(
-                f"{installed[0]} is installed but cannot be imported ({error}); install it anew: "
-                f"pip install --force-reinstall {installed[0].split()[0]}"
-            ) from error
+    # Looked for by itself, not by its package's name: makers of other devices ship it under names of their own.
+    if not installed and find_spec("onnxruntime") is None:
         raise BackendError(
             "neither onnxruntime nor onnxruntime-gpu is installed; expected one of them to run the network. "
             "Without an NVIDIA GPU: pip install 'amcnet[cpu]'; with one: pip install 'amcnet[gpu]'"
+        )
+    return installed[0] if installed else None
+
+
+def _import_onnxruntime() -> Any:
+    installed = require_onnxruntime()
+    try:
+        import onnxruntime
+    except ImportError as error:
+        package = installed or "onnxruntime"
+        raise BackendError(
+            f"{package} is installed but cannot be imported ({error}); install it anew: "
+            f"pip install --force-reinstall {package.split()[0]}"
         ) from error
     return onnxruntime

@@ -16,6 +16,7 @@ from .backend import available_cores, check_contract, check_finite, in_one_line
 from .closes import Closes
 from .default_network import multiplies_int8
 from .lanes import Lanes
+from .loaded_process import LoadedProcess
 
 
 def runs_in_openvino(file: OnnxFile) -> bool:
@@ -35,6 +36,9 @@ class OpenVinoBackend(Closes):
     def __init__(self, file: OnnxFile, threads: int) -> None:
         """Load `file`, one that `runs_in_openvino`, to compute with this many `threads` in each call of `run`.
 
+        One inference runs here, before others run at the same time: the first two of a process, in two threads, can
+        wait for each other for ever. One waits for the GIL inside the std::call_once of pybind11's look-up of numpy,
+        the other keeps the GIL and waits for that call (pybind/pybind11#4877).
         Raises BackendError, or ModelFileError for other inputs or outputs.
         """
         openvino = _import_openvino()
@@ -60,12 +64,26 @@ class OpenVinoBackend(Closes):
         self._outputs = [value.get_any_name() for value in self._model.outputs]
         check_contract(file, [value.get_any_name() for value in self._model.inputs], self._outputs)
         self._lanes = Lanes(lambda: _Request(self._model.create_infer_request()))
+        self._loaded = LoadedProcess()
+        self._infer({value.get_any_name(): _zeros(value.partial_shape) for value in self._model.inputs})
         version = openvino.__version__.partition("-")[0]
         self.name = f"OpenVINO {version}, CPU, {threads} thread{'s' if threads > 1 else ''} a frame"
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         if self._model is None:
             raise ValueError(f"{self._file.path} is closed; run it inside the `with` block that opened it")
+        self._loaded.require()
+        outputs = self._infer(inputs)
+        check_finite(self._file, outputs)
+        return outputs
+
+    def close(self) -> None:
+        if not self._loaded.is_this:
+            return  # the library would wait for its threads
+        self._lanes.close()
+        self._model = None
+
+    def _infer(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         with self._lanes.take() as lane:
             try:
                 results = lane.request.infer(dict(inputs))
@@ -76,13 +94,12 @@ class OpenVinoBackend(Closes):
                     "export it again with export-onnx"
                 ) from error
             # The request's own memory, which its next call writes to.
-            outputs = {name: np.array(results[index]) for index, name in enumerate(self._outputs)}
-        check_finite(self._file, outputs)
-        return outputs
+            return {name: np.array(results[index]) for index, name in enumerate(self._outputs)}
 
-    def close(self) -> None:
-        self._lanes.close()
-        self._model = None
+
+def _zeros(shape: Any) -> NDArray[np.float32]:
+    """An input of OpenVINO's partial `shape`, each free size 1."""
+    return np.zeros([size.get_length() if size.is_static else 1 for size in shape], np.float32)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import InputError, OutputError
-from ..export.atomic import make_folder, replacing
+from ..export.atomic import cannot_write, make_folder, replacing
 from .mask_files import finished_masks
 
 
@@ -42,7 +44,11 @@ class RunFolder:
         or results that are not from here (those are never replaced). Raises InputError if the run to resume had other
         settings.
         """
-        if not self.report.exists():
+        try:
+            earlier = self.report.exists()
+        except OSError as error:  # a name that is too long, a folder that must not be read
+            raise cannot_write(self.path, error) from error
+        if not earlier:
             for theirs in (self.masks, self.probabilities, self.overlay):
                 if theirs.exists():
                     raise OutputError(
@@ -63,6 +69,18 @@ class RunFolder:
         """What run.json says, if the run has come to its end. Call `finished` first."""
         report: dict[str, Any] = json.loads(self.report.read_text()) if self.report.exists() else {}
         return report if report.get("complete") else None
+
+    def require_writable(self) -> None:
+        """Raises OutputError where the folder cannot be made or written to, as far as that is known without writing."""
+        try:
+            above = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        problem = None if above.is_dir() else errno.ENOTDIR
+        if problem is None and not os.access(above, os.W_OK | os.X_OK):
+            problem = errno.EACCES
+        if problem is not None:
+            raise cannot_write(self.path, OSError(problem, os.strerror(problem)))
 
     def begin(self, report: dict[str, Any], finished: int) -> None:
         """Write `report`, and remove what an earlier run left, but for its first `finished` masks. Raises OutputError.

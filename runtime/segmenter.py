@@ -12,23 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import InputError
 from ..engines.card import EngineFile
-from ..export.onnx_file import PREPROCESSING, OnnxFile
-from ..export.preprocessing import Preprocessing
-from .backend import DEVICES, Backend, NetworkFile, available_cores, open_backend, open_pipeline
+from .backend import Backend, available_cores, open_backend, open_pipeline
 from .closes import Closes
 from .crf import refine
 from .default_network import DEFAULT_AMCNET as DEFAULT_AMCNET
-from .default_network import default_network
-from .flow import DisFlow, Flow, FlowInside, PrecomputedFlow
+from .flow import Flow
 from .frame import Frame, MaskFrame
-from .network_files import read_engine, read_flow
+from .loaded_process import LoadedProcess
 from .pipeline_backend import PipelineBackend
 from .prefetch import prefetch
 from .preprocess import network_input, upsample_mask
-from .pwc_flow import PwcFlow
-from .reader import FrameReader, open_frames
+from .reader import open_frames
+from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
 
 _MOST_FRAMES_AT_ONCE = 4  # in the network: each takes up to some 100 MB, and a large machine has many cores
@@ -52,27 +48,23 @@ class Segmenter(Closes):
             m.mask, m.pts_seconds
     """
 
-    def __init__(
-        self,
-        file: NetworkFile,
-        backend: Backend | PipelineBackend,
-        flow: str | Path,
-        flow_file: NetworkFile | None,
-        threshold: float,
-        crf: bool = False,
-        device: str = "cpu",
-    ) -> None:
-        """`flow_file` is the PWC-Net that `flow` names, None if it names another source; it runs on `device`."""
-        self.file = file
+    def __init__(self, plan: SegmenterPlan, backend: Backend | PipelineBackend) -> None:
+        """`backend` has loaded the network of `plan`, and is closed with this."""
+        self.plan = plan
+        self.file = plan.file
         self.backend = backend
-        self.flow_file = flow_file
-        self.threshold = threshold
-        self.crf = crf
-        self.device = device
-        on_gpu = device == "cuda" or isinstance(file, EngineFile)
+        on_gpu = plan.device == "cuda" or isinstance(plan.file, EngineFile)
         self._at_once = _FRAMES_AT_ONCE_ON_GPU if on_gpu else frames_at_once()
-        self._flow = flow
-        self._preprocessing = Preprocessing.from_json(file.metadata[PREPROCESSING])
+        self._preprocessing = plan.preprocessing
+        self._loaded = LoadedProcess()
+
+    @classmethod
+    def open(cls, plan: SegmenterPlan) -> Segmenter:
+        """Load the network of `plan`. Raises BackendError, EngineError or ModelFileError."""
+        if isinstance(plan.file, EngineFile) and plan.file.network == "pipeline":
+            return cls(plan, open_pipeline(plan.file))
+        threads = max(1, available_cores() // frames_at_once())
+        return cls(plan, open_backend(plan.file, threads=threads, device=plan.device))
 
     @classmethod
     def load(
@@ -99,28 +91,18 @@ class Segmenter(Closes):
         in it. A file has its own.
         Raises ModelFileError, BackendError, EngineError or InputError.
         """
-        if not 0 < threshold < 1:
-            raise InputError(f"threshold is {threshold}; expected a number between 0 and 1, such as 0.5")
-        if str(flow) != "dis" and Path(flow).suffix not in (".onnx", ".engine") and not Path(flow).is_dir():
-            raise InputError(
-                f"flow {str(flow)!r} is neither 'dis', an ONNX file of PWC-Net, nor a folder of flow files"
+        return cls.open(
+            SegmenterPlan.make(
+                amcnet,
+                engine=engine,
+                trust=trust,
+                flow=flow,
+                threshold=threshold,
+                crf=crf,
+                device=device,
+                precision=precision,
             )
-        if device not in DEVICES:
-            raise InputError(f"device is {device!r}; expected {' or '.join(DEVICES)}")
-        if amcnet is not None and precision != "auto":
-            raise InputError(f"precision {precision} was asked for, but {amcnet} has its own; leave out one of the two")
-        file: NetworkFile
-        if engine is not None:
-            file = read_engine(Path(engine), trust, amcnet, flow)
-        else:
-            file = OnnxFile.read(amcnet or default_network(precision, device), "amcnet")
-        flow_file = read_flow(Path(flow), trust)
-        backend: Backend | PipelineBackend
-        if isinstance(file, EngineFile) and file.network == "pipeline":
-            backend = open_pipeline(file)
-        else:
-            backend = open_backend(file, threads=max(1, available_cores() // frames_at_once()), device=device)
-        return cls(file, backend, flow, flow_file, threshold, crf, device)
+        )
 
     def video(
         self, source: str | Path, *, start: int = 0, frames: int | None = None, stride: int = 1
@@ -129,9 +111,10 @@ class Segmenter(Closes):
 
         Closing the generator, or dropping it, ends the threads behind it.
         """
+        self._loaded.require()
         with (
             open_frames(source, start=start, frames=frames, stride=stride) as reader,
-            self.open_flow(reader, start, frames, stride) as flow,
+            self.plan.open_flow(reader, start, frames, stride) as flow,
         ):
             yield from self.masks(reader, flow)
 
@@ -142,6 +125,7 @@ class Segmenter(Closes):
 
         `times` collects how long decoding, flow, preparing, network and upsampling took per frame.
         """
+        self._loaded.require()
         times = times or StageTimes()
         if isinstance(self.backend, PipelineBackend):
             with (
@@ -157,20 +141,9 @@ class Segmenter(Closes):
         ):
             yield from segmented
 
-    def open_flow(self, reader: FrameReader, start: int, frames: int | None, stride: int) -> Flow:
-        """The source of flow for the frames of `reader`, which was opened with these."""
-        if self.file.network == "pipeline":
-            return FlowInside()
-        size = self._preprocessing.size
-        if self.flow_file is not None:
-            return PwcFlow(self.flow_file, size, self.device)
-        if str(self._flow) == "dis":
-            return DisFlow(size)
-        expected = reader.info.expected_frames if frames is None else None
-        return PrecomputedFlow(Path(self._flow), size, start=start, stride=stride, expected_frames=expected)
-
     def close(self) -> None:
-        self.backend.close()
+        if self._loaded.is_this:
+            self.backend.close()
 
     def _prepare(self, frames: Iterator[Frame], flow: Flow, times: StageTimes) -> Iterator[Prepared]:
         frame = next(frames, None)
@@ -215,8 +188,8 @@ class Segmenter(Closes):
             yield self._answer(frame, probability, times)
 
     def _answer(self, frame: Frame, probability: NDArray[np.float32], times: StageTimes) -> MaskFrame:
-        mask = probability >= self.threshold
-        if self.crf:
+        mask = probability >= self.plan.threshold
+        if self.plan.crf:
             with times("crf"):
                 mask = refine(frame.pixels, probability)
         return MaskFrame(frame, mask, probability)

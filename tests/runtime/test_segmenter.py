@@ -21,6 +21,7 @@ from amcnet.export.onnx_file import OnnxFile
 from amcnet.runtime import segmenter as module
 from amcnet.runtime.flow import Flow
 from amcnet.runtime.frame import Frame
+from amcnet.runtime.segmenter_plan import SegmenterPlan
 from amcnet.runtime.stage_times import StageTimes
 
 MakeClip = Callable[..., Path]
@@ -111,7 +112,7 @@ class _Undecided:
 @pytest.mark.parametrize(("threshold", "inside"), [(0.5, True), (0.51, False)])
 def test_a_probability_that_reaches_the_threshold_is_inside(amcnet_onnx: Path, threshold: float, inside: bool) -> None:
     backend = _Undecided()
-    with Segmenter(OnnxFile.read(amcnet_onnx), backend, "dis", None, threshold) as segmenter:
+    with Segmenter(SegmenterPlan.make(amcnet_onnx, threshold=threshold), backend) as segmenter:
         (m,) = segmenter.masks(_frames((40, 30)), _Recorded())
     assert (m.mask == inside).all()
     assert backend.name == "closed"
@@ -201,7 +202,7 @@ def test_flow_by_pwcnet_and_from_files(
     for flow in ("dis", pwcnet_onnx, folder):
         with Segmenter.load(amcnet_onnx, flow=flow) as segmenter:
             means[flow] = np.mean([m.probability.mean() for m in segmenter.video(clip)])
-            assert (segmenter.flow_file is not None) == (flow == pwcnet_onnx)
+            assert (segmenter.plan.flow_file is not None) == (flow == pwcnet_onnx)
     assert means[folder] < 0.2 < means["dis"]  # black flow pictures lower the tiny network's logits
     assert means[pwcnet_onnx] > 0.2
 
