@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -65,7 +65,6 @@ def infer(
     """
     folder = RunFolder(Path(options.output))
     with (
-        _single_threaded_opencv(),
         _load(options) as segmenter,
         open_frames(options.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
         segmenter.open_flow(reader, options.start, options.frames, options.stride) as flow,
@@ -113,17 +112,6 @@ def _load(options: InferOptions) -> Segmenter:
         device=options.device,
         precision=options.precision,
     )
-
-
-@contextmanager
-def _single_threaded_opencv() -> Iterator[None]:
-    """The frames keep the cores busy as they are: with threads of OpenCV's own, DIS takes 21 ms of work, not 14."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def _masks(

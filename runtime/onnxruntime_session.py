@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 from .. import BackendError
 from .backend import in_one_line
+from .shared_setting import SharedSetting
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_WARNING, _FATAL = 2, 4  # severities: the library begins with the first, and no function of it reads the current one
+_severity = _WARNING
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,15 +41,9 @@ def open_session(model: Path | bytes, threads: int, device: str = "cpu") -> Sess
     # CPUs without VNNI would add int8 products up in 16 bits, which overflow; others take no notice.
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
-    records = device == "cuda"
     try:
-        try:
-            session = onnxruntime.InferenceSession(model, options, providers=_providers(device, records))
-        except Exception:
-            if not records:
-                raise
-            records = False  # a part of it runs on the CPU, which no graph can hold
-            session = onnxruntime.InferenceSession(model, options, providers=_providers(device, records))
+        with quiet_onnxruntime if device == "cuda" else nullcontext():
+            session, records = _open(onnxruntime, model, options, device)
     except Exception as error:  # the library's exceptions have no common class of their own
         raise BackendError(
             f"ONNX Runtime {onnxruntime.__version__} refuses {model if isinstance(model, Path) else 'the model'}: "
@@ -58,6 +56,28 @@ def open_session(model: Path | bytes, threads: int, device: str = "cpu") -> Sess
             "pip install 'amcnet[gpu]'; amc-check says what this machine has"
         )
     return Session(library=onnxruntime, session=session, records=records)
+
+
+def _set_severity(severity: int) -> None:
+    global _severity
+    _import_onnxruntime().set_default_logger_severity(severity)
+    _severity = severity
+
+
+# For a session on the GPU, while it opens and at its first run: where cuDNN has no kernel for a fused form, the library
+# logs an error and takes another form. What cannot be run is an exception all the same.
+quiet_onnxruntime = SharedSetting(lambda: _severity, _set_severity, _FATAL)
+
+
+def _open(onnxruntime: Any, model: Path | bytes, options: Any, device: str) -> tuple[Any, bool]:
+    """The session, and whether it records a CUDA graph: not where a part of the network runs on the CPU."""
+    records = device == "cuda"
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=_providers(device, records)), records
+    except Exception:
+        if not records:
+            raise
+        return onnxruntime.InferenceSession(model, options, providers=_providers(device, False)), False
 
 
 def _providers(device: str, records: bool) -> list[Any]:
@@ -77,9 +97,6 @@ def _require_cuda(onnxruntime: Any) -> None:
             "pip uninstall -y onnxruntime && pip install 'amcnet[gpu]'; or leave out --device cuda"
         )
     onnxruntime.preload_dlls()
-    # Where cuDNN has no kernel for a fused form, it writes an error a time, and another form is taken. What cannot be
-    # run is an exception all the same.
-    onnxruntime.set_default_logger_severity(4)
 
 
 def _import_onnxruntime() -> Any:

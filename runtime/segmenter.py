@@ -24,6 +24,7 @@ from .default_network import default_network
 from .flow import DisFlow, Flow, FlowInside, PrecomputedFlow
 from .frame import Frame, MaskFrame
 from .network_files import read_engine, read_flow
+from .opencv_state import single_threaded_opencv
 from .pipeline_backend import PipelineBackend
 from .prefetch import prefetch
 from .preprocess import network_input, upsample_mask
@@ -140,17 +141,20 @@ class Segmenter(Closes):
     ) -> Generator[MaskFrame, None, None]:
         """The masks of `frames`; reading, preparing and the network overlap, each in a thread.
 
-        `times` collects how long decoding, flow, preparing, network and upsampling took per frame.
+        `times` collects how long decoding, flow, preparing, network and upsampling took per frame. OpenCV has one
+        thread a call until the generator ends.
         """
         times = times or StageTimes()
         if isinstance(self.backend, PipelineBackend):
             with (
+                single_threaded_opencv,
                 closing(prefetch(_timed(frames, times))) as read,
                 closing(prefetch(self._through_pipeline(self.backend, read, times))) as segmented,
             ):
                 yield from segmented
             return
         with (
+            single_threaded_opencv,
             closing(prefetch(_timed(frames, times))) as read,
             closing(prefetch(self._prepare(read, flow, times))) as prepared,
             closing(prefetch(self._segment(prepared, times))) as segmented,

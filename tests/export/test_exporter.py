@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import torch
 from onnx import numpy_helper
 
 from amcnet import ModelFileError
-from amcnet.export import exporter
+from amcnet.export import exporter, graph
 from amcnet.export.exporter import ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet
 from amcnet.export.onnx_file import OnnxFile, file_sha256
 from amcnet.export.preprocessing import AMCNET, Preprocessing
@@ -54,6 +56,22 @@ def _inputs_and_outputs(model: onnx.ModelProto) -> dict[str, tuple[object, ...]]
         )
         for value in (*model.graph.input, *model.graph.output)
     }
+
+
+def test_an_export_is_alone_and_leaves_logging_and_warnings_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at once would store each other's settings as the process's own, and leave them for good."""
+    log, seen = logging.getLogger("torch.onnx"), []
+
+    def export(*arguments: object, **options: object) -> None:
+        seen.append((graph._ONE_EXPORT.locked(), log.level))
+        raise KeyError
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+    level, filters = log.level, list(warnings.filters)
+    with pytest.raises(KeyError):
+        graph.to_onnx(torch.nn.Identity(), {}, [], opset=17, dynamic_batch=False, metadata={})
+    assert seen == [(True, logging.ERROR)]
+    assert (graph._ONE_EXPORT.locked(), log.level, list(warnings.filters)) == (False, level, filters)
 
 
 def test_amcnet_keeps_the_contract(amcnet: exporter.Exported) -> None:
