@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import EngineError
 from ..export.onnx_file import INT8_TARGET, OnnxFile
+from ..runtime.extras import require
 from .gate import Feeds, told
 
 _TURING = "TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too"
@@ -26,6 +27,7 @@ def in_half(
     """Write `target`: `source` in half, `for_turing` without float products. With `feeds`, what they make too large for
     half becomes an island too, and the ranges come back for the card. Raises as `to_half` and `probe_ranges`.
     """
+    require("build-engine --fp16", "onnx", "onnx_ir")
     from . import turing
     from .half import to_half
     from .islands import DEFAULT
@@ -55,6 +57,7 @@ def in_int8(
 
     For the card comes back by which frames. Raises EngineError without feeds, and as `calibrate`.
     """
+    require("build-engine --int8", "onnx", "onnx_ir", "onnxruntime")
     from ..calibration import calibrate
 
     if not feeds:
@@ -71,6 +74,7 @@ def in_int8(
 
 def in_int8_for_turing(file: OnnxFile, target: Path, on_note: Callable[[str], None]) -> OnnxFile:
     """Write `target`: the int8 file without matrix products in float. Raises OutputError."""
+    require("build-engine --int8 for SM 7.5", "onnx", "onnx_ir")
     from .turing import without_float_products
 
     on_note(_TURING)

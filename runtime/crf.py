@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import BackendError
+from .extras import needed_by
 
 STEPS = 5
 CONVERGED_KL = 500.0  # change of the Kullback-Leibler divergence between two steps, over the whole picture
@@ -23,12 +23,8 @@ def refine(pixels: NDArray[np.uint8], probability: NDArray[np.float32]) -> NDArr
     masks, whose energies of 0 and 11.5 the kernels (8 at most) can hardly overrule; the probabilities let it work.
     Raises BackendError without the package pydensecrf.
     """
-    try:
+    with needed_by("the dense CRF"):
         from pydensecrf import densecrf
-    except ImportError as error:
-        raise BackendError(
-            "the dense CRF needs the package pydensecrf2, which is not installed; pip install 'amcnet[crf]'"
-        ) from error
     height, width = probability.shape
     crf = densecrf.DenseCRF2D(width, height, 2)
     crf.setUnaryEnergy(unary_energy(probability))

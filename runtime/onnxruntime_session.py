@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import BackendError
 from .backend import in_one_line
+from .extras import require
 from .shared_setting import SharedSetting
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -122,8 +123,6 @@ def _import_onnxruntime() -> Any:
                 f"{installed[0]} is installed but cannot be imported ({error}); install it anew: "
                 f"pip install --force-reinstall {installed[0].split()[0]}"
             ) from error
-        raise BackendError(
-            "neither onnxruntime nor onnxruntime-gpu is installed; expected one of them to run the network. "
-            "Without an NVIDIA GPU: pip install 'amcnet[cpu]'; with one: pip install 'amcnet[gpu]'"
-        ) from error
+        require("running an ONNX file", "onnxruntime")
+        raise BackendError(f"ONNX Runtime cannot be imported ({error}); install it anew") from error
     return onnxruntime

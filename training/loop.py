@@ -16,6 +16,7 @@ from tqdm import tqdm
 from .. import InputError, OutputError
 from ..export.atomic import make_folder
 from ..models.amcnet import AMCNet, AMCNetConfig
+from ..runtime.extras import require
 from ..runtime.opencv_state import single_threaded_opencv
 from .batches import Source
 from .clips import Clips
@@ -56,6 +57,7 @@ def train(
     In `output`: best.pth, last.pth (state dicts), state.pth (for `resume`), log.csv, curve.png and the flow cache.
     Raises InputError, CheckpointError, OutputError.
     """
+    require("training", "matplotlib")  # at once, not when the first curve is drawn
     state_path, best_path = output / "state.pth", output / "best.pth"
     if state_path.exists() and not resume:
         raise OutputError(f"{output} holds a training already; go on with it (--resume) or choose another folder")
