@@ -86,12 +86,18 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def halve_weights(graph: ir.Graph) -> None:
-    """Store weights in 16 bits, each behind a Cast to 32: half the file; runtimes fold the Cast when they load it."""
+    """Store weights in 16 bits, each behind a Cast to 32: half the file; runtimes fold the Cast when they load it.
+
+    A tensor with weights beyond ±65504, which 16 bits cannot hold, stays in 32.
+    """
     for name, value in list(graph.initializers.items()):
         tensor = value.const_value
         if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < 256:
             continue
-        half = ir.Value(name=f"{name}.half", const_value=ir.tensor(tensor.numpy().astype(np.float16)))
+        weights = tensor.numpy()
+        if np.abs(weights).max() > np.finfo(np.float16).max:
+            continue
+        half = ir.Value(name=f"{name}.half", const_value=ir.tensor(weights.astype(np.float16)))
         cast = ir.node("Cast", [half], attributes={"to": ir.DataType.FLOAT}, name=f"{name}/Cast")
         ir.convenience.replace_all_uses_with(value, cast.outputs[0])
         del graph.initializers[name]

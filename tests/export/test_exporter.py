@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 import torch
@@ -218,6 +219,21 @@ def test_amcnet_of_another_size_says_so(tmp_path: Path) -> None:
 def test_pwcnet_wants_multiples_of_64(size: tuple[int, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multiples of 64"):
         export_pwcnet(Seed(number=1), tmp_path, size=size)
+
+
+def test_weights_that_half_cannot_hold_stay_in_32_bits() -> None:
+    weights = {name: np.full(256, value, np.float32) for name, value in {"small": 65504.0, "large": -65520.0}.items()}
+    initializers = [ir.tensor(value, name=name) for name, value in weights.items()]
+    values = [
+        ir.Value(name=tensor.name, const_value=tensor, type=ir.TensorType(tensor.dtype)) for tensor in initializers
+    ]
+    node = ir.node("Add", values)
+    made = ir.Graph([], node.outputs, nodes=[node], initializers=values, opset_imports={"": 17})
+    graph.halve_weights(made)
+    assert {name: str(value.const_value.dtype) for name, value in made.initializers.items() if value.const_value} == {
+        "small.half": "FLOAT16",
+        "large": "FLOAT",
+    }
 
 
 def test_half_weights_halve_the_file_and_hardly_move_the_mask(amcnet: exporter.Exported, tmp_path: Path) -> None:
