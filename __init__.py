@@ -19,6 +19,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -82,14 +83,18 @@ def __getattr__(name: str) -> Any:
 
 
 def command(main: Callable[[], int]) -> Callable[[], int]:
-    """Give a command's `main` its manners: 2 for an error the user can mend, 130 for Ctrl-C, 141 for a closed pipe."""
+    """Give a command's `main` its manners: 2 for an error the user can mend, 130 for Ctrl-C, 141 for a closed pipe.
+
+    An extra that is not installed is such an error, wherever it is imported.
+    """
 
     @functools.wraps(main)
     def wrapped() -> int:
+        from .runtime.extras import needed_by
         from .runtime.interruption import Interruption
 
         try:
-            with Interruption():
+            with Interruption(), needed_by(Path(sys.argv[0]).name):
                 return main()
         except AmcNetError as error:
             print(f"error: {error}", file=sys.stderr)

@@ -232,6 +232,9 @@ def _scaling(scaling: dict[str, Any] | None) -> Iterable[str]:
             ),
         ),
     ]
+    startups = [(row["videos"], row["startup_seconds"]) for row in scaling["videos"] if "startup_seconds" in row]
+    if startups:
+        cards.append(_card("Start-up of videos at once", lines(startups, "videos", "seconds to the first frame")))
     if len(batches) > 1:
         cards.insert(1, _card("Batch", lines(batches, "pictures", "ms a picture")))
     yield "<h2>How cost grows</h2>"

@@ -55,6 +55,7 @@ def encode_excerpt(clip: Path, path: Path) -> None:
     ):
         container.metadata.update(ATTRIBUTION)
         rate = source.streams.video[0].average_rate
+        assert rate is not None  # of a video stream that decodes
         stream = container.add_stream("libx264", rate=rate, options={"crf": "26", "preset": "veryslow"})
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import BackendError
 from ..runtime.cuda import Device, Event, Stream, check, driver
 from ..runtime.cuda_memory import TwinBuffer
+from ..runtime.extras import needed_by
 from ..runtime.onnxruntime_session import open_session
 
 
@@ -20,10 +20,8 @@ def gpu_product(size: int, kind: type[np.floating[Any]]) -> Callable[[], None]:
     By ONNX Runtime, which has cuBLAS do it. The numbers are random: zeros take less power, and run faster. Raises
     BackendError without a GPU or the package onnx.
     """
-    try:
+    with needed_by("measuring the GPU's ceilings"):
         from onnx import TensorProto, helper
-    except ImportError as error:
-        raise BackendError(f"the GPU's ceilings are not measured: {error}; pip install onnx") from error
     onnx_kind = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
     assert onnx_kind in (TensorProto.FLOAT, TensorProto.FLOAT16)
     tensors = [helper.make_tensor_value_info(name, onnx_kind, (size, size)) for name in ("a", "b", "c")]

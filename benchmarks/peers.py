@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -65,13 +66,10 @@ def _torch_compile(file: OnnxFile, checkpoint: Path | None) -> Run:
 
 
 def _torch_network(file: OnnxFile, checkpoint: Path | None) -> torch.nn.Module:
-    try:
-        import torch
-    except ImportError:
-        raise AbsentError("PyTorch is not installed: pip install 'amcnet[export]'") from None
+    if importlib.util.find_spec("torch") is None:
+        raise AbsentError("PyTorch is not installed: pip install 'amcnet[export]'")
     from ..models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
 
-    torch.set_num_threads(available_cores())
     if file.network == "pipeline" or file.precision != "fp32":
         raise AbsentError("PyTorch is compared with float32 files of one network")
     if checkpoint is not None:
@@ -86,8 +84,10 @@ def _torch_network(file: OnnxFile, checkpoint: Path | None) -> torch.nn.Module:
 def _torch_run(network: Any, memory_format: Any = None) -> Run:
     import torch
 
+    from ..models.torch_threads import torch_threads
+
     def run(inputs: Inputs) -> NDArray[np.float32]:
-        with torch.inference_mode():
+        with torch_threads(available_cores()), torch.inference_mode():
             tensors = [torch.from_numpy(value) for value in inputs.values()]
             if memory_format is not None:
                 tensors = [tensor.to(memory_format=memory_format) for tensor in tensors]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 from ..export.onnx_file import OnnxFile
 from ..runtime.backend import available_cores, open_backend
 from ..runtime.clip_inputs import ClipInputs
+from ..runtime.frame import SourceInfo
 from ..runtime.infer import InferOptions, infer
 from ..runtime.segmenter import DEFAULT_AMCNET
 from .demo_clip import write_clip
@@ -26,6 +29,8 @@ BATCHES = (1, 2, 4, 8, 16)
 LENGTHS = (24, 48, 96, 192)
 VIDEOS = (1, 2, 4)
 _FRAMES = 24
+_FRAMES_AT_ONCE = 96  # of each of several videos
+_WARM_UP_FRAMES = 8  # after the first: what is ready already when the clock starts
 
 
 def measure_scaling(amcnet: Path | None, progress: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def measure_scaling(amcnet: Path | None, progress: Callable[[str], None] = lambd
 
     resolutions: ms a frame of a whole run by the video's size. batches: ms a picture by the batch, None where the file
     has a fixed one. lengths: the most memory that a run takes, by its frames. videos: frames a second of all together,
-    by how many run at once. doubts: what disturbed it.
+    by how many run at once, and apart from that the seconds until each has its first frame. doubts: what disturbed it.
     """
     with tempfile.TemporaryDirectory() as name, MachineWatch() as watch:
         folder = Path(name)
@@ -53,8 +58,9 @@ def measure_scaling(amcnet: Path | None, progress: Callable[[str], None] = lambd
 def _resolution(amcnet: Path | None, folder: Path, size: tuple[int, int]) -> dict[str, Any]:
     clip = folder / f"{size[0]}x{size[1]}.mp4"
     _resized(folder / "clip.mp4", clip, size)
-    report = _infer(amcnet, clip, folder / "out")
-    return {"size": list(size), "ms_per_frame": round(1e3 / report["fps"], 2), "stages_ms": _medians(report)}
+    run = _run(amcnet, clip, folder / "out", None, threading.Barrier(1))
+    ms_per_frame = round(1e3 / run.frames_per_second, 2)
+    return {"size": list(size), "ms_per_frame": ms_per_frame, "stages_ms": _medians(run.report)}
 
 
 def _resized(source: Path, path: Path, size: tuple[int, int]) -> None:
@@ -101,14 +107,55 @@ def _length(amcnet: Path | None, folder: Path, frames: int) -> dict[str, Any]:
 
 
 def _videos(amcnet: Path | None, folder: Path, count: int) -> dict[str, Any]:
-    begin = time.perf_counter()
+    together = threading.Barrier(count)
     with ThreadPoolExecutor(count) as pool:
-        runs = [
-            pool.submit(_infer, amcnet, folder / "clip.mp4", folder / f"out{number}", _FRAMES)
+        futures = [
+            pool.submit(_run, amcnet, folder / "clip.mp4", folder / f"out{number}", _FRAMES_AT_ONCE, together)
             for number in range(count)
         ]
-        frames = sum(run.result()["frames"] for run in runs)
-    return {"videos": count, "frames_per_second": round(frames / (time.perf_counter() - begin), 2)}
+    errors = [error for future in futures if (error := future.exception())]
+    # Of a run that fails the others learn by a broken barrier.
+    for error in sorted(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
+        raise error
+    runs = [future.result() for future in futures]
+    return {
+        "videos": count,
+        "frames_per_second": round(sum(run.frames_per_second for run in runs), 2),
+        "startup_seconds": round(max(run.startup_seconds for run in runs), 2),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What `infer` reports, its steady rate, and the seconds until its first frame was done."""
+
+    report: dict[str, Any]
+    frames_per_second: float
+    startup_seconds: float
+
+
+def _run(amcnet: Path | None, clip: Path, output: Path, frames: int | None, together: threading.Barrier) -> _Run:
+    """One run, which waits for the others `together` after its first frame: loading takes each another time."""
+    done_s: list[float] = []
+
+    def completed(info: SourceInfo, number: int) -> None:
+        done_s.append(time.perf_counter())
+        if number == 1:
+            together.wait()
+
+    begin_s = time.perf_counter()
+    try:
+        report = _infer(amcnet, clip, output, frames, completed)
+    except BaseException:
+        together.abort()
+        raise
+    return _Run(report=report, frames_per_second=steady_rate(done_s), startup_seconds=done_s[0] - begin_s)
+
+
+def steady_rate(done_s: Sequence[float]) -> float:
+    """Frames a second of a run by the moments at which its frames were done, without the first ones."""
+    first = min(_WARM_UP_FRAMES, (len(done_s) - 1) // 2)
+    return (len(done_s) - 1 - first) / (done_s[-1] - done_s[first])
 
 
 def _infer(

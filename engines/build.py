@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from .. import EngineError, __version__
 from ..export.atomic import cannot_write, make_folder, replacing
@@ -26,7 +25,7 @@ from .inspector import kernel_precisions
 from .machine import Machine
 from .receipt import require_half, require_int8
 from .tensorrt_api import Settings
-from .typed import held_out, in_half, in_int8, in_int8_for_turing, require_tensorrt
+from .typed import Typed, held_out, in_half, in_int8, in_int8_for_turing, require_tensorrt
 
 ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, usual, greatest
 
@@ -35,18 +34,20 @@ ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, 
 class BuildOptions:
     """`model` is an ONNX file of this package; `output` the engine, by default beside it under its name.
 
-    fp16: convert to half on the way; int8: `model` is in int8 (calibrate), or is calibrated on the way; keep_onnx
-    leaves the converted file beside the engine. clips and flow: what the feeds of the build are made of, for the card.
-    min_iou: the least mean IoU with the FP32 masks, None for 0.995 (fp16) or 0.98 (int8). reference: the FP32 file of a
-    `model` that is converted already. flavour: "tensorrt" or
-    "tensorrt-rtx"; None takes TensorRT where it is installed and a GPU is there. shapes: input -> range, for files with
-    free sizes. compute_capability: the GPUs to build for, such as ("8.6", "8.9"), TensorRT-RTX only. timing_cache:
-    None takes one in the user's cache folder. workspace_mib and optimization_level (0 to 5): None leaves the library's.
+    fp16: convert to half on the way; allow_clipping: clip weights beyond ±65504, which are an error otherwise. int8:
+    `model` is in int8 (calibrate), or is calibrated on the way; keep_onnx leaves the converted file beside the engine.
+    clips and flow: what the feeds of the build are made of, for the card. min_iou: the least mean IoU with the FP32
+    masks, None for 0.995 (fp16) or 0.98 (int8). reference: the FP32 file of a `model` that is converted already.
+    flavour: "tensorrt" or "tensorrt-rtx"; None takes TensorRT where it is installed and a GPU is there. shapes: input
+    -> range, for files with free sizes. compute_capability: the GPUs to build for, such as ("8.6", "8.9"), TensorRT-RTX
+    only. timing_cache: None takes one in the user's cache folder. workspace_mib and optimization_level (0 to 5): None
+    leaves the library's.
     """
 
     model: Path
     output: Path | None = None
     fp16: bool = False
+    allow_clipping: bool = False
     int8: bool = False
     keep_onnx: bool = False
     clips: tuple[str | Path, ...] = ()
@@ -92,7 +93,8 @@ def build_engine(
     with only_build(engine), tempfile.TemporaryDirectory() as scratch:
         folder = engine.parent if options.keep_onnx else Path(scratch)
         gate = _gate(source, options, feeds, on_note, tell)
-        model, ranges = _typed(source, folder, options, settings, feeds, on_note, tell)
+        typed = _typed(source, folder, options, settings, feeds, on_note, tell)
+        model = typed.file
         accuracy = {}
         if gate is not None and model.precision != "fp32":
             accuracy["onnx"] = gate.file(model, Path(scratch))
@@ -113,7 +115,7 @@ def build_engine(
                     accuracy["engine"]["kernels"] = kernel_precisions(opened.layers)
             if gate is not None and not accuracy:
                 on_note("nothing is compared: the file is the FP32 one, and its engine cannot be run here")
-            card = replace(card, ranges=ranges, accuracy=accuracy or None)
+            card = replace(card, ranges=typed.ranges, clipped=dict(typed.clipped), accuracy=accuracy or None)
             with replacing(card_path(engine)) as temporary_card:
                 temporary_card.write_text(card.to_json())
     _log_path(engine).unlink(missing_ok=True)  # of an earlier build that failed
@@ -130,22 +132,25 @@ def _typed(
     feeds: Feeds,
     on_note: Callable[[str], None],
     on_phase: Callable[[str], None],
-) -> tuple[OnnxFile, dict[str, Any] | None]:
-    """The file to build, converted into `folder` if it is not what is asked for already, and ranges if some were."""
+) -> Typed:
+    """The file to build, converted into `folder` if it is not what is asked for already."""
     if options.fp16 and options.int8:
         raise EngineError("--fp16 and --int8 exclude each other: give one; an int8 file keeps in float what it must")
     turing = settings.flavour == "tensorrt-rtx" and tensorrt_api.TURING in settings.compute_capability
     name = source.path.stem
     if options.fp16 and source.precision != "fp16":
-        return in_half(source, folder / f"{name}.fp16.onnx", feeds, on_note, on_phase, for_turing=turing)
-    model, ranges = source, None
+        target = folder / f"{name}.fp16.onnx"
+        clip = options.allow_clipping
+        return in_half(source, target, feeds, on_note, on_phase, for_turing=turing, allow_clipping=clip)
+    typed = Typed(file=source)
     if options.int8 and source.precision != "int8":
-        model, ranges = in_int8(source, folder / f"{name}.int8.onnx", feeds, on_phase)
-    if model.precision == "int8":
-        require_tensorrt(model)
+        typed = in_int8(source, folder / f"{name}.int8.onnx", feeds, on_phase)
+    if typed.file.precision == "int8":
+        require_tensorrt(typed.file)
         if turing:
-            model = in_int8_for_turing(model, folder / f"{name.removesuffix('.int8')}.int8.sm75.onnx", on_note)
-    return model, ranges
+            target = folder / f"{name.removesuffix('.int8')}.int8.sm75.onnx"
+            typed = replace(typed, file=in_int8_for_turing(typed.file, target, on_note))
+    return typed
 
 
 def _gate(
@@ -224,6 +229,7 @@ def _command(options: BuildOptions, settings: Settings) -> str:
     """The command that builds this engine anew, apart from the GPUs, which the reader may want to change."""
     words = ["build-engine", options.model.name]
     words += ["--fp16"] if options.fp16 else []
+    words += ["--allow-clipping"] if options.allow_clipping else []
     words += ["--int8"] if options.int8 else []
     words += ["--clips", *map(str, options.clips)] if options.clips else []
     words += ["--flow", str(options.flow)] if options.clips and str(options.flow) != "dis" else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from .. import EngineError
 from ..export.onnx_file import CHECKPOINT_SHA256, NETWORK, file_sha256
 from .receipt import Receipt
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class Card:
     flavour is "tensorrt" or "tensorrt-rtx", version its version. compute_capability lists the GPUs it is built for.
     inputs and outputs: {"name", "dtype", "shape"}; profile: input -> [least, usual, greatest shape], for free sizes.
     rebuild is the command that makes it anew. With clips: ranges, the largest tensors and what became an island for
-    them (fp16) or by which frames it was calibrated (int8); accuracy against the FP32 file, "onnx" that of the file it
+    them (fp16) or by which frames it was calibrated (int8); clipped, initializer -> how many of its weights were beyond
+    ±65504 and are clipped (fp16); accuracy against the FP32 file, "onnx" that of the file it
     was built of, in ONNX Runtime, and "engine" its own, with its kernels' precisions, where a GPU was there. latency is
     measured later, on the GPU.
     """
@@ -48,6 +49,7 @@ class Card:
     built_at: str
     tool_version: str
     ranges: dict[str, Any] | None = None
+    clipped: dict[str, int] = field(default_factory=dict)
     accuracy: dict[str, Any] | None = None
     latency: dict[str, Any] | None = None
 

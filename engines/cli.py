@@ -145,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add("model", type=Path, metavar="MODEL.onnx", help="made by export-onnx")
     add("-o", "--output", type=Path, metavar="X.engine", help="the engine (MODEL.engine beside MODEL.onnx)")
     add("--fp16", action="store_true", help="convert to half precision first")
+    add("--allow-clipping", action="store_true", help="with --fp16: clip weights beyond ±65504, else they are an error")
     add("--int8", action="store_true", help="MODEL is one of calibrate's, or is calibrated first, with --clips")
     add(
         "--clips",

@@ -5,6 +5,7 @@ TensorRT 11 takes each tensor's type from the file and has no flag that would ch
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from .islands import DEFAULT, FunctionRule, Islands
 from .range_probe import RangeReport
 
 HALF_MAX = float(np.finfo(np.float16).max)  # 65504
+_NAMED = 5  # tensors in a message
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
 
@@ -38,11 +40,19 @@ class HalfReport:
     clipped: dict[str, int]
 
 
-def to_half(source: Path, target: Path, *, islands: Islands = DEFAULT, probe: RangeReport | None = None) -> HalfReport:
+def to_half(
+    source: Path,
+    target: Path,
+    *,
+    islands: Islands = DEFAULT,
+    probe: RangeReport | None = None,
+    allow_clipping: bool = False,
+) -> HalfReport:
     """Write `target`: `source` with its nodes computing in float16, but those that `islands` or `probe` name.
 
     Inputs and outputs keep their types: casts stand at the border. Raises ModelFileError for a file that is not ours,
-    not in float32, or has tensors without a type; OutputError if `target` cannot be written.
+    not in float32, has tensors without a type, or weights beyond ±65504 that would compute in float16, unless
+    `allow_clipping`; OutputError if `target` cannot be written.
     """
     file = OnnxFile.read(source)
     if file.precision != "fp32":
@@ -65,6 +75,11 @@ def to_half(source: Path, target: Path, *, islands: Islands = DEFAULT, probe: Ra
             found = {by_name[name]: island.reason for name in island.nodes} | found
     types = _Types(model)
     types.assign(found, islands)
+    if types.clipped and not allow_clipping:
+        raise ModelFileError(
+            f"{source} has {weights_by_tensor(types.clipped)} beyond ±65504, the range of FP16; expected none. Fix: "
+            f"build it in FP32, without --fp16, or clip them: build-engine {source.name} --fp16 --allow-clipping"
+        )
     for function in model.functions.values():
         rule = next((rule for rule in islands.functions if rule.name == function.name), None)
         if rule is not None:
@@ -82,6 +97,16 @@ def to_half(source: Path, target: Path, *, islands: Islands = DEFAULT, probe: Ra
         islands={reason: tuple(nodes) for reason, nodes in named.items()},
         clipped=types.clipped,
     )
+
+
+def weights_by_tensor(clipped: Mapping[str, int]) -> str:
+    """`3 weights (a.weight 2, b.bias 1)`: tensors with many first."""
+    order = sorted(clipped, key=lambda name: -clipped[name])
+    names = [f"{name} {clipped[name]}" for name in order[:_NAMED]]
+    if len(order) > _NAMED:
+        names.append(f"{len(order) - _NAMED} more tensors")
+    count = sum(clipped.values())
+    return f"{count} weight{'s' if count > 1 else ''} ({', '.join(names)})"
 
 
 class _Types:

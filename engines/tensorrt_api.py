@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import BackendError, EngineError, ModelFileError, OutputError
 from ..export.atomic import make_folder, replacing
+from ..runtime.extras import require
 from .receipt import Layer
 
 if TYPE_CHECKING:
@@ -300,6 +301,7 @@ def _logger(trt: ModuleType, log: list[str]) -> Any:
 
 
 def _load(flavour: str) -> tuple[ModuleType, str]:
+    require("an engine", MODULES[flavour])
     try:
         trt = importlib.import_module(MODULES[flavour])
     except ImportError as error:

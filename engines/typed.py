@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import EngineError
 from ..export.onnx_file import INT8_TARGET, OnnxFile
+from ..runtime.extras import require
 from .gate import Feeds, told
 
 _TURING = "TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too"
 _HELD_OUT = 5  # each how-manieth frame is kept for the comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typed:
+    """The file to build of, and for the card the ranges of real frames and how many weights of each initializer were
+    clipped to ±65504.
+    """
+
+    file: OnnxFile
+    ranges: dict[str, Any] | None = None
+    clipped: Mapping[str, int] = field(default_factory=dict)
 
 
 def in_half(
@@ -22,12 +35,15 @@ def in_half(
     on_phase: Callable[[str], None],
     *,
     for_turing: bool,
-) -> tuple[OnnxFile, dict[str, Any] | None]:
+    allow_clipping: bool,
+) -> Typed:
     """Write `target`: `source` in half, `for_turing` without float products. With `feeds`, what they make too large for
-    half becomes an island too, and the ranges come back for the card. Raises as `to_half` and `probe_ranges`.
+    half becomes an island too, and the ranges come back for the card; a note says which weights were clipped, if
+    `allow_clipping`. Raises as `to_half` and `probe_ranges`.
     """
+    require("build-engine --fp16", "onnx", "onnx_ir")
     from . import turing
-    from .half import to_half
+    from .half import to_half, weights_by_tensor
     from .islands import DEFAULT
     from .range_probe import probe_ranges
 
@@ -35,26 +51,27 @@ def in_half(
     if for_turing:
         on_note(_TURING)
     probe = probe_ranges(source.path, told(feeds, "probing ranges", on_phase)) if feeds else None
-    report = to_half(source.path, target, islands=islands, probe=probe)
+    report = to_half(source.path, target, islands=islands, probe=probe, allow_clipping=allow_clipping)
+    if report.clipped:
+        on_note(f"clipped to ±65504, the range of FP16: {weights_by_tensor(report.clipped)}")
     if for_turing:
         turing.without_float_products(target, target)
     if probe is None:
-        return OnnxFile.read(target), None
+        return Typed(file=OnnxFile.read(target), clipped=report.clipped)
     added = [island.reason for island in probe.islands if island.reason in report.islands]
     on_note(
         f"ranges of {len(probe.max_abs)} tensors on {probe.frames} frames: "
         + (f"in float besides the rules' islands: {'; '.join(added)}" if added else "none needs more islands")
     )
-    return OnnxFile.read(target), probe.to_json()
+    return Typed(file=OnnxFile.read(target), ranges=probe.to_json(), clipped=report.clipped)
 
 
-def in_int8(
-    source: OnnxFile, target: Path, feeds: Feeds, on_phase: Callable[[str], None]
-) -> tuple[OnnxFile, dict[str, Any]]:
+def in_int8(source: OnnxFile, target: Path, feeds: Feeds, on_phase: Callable[[str], None]) -> Typed:
     """Write `target`: `source` in int8 in the form that TensorRT takes, by its ranges on `feeds` but `held_out`.
 
     For the card comes back by which frames. Raises EngineError without feeds, and as `calibrate`.
     """
+    require("build-engine --int8", "onnx", "onnx_ir", "onnxruntime")
     from ..calibration import calibrate
 
     if not feeds:
@@ -66,11 +83,12 @@ def in_int8(
     on_phase(f"calibrating with {len(rest)} frames")
     table = calibrate(source.path, target, rest, target="tensorrt").table
     calibrated = {"frames": table.frames, "frames_sha256": table.frames_sha256, "method": table.method}
-    return OnnxFile.read(target), calibrated
+    return Typed(file=OnnxFile.read(target), ranges=calibrated)
 
 
 def in_int8_for_turing(file: OnnxFile, target: Path, on_note: Callable[[str], None]) -> OnnxFile:
     """Write `target`: the int8 file without matrix products in float. Raises OutputError."""
+    require("build-engine --int8 for SM 7.5", "onnx", "onnx_ir")
     from .turing import without_float_products
 
     on_note(_TURING)

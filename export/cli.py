@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import CheckpointError, command
+from ..runtime.extras import require
 
 if TYPE_CHECKING:
     from .exporter import Exported, ExportOptions, Weights
@@ -28,6 +29,7 @@ exit status: 0 done, 2 an error whose message says how to mend it
 @command
 def main() -> int:
     arguments = _parser().parse_args()
+    require("export-onnx", "torch", "onnx", "onnxscript", "onnxruntime")
     start = time.perf_counter()
     print(f"exporting {arguments.network}.onnx ... (about 30 s and 3 GB for ResNet-101)", file=sys.stderr)
     from .exporter import ExportOptions  # here, because importing torch takes 2 s that --help need not wait for

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .. import ModelFileError, __version__
 from ..models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
+from ..runtime.extras import require
 from . import onnx_file, preprocessing
 from .atomic import make_folder, replacing
 from .graph import halve_weights, save, to_onnx
@@ -161,6 +162,7 @@ def _export(
     options: ExportOptions | None,
     metadata: dict[str, str],
 ) -> Exported:
+    require("an export", "onnxscript", "onnxruntime")  # at once, not after half a minute
     options = options or ExportOptions()
     with torch.inference_mode():
         expected = [tensor.numpy() for tensor in network(*inputs.values())]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import logging
+import threading
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from .functions import DOMAIN, functions
 OPSETS = (17, 18)  # GridSample of opset 20 gives wrong results on TensorRT (NVIDIA/TensorRT#4646)
 _EXPORTED_OPSET = 18  # what the PyTorch exporter writes
 _IR_VERSION = 8  # the first with functions, which all runtimes of today read
+_ONE_EXPORT = threading.Lock()  # the exporter, its logger's level and the warning filters belong to the process
 
 
 def to_onnx(
@@ -39,24 +42,17 @@ def to_onnx(
     if opset not in OPSETS:
         raise ValueError(f"opset is {opset}; expected 17 or 18")
     shapes = tuple({0: torch.export.Dim("batch")} for _ in inputs) if dynamic_batch else None
-    exporter_log = logging.getLogger("torch.onnx")
-    level = exporter_log.level
-    exporter_log.setLevel(logging.ERROR)  # it warns of torchvision's absence
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # deprecations inside torch, and its advice on dimension names
-            program = torch.onnx.export(
-                network,
-                tuple(inputs.values()),
-                dynamo=True,
-                verbose=False,
-                opset_version=_EXPORTED_OPSET,
-                input_names=list(inputs),
-                output_names=list(outputs),
-                dynamic_shapes=shapes,
-            )
-    finally:
-        exporter_log.setLevel(level)
+    with _ONE_EXPORT, _quiet_exporter(), torch.no_grad():
+        program = torch.onnx.export(
+            network,
+            tuple(inputs.values()),
+            dynamo=True,
+            verbose=False,
+            opset_version=_EXPORTED_OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=shapes,
+        )
     assert program is not None
     model = program.model
     _name_by_module(model.graph)
@@ -75,13 +71,33 @@ def to_onnx(
     return model
 
 
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without the warnings of absent torchvision, of deprecations inside torch, and its advice on dimension names."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
 def halve_weights(graph: ir.Graph) -> None:
-    """Store weights in 16 bits, each behind a Cast to 32: half the file; runtimes fold the Cast when they load it."""
+    """Store weights in 16 bits, each behind a Cast to 32: half the file; runtimes fold the Cast when they load it.
+
+    A tensor with weights beyond ±65504, which 16 bits cannot hold, stays in 32.
+    """
     for name, value in list(graph.initializers.items()):
         tensor = value.const_value
         if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < 256:
             continue
-        half = ir.Value(name=f"{name}.half", const_value=ir.tensor(tensor.numpy().astype(np.float16)))
+        weights = tensor.numpy()
+        if np.abs(weights).max() > np.finfo(np.float16).max:
+            continue
+        half = ir.Value(name=f"{name}.half", const_value=ir.tensor(weights.astype(np.float16)))
         cast = ir.node("Cast", [half], attributes={"to": ir.DataType.FLOAT}, name=f"{name}/Cast")
         ir.convenience.replace_all_uses_with(value, cast.outputs[0])
         del graph.initializers[name]

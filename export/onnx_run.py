@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import BackendError, ModelFileError
+from ..runtime.extras import needed_by
 from .fidelity import Run
 
 # It quantises what a file has in float between int8: calibration/float_guard.py.
@@ -23,10 +24,8 @@ def onnx_run(path: Path, *, in_order: bool = False) -> Run:
     Raises BackendError if ONNX Runtime is missing or refuses the file; the function raises ModelFileError for inputs
     that do not fit.
     """
-    try:
+    with needed_by(f"running {path.name}"):
         import onnxruntime
-    except ImportError as error:
-        raise BackendError(f"ONNX Runtime cannot be imported ({error}): pip install 'amcnet[cpu]'") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # Without VNNI its int8 kernels overflow by default: the light network in int8 had a mask IoU of 0.87, not 0.97.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import CheckpointError
+from ..runtime.extras import needed_by
 from .amcnet import AMCNet, AMCNetConfig
 from .checkpoint_keys import amcnet_key, pwcnet_key
 from .pwcnet import PWCNet
@@ -68,8 +69,9 @@ def _load_file(path: Path) -> object:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; expected a checkpoint such as amc.pth")
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        with needed_by(f"reading {path.name}"):
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
 
         try:
             return load_file(path)

@@ -16,6 +16,7 @@ from ..export.onnx_file import PREPROCESSING, OnnxFile
 from ..export.preprocessing import Preprocessing
 from .flow import DisFlow
 from .frame import Frame
+from .opencv_state import single_threaded_opencv
 from .preprocess import network_input
 from .pwc_flow import PwcFlow, pwcnet_input
 from .reader import open_frames
@@ -62,7 +63,7 @@ class ClipInputs:
         """Raises InputError for a clip that cannot be read, has one frame only, or another size than a pipeline's."""
         for clip in self._clips:
             name = str(clip)
-            with open_frames(clip) as reader:
+            with single_threaded_opencv, open_frames(clip) as reader:
                 frames = iter(reader)
                 first = next(frames)
                 pairs = pairwise(chain([first], frames))

@@ -5,12 +5,10 @@ P. Krähenbühl, V. Koltun: Efficient Inference in Fully Connected CRFs with Gau
 
 from __future__ import annotations
 
-import importlib.util
-
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import BackendError
+from .extras import needed_by, require
 
 STEPS = 5
 CONVERGED_KL = 500.0  # change of the Kullback-Leibler divergence between two steps, over the whole picture
@@ -19,10 +17,7 @@ TAU = 1.05
 
 def require_crf() -> None:
     """Raises BackendError without the package pydensecrf."""
-    if importlib.util.find_spec("pydensecrf") is None:
-        raise BackendError(
-            "the dense CRF needs the package pydensecrf2, which is not installed; pip install 'amcnet[crf]'"
-        )
+    require("the dense CRF", "pydensecrf")
 
 
 def refine(pixels: NDArray[np.uint8], probability: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -33,9 +28,8 @@ def refine(pixels: NDArray[np.uint8], probability: NDArray[np.float32]) -> NDArr
     masks, whose energies of 0 and 11.5 the kernels (8 at most) can hardly overrule; the probabilities let it work.
     Raises BackendError without the package pydensecrf.
     """
-    require_crf()
-    from pydensecrf import densecrf
-
+    with needed_by("the dense CRF"):
+        from pydensecrf import densecrf
     height, width = probability.shape
     crf = densecrf.DenseCRF2D(width, height, 2)
     crf.setUnaryEnergy(unary_energy(probability))

@@ -13,6 +13,7 @@ from .. import InputError
 from .closes import Closes
 from .flow_image import color_flow
 from .frame import Frame
+from .opencv_state import single_threaded_opencv
 from .picture_source import in_natural_order, is_picture, read_picture
 from .preprocess import Bicubic
 
@@ -61,7 +62,8 @@ class DisFlow(Flow):
         Only so are the angles of a picture that is not square right: its two sides are shrunk by different ratios. A
         next frame of another size is stretched over the first one.
         """
-        flow = self._dis.calc(self._shrunk(frame), self._shrunk(next_frame), None)  # type: ignore[call-overload]
+        with single_threaded_opencv:
+            flow = self._dis.calc(self._shrunk(frame), self._shrunk(next_frame), None)  # type: ignore[call-overload]
         height, width = frame.pixels.shape[:2]
         scale = np.array([width / self._size[0], height / self._size[1]], np.float32)
         return np.asarray(flow * scale, np.float32)

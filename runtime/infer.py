@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -67,7 +67,6 @@ def infer(
     """
     folder = RunFolder(Path(options.output))
     with (
-        _single_threaded_opencv(),
         open_frames(options.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
         ExitStack() as loaded,
     ):
@@ -119,17 +118,6 @@ def _plan(options: InferOptions) -> SegmenterPlan:
         device=options.device,
         precision=options.precision,
     )
-
-
-@contextmanager
-def _single_threaded_opencv() -> Iterator[None]:
-    """The frames keep the cores busy as they are: with threads of OpenCV's own, DIS takes 21 ms of work, not 14."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def _masks(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .closes import Closes
+from .onnxruntime_session import quiet_onnxruntime
 
 
 class DeviceBinding(Closes):
@@ -30,10 +32,12 @@ class DeviceBinding(Closes):
         arrays = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
         key = tuple((name, array.shape, array.dtype) for name, array in arrays.items())
         with self._lock:
-            bound = self._bound.get(key) or self._bind(arrays, outputs)
+            known = self._bound.get(key)
+            bound = known or self._bind(arrays, outputs)
             for name, array in arrays.items():
                 bound.inputs[name].update_inplace(array)
-            self._session.run_with_iobinding(bound.binding, bound.options)
+            with nullcontext() if known else quiet_onnxruntime:
+                self._session.run_with_iobinding(bound.binding, bound.options)
             results: list[NDArray[np.float32]] = bound.binding.copy_outputs_to_cpu()
             self._bound[key] = self._last = bound  # not what was refused
             return results

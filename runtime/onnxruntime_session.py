@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from .. import BackendError
 from .backend import in_one_line
+from .extras import require
+from .shared_setting import SharedSetting
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_WARNING, _FATAL = 2, 4  # severities: the library begins with the first, and no function of it reads the current one
+_severity = _WARNING
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,15 +42,9 @@ def open_session(model: Path | bytes, threads: int, device: str = "cpu") -> Sess
     # CPUs without VNNI would add int8 products up in 16 bits, which overflow; others take no notice.
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
-    records = device == "cuda"
     try:
-        try:
-            session = onnxruntime.InferenceSession(model, options, providers=_providers(device, records))
-        except Exception:
-            if not records:
-                raise
-            records = False  # a part of it runs on the CPU, which no graph can hold
-            session = onnxruntime.InferenceSession(model, options, providers=_providers(device, records))
+        with quiet_onnxruntime if device == "cuda" else nullcontext():
+            session, records = _open(onnxruntime, model, options, device)
     except Exception as error:  # the library's exceptions have no common class of their own
         raise BackendError(
             f"ONNX Runtime {onnxruntime.__version__} refuses {model if isinstance(model, Path) else 'the model'}: "
@@ -59,6 +57,28 @@ def open_session(model: Path | bytes, threads: int, device: str = "cpu") -> Sess
             "pip install 'amcnet[gpu]'; amc-check says what this machine has"
         )
     return Session(library=onnxruntime, session=session, records=records)
+
+
+def _set_severity(severity: int) -> None:
+    global _severity
+    _import_onnxruntime().set_default_logger_severity(severity)
+    _severity = severity
+
+
+# For a session on the GPU, while it opens and at its first run: where cuDNN has no kernel for a fused form, the library
+# logs an error and takes another form. What cannot be run is an exception all the same.
+quiet_onnxruntime = SharedSetting(lambda: _severity, _set_severity, _FATAL)
+
+
+def _open(onnxruntime: Any, model: Path | bytes, options: Any, device: str) -> tuple[Any, bool]:
+    """The session, and whether it records a CUDA graph: not where a part of the network runs on the CPU."""
+    records = device == "cuda"
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=_providers(device, records)), records
+    except Exception:
+        if not records:
+            raise
+        return onnxruntime.InferenceSession(model, options, providers=_providers(device, False)), False
 
 
 def _providers(device: str, records: bool) -> list[Any]:
@@ -78,9 +98,6 @@ def _require_cuda(onnxruntime: Any) -> None:
             "pip uninstall -y onnxruntime && pip install 'amcnet[gpu]'; or leave out --device cuda"
         )
     onnxruntime.preload_dlls()
-    # Where cuDNN has no kernel for a fused form, it writes an error a time, and another form is taken. What cannot be
-    # run is an exception all the same.
-    onnxruntime.set_default_logger_severity(4)
 
 
 def require_onnxruntime() -> str | None:
@@ -101,11 +118,8 @@ def require_onnxruntime() -> str | None:
             "pip install 'amcnet[cpu]'"
         )
     # Looked for by itself, not by its package's name: makers of other devices ship it under names of their own.
-    if not installed and find_spec("onnxruntime") is None:
-        raise BackendError(
-            "neither onnxruntime nor onnxruntime-gpu is installed; expected one of them to run the network. "
-            "Without an NVIDIA GPU: pip install 'amcnet[cpu]'; with one: pip install 'amcnet[gpu]'"
-        )
+    if not installed:
+        require("running an ONNX file", "onnxruntime")
     return installed[0] if installed else None
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .. import InputError
 from .frame import SourceInfo
+from .opencv_state import silent_opencv
 from .raw_frame import RawFrame
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
@@ -78,13 +79,11 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         raise InputError(f"{path}: the picture cannot be read ({error.strerror})") from error
     if stored.size == 0:
         raise InputError(f"{path}: the picture is empty (0 bytes); expected {_listed(SUFFIXES)}")
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error below says it better
     try:
-        bgr = cv2.imdecode(stored, cv2.IMREAD_COLOR)
+        with silent_opencv:  # the error below says it better
+            bgr = cv2.imdecode(stored, cv2.IMREAD_COLOR)
     except cv2.error as error:  # a size beyond OpenCV's limit, for one
         raise InputError(f"{path}: the picture cannot be decoded ({error.err})") from error
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if bgr is None:
         raise InputError(f"{path}: the picture cannot be decoded: damaged, or not what its name says; save it anew")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

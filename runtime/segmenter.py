@@ -20,6 +20,7 @@ from .default_network import DEFAULT_AMCNET as DEFAULT_AMCNET
 from .flow import Flow
 from .frame import Frame, MaskFrame
 from .loaded_process import LoadedProcess
+from .opencv_state import single_threaded_opencv
 from .pipeline_backend import PipelineBackend
 from .prefetch import prefetch
 from .preprocess import network_input, upsample_mask
@@ -123,18 +124,21 @@ class Segmenter(Closes):
     ) -> Generator[MaskFrame, None, None]:
         """The masks of `frames`; reading, preparing and the network overlap, each in a thread.
 
-        `times` collects how long decoding, flow, preparing, network and upsampling took per frame.
+        `times` collects how long decoding, flow, preparing, network and upsampling took per frame. OpenCV has one
+        thread a call until the generator ends.
         """
         self._loaded.require()
         times = times or StageTimes()
         if isinstance(self.backend, PipelineBackend):
             with (
+                single_threaded_opencv,
                 closing(prefetch(_timed(frames, times))) as read,
                 closing(prefetch(self._through_pipeline(self.backend, read, times))) as segmented,
             ):
                 yield from segmented
             return
         with (
+            single_threaded_opencv,
             closing(prefetch(_timed(frames, times))) as read,
             closing(prefetch(self._prepare(read, flow, times))) as prepared,
             closing(prefetch(self._segment(prepared, times))) as segmented,

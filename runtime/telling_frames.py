@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import InputError
+from .opencv_state import single_threaded_opencv
 from .reader import open_frames
 
 _GRID = (128, 128)  # where motion is measured: 0.3 ms a pair
@@ -49,7 +50,7 @@ def choose_frames(clips: Sequence[str | Path], count: int) -> list[tuple[str, in
 def clip_motion(clip: str | Path) -> Iterable[FrameMotion]:
     """The motion of each frame of `clip` but the last. Raises InputError."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    with open_frames(clip) as reader:
+    with single_threaded_opencv, open_frames(clip) as reader:
         for (index, grey), (_, following) in pairwise((frame.index, _grey(frame.pixels)) for frame in reader):
             flow = dis.calc(grey, following, None) / np.float32(_GRID[0])  # type: ignore[call-overload]  # (h, w, 2)
             middle = np.median(flow.reshape(-1, 2), axis=0)

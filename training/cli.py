@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .. import InputError, command
-from .loop import train
+from ..runtime.extras import require
 from .recipe import RECIPES
 
 _EXAMPLES = """examples:
@@ -31,7 +31,10 @@ def main() -> int:
         "--sequences", type=Path, metavar="FILE", help="names of the DAVIS sequences to use, one a line"
     )
     parser.add_argument(
-        "--pictures", type=Path, metavar="DIR", help="stills with masks: images/NAME.jpg (or .png, .webp, .tif), masks/NAME.png, as DUTS"
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="stills with masks: images/NAME.jpg (or .png, .webp, .tif), masks/NAME.png, as DUTS",
     )
     parser.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights: .npz (light) or .pth (paper)")
     parser.add_argument("--iterations", type=int, metavar="N", help="instead of the recipe's number")
@@ -39,6 +42,9 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="go on where the training in the output folder stopped")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", required=True, help="weights, log, curve, flow")
     options = vars(parser.parse_args())
+    require("amc-train", "torch", "safetensors", "matplotlib", extra="train")
+    from .loop import train  # here, because importing torch takes 2 s that --help need not wait for
+
     recipe, listing = RECIPES[options.pop("recipe")], options.pop("sequences")
     if listing is not None and not listing.is_file():
         raise InputError(f"{listing}: no such file; expected one name of a DAVIS sequence per line")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import pairwise
 
 import numpy as np
@@ -11,14 +12,16 @@ import torch
 from torch import Tensor
 
 from ..models.amcnet import AMCNet
+from ..models.torch_threads import torch_threads
+from ..runtime.closes import Closes
 from .batches import Batch
 from .loss import segmentation_loss
 from .recipe import Recipe
 from .validation import normalise
 
 
-class Gradient:
-    """Fills the gradients of `network` from batches.
+class Gradient(Closes):
+    """Fills the gradients of `network` from batches; a context manager, in which PyTorch's threads are shared out.
 
     The light network's operators are too small to be split over two cores: they wait for each other a thousand times a
     step. A batch of 8 at 192 px takes 0.66 s so, and up to 22 s beside another busy process; as two halves in threads
@@ -29,19 +32,24 @@ class Gradient:
     def __init__(self, network: AMCNet, recipe: Recipe, cores: int) -> None:
         self.device = next(network.parameters()).device
         parts = 1 if self.device.type == "cuda" else max(1, min(cores, recipe.batch // 2))
-        torch.set_num_threads(max(1, cores // parts))
         self.recipe = recipe
         self.networks = [network, *(copy.deepcopy(network) for _ in range(1, parts))]
         for twin in self.networks[1:]:
             for parameter, own in zip(twin.parameters(), network.parameters(), strict=True):
                 parameter.data = own.data  # one memory: a step of the optimiser moves them all
-        self.pool = ThreadPoolExecutor(parts)
+        self._opened = ExitStack()
+        self._opened.enter_context(torch_threads(max(1, cores // parts)))
+        self._pool = self._opened.enter_context(ThreadPoolExecutor(parts))
+
+    def close(self) -> None:
+        """End the threads and restore PyTorch's number of them."""
+        self._opened.close()
 
     def fill(self, batch: Batch) -> Tensor:
         """Set the gradients of the network from `batch`; the loss, a scalar."""
         ends = np.linspace(0, len(batch.mask), len(self.networks) + 1).round().astype(int)
         parts = [slice(begin, end) for begin, end in pairwise(ends)]
-        losses = list(self.pool.map(self._backward, self.networks, [batch] * len(parts), parts))
+        losses = list(self._pool.map(self._backward, self.networks, [batch] * len(parts), parts))
         for twin in self.networks[1:]:
             for own, other in zip(self.networks[0].parameters(), twin.parameters(), strict=True):
                 if own.grad is not None and other.grad is not None:

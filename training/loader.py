@@ -31,6 +31,7 @@ def load_batches(
         sampler=iterations,
         num_workers=max(1, available_cores() - _SPARE_CORES) if on_gpu else 0,
         pin_memory=on_gpu,
+        generator=torch.Generator(),  # else it draws a number from the process's own
         # Where processes can be forked, they share the decoded pictures.
         multiprocessing_context="fork" if on_gpu and "fork" in multiprocessing.get_all_start_methods() else None,
     )

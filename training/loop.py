@@ -8,7 +8,6 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,8 @@ from tqdm import tqdm
 from .. import InputError, OutputError
 from ..export.atomic import make_folder
 from ..models.amcnet import AMCNet, AMCNetConfig
+from ..runtime.extras import require
+from ..runtime.opencv_state import single_threaded_opencv
 from .batches import Source
 from .clips import Clips
 from .davis import find_sequences, hold_out
@@ -56,14 +57,13 @@ def train(
     In `output`: best.pth, last.pth (state dicts), state.pth (for `resume`), log.csv, curve.png and the flow cache.
     Raises InputError, CheckpointError, OutputError.
     """
-    # DIS cuts the picture by the number of threads: with one, its flow is the same anywhere, and the cores are torch's.
-    cv2.setNumThreads(1)
-    torch.manual_seed(recipe.seed)
+    require("training", "matplotlib")  # at once, not when the first curve is drawn
     state_path, best_path = output / "state.pth", output / "best.pth"
     if state_path.exists() and not resume:
         raise OutputError(f"{output} holds a training already; go on with it (--resume) or choose another folder")
     make_folder(output)
-    source, held_out = _data(davis, sequences, pictures, output / "flow")
+    with single_threaded_opencv:
+        source, held_out = _data(davis, sequences, pictures, output / "flow")
     total = iterations or recipe.iterations
     if not total:
         if source.clips is None:
@@ -71,7 +71,9 @@ def train(
         total = recipe.epochs * (len(source.clips.frames) // recipe.batch)
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = AMCNet(AMCNetConfig(backbone=recipe.backbone))
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+        torch.default_generator.manual_seed(recipe.seed)
+        network = AMCNet(AMCNetConfig(backbone=recipe.backbone))
     if encoder is not None:
         load_encoders(network, encoder)
     network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -81,13 +83,16 @@ def train(
     if resume and state_path.is_file():
         done, seconds_before, best = load_state(state_path, recipe, total, network, average, optimiser)
 
-    gradient = Gradient(network, recipe, cores=os.cpu_count() or 1)
     log = Log(output, done)
     losses: list[Tensor] = []
     started = saved = time.monotonic()
     progress = tqdm(total=total, initial=done, desc=recipe.name, unit="it", smoothing=0.02, mininterval=1.0)
-    batches = load_batches(source, recipe, range(done, total), device)
-    with progress, closing(batches):
+    with (
+        single_threaded_opencv,  # the cores are PyTorch's
+        progress,
+        Gradient(network, recipe, cores=os.cpu_count() or 1) as gradient,
+        closing(load_batches(source, recipe, range(done, total), device)) as batches,
+    ):
         for iteration, batch in enumerate(batches, done):
             factor = rate_factor(recipe, iteration, total)
             for group in optimiser.param_groups:

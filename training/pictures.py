@@ -1,4 +1,4 @@
-"""Still pictures with masks of their main object, as the DUTS saliency set has them: `images/NAME.jpg`, `masks/NAME.png`."""
+"""Still pictures with masks of their main object, as DUTS has them: `images/NAME.jpg`, `masks/NAME.png`."""
 
 from __future__ import annotations
 

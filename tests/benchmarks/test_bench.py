@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper, parser, save_model
 
+from amcnet import InputError
 from amcnet.benchmarks import bench_cli, scaling
 from amcnet.benchmarks.bench import EMBEDDED, BenchOptions, bench
 from amcnet.benchmarks.bench_cli import write_report
@@ -59,7 +61,7 @@ def rich(report: dict[str, Any]) -> dict[str, Any]:
         "resolutions": [{"size": [426 * k, 240 * k], "ms_per_frame": 20.0 * k * k} for k in (1, 2, 3, 9)],
         "batches": [{"batch": 1, "ms_per_picture": 20.0}, {"batch": 4, "ms_per_picture": 15.0}],
         "lengths": [{"frames": 24 * k, "resident_mib": 300.0} for k in (1, 2, 4)],
-        "videos": [{"videos": k, "frames_per_second": 24.0} for k in (1, 2, 4)],
+        "videos": [{"videos": k, "frames_per_second": 24.0, "startup_seconds": 0.5 * k} for k in (1, 2, 4)],
         "doubts": ["the clock went from 3000 to 2000 MHz"],
     }
     return made
@@ -231,6 +233,52 @@ def test_how_cost_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert [row["frames"] for row in grown["lengths"]] == [4, 8]
     assert all(row["resident_mib"] > 50 for row in grown["lengths"])
     assert all(row["frames_per_second"] > 0 for row in grown["videos"])
+    assert all(row["startup_seconds"] > 0 for row in grown["videos"])
+
+
+class _Clocks(threading.local):
+    """A clock for each thread, of which `run` is one video: its start-up, then frames of even length."""
+
+    now_s = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+    def run(self, startup_s: float, frame_s: float, frames: int, progress: Callable[..., None]) -> dict[str, int]:
+        self.now_s += startup_s
+        for number in range(1, frames + 1):
+            self.now_s += frame_s
+            progress(None, number)
+        return {"frames": frames}
+
+
+def test_videos_at_once_are_measured_without_their_start_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks, videos = _Clocks(), {"out0": (30.0, 0.1), "out1": (50.0, 0.2)}
+    monkeypatch.setattr(scaling, "time", clocks)
+    monkeypatch.setattr(
+        scaling, "infer", lambda options, progress: clocks.run(*videos[options.output.name], options.frames, progress)
+    )
+    assert scaling._videos(None, tmp_path, 1) == {"videos": 1, "frames_per_second": 10.0, "startup_seconds": 30.1}
+    assert scaling._videos(None, tmp_path, 2) == {"videos": 2, "frames_per_second": 15.0, "startup_seconds": 50.2}
+
+
+def test_frames_that_were_ready_before_the_clock_started_do_not_count() -> None:
+    ready = [5.0] * 9
+    assert scaling.steady_rate([*ready, *(5 + k / 10 for k in range(1, 51))]) == pytest.approx(10)
+    assert scaling.steady_rate([1.0, 1.5]) == 2
+
+
+@pytest.mark.parametrize("failing", ["out0", "out1"])
+def test_a_video_that_fails_ends_the_others(failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def infer(options: Any, progress: Callable[..., None]) -> dict[str, int]:
+        if options.output.name == failing:
+            raise InputError("gone")
+        progress(None, 1)
+        return {}
+
+    monkeypatch.setattr(scaling, "infer", infer)
+    with pytest.raises(InputError, match="gone"):
+        scaling._videos(None, tmp_path, 2)
 
 
 def test_an_engine_on_a_made_up_gpu(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from amcnet.benchmarks import peers
 from amcnet.benchmarks.peers import PEERS, AbsentError, open_peers
 from amcnet.export import Seed, export_amcnet
 from amcnet.export.onnx_file import OnnxFile
@@ -39,12 +40,16 @@ def test_all_peers_answer_what_the_file_answers(
     assert set(here) | set(absent) == set(PEERS["cpu"])
     assert {"PyTorch, eager", "PyTorch, channels-last", "ONNX Runtime, CPU, its defaults"} <= set(here)
     expected = onnx_run(file.path)(inputs)["mask"]
+    monkeypatch.setattr(peers, "available_cores", lambda: 3)
+    threads = torch.get_num_threads()
+    assert threads != 3, "PyTorch has another number of threads than the peers, or this would test nothing"
     for name, run in here.items():
         difference = np.abs(run(inputs) - expected)
         if "bf16" in name:
             assert difference.mean() < 0.03, name
         else:
             assert difference.max() < 1e-3, name
+        assert torch.get_num_threads() == threads, name
 
 
 @pytest.mark.needs_cuda

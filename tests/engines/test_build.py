@@ -174,6 +174,27 @@ def test_the_card_says_what_the_engine_is(tiny: Callable[..., Path], tmp_path: P
 
 
 @needs_tensorrt_rtx
+def test_weights_that_half_cannot_hold_are_an_error_or_said(two_layers: Path, tmp_path: Path) -> None:
+    model = onnx.load(two_layers)
+    weights = onnx.numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weights[0, 0, 0] = 1e6, -1e6, 65504
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weights, "w"))
+    onnx.save(model, two_layers)
+    with pytest.raises(ModelFileError, match=r"has 2 weights \(w 2\) beyond ±65504.*--fp16 --allow-clipping$"):
+        _build(two_layers, tmp_path / "x.engine", fp16=True)
+    assert _left(tmp_path) == ["onnx"]
+    notes: list[str] = []
+    options = BuildOptions(
+        model=two_layers, output=tmp_path / "x.engine", fp16=True, allow_clipping=True, flavour="tensorrt-rtx"
+    )
+    card = build_engine(options, notes.append).card
+    assert card.clipped == {"w": 2}
+    assert "--fp16 --allow-clipping" in card.rebuild
+    assert "clipped to ±65504, the range of FP16: 2 weights (w 2)" in notes
+    assert EngineFile.read(tmp_path / "x.engine").card == card
+
+
+@needs_tensorrt_rtx
 def test_a_free_batch_takes_its_range_from_shapes(tiny: Callable[..., Path], tmp_path: Path) -> None:
     model = tiny("g (float[N, 4] x) => (float[N, 4] y) { y = Relu (x) }")
     engine = _build(model, tmp_path / "x.engine", shapes={"x": ((1, 4), (2, 4), (8, 4))})

@@ -19,7 +19,7 @@ def test_a_card_comes_back_as_it_was_written(make_card: Callable[..., Card]) -> 
 
 def test_a_card_can_be_read_by_a_person(make_card: Callable[..., Card]) -> None:
     values = json.loads(make_card().to_json())
-    assert values["format"] == 1
+    assert values["format"] == 2
     assert values["compute_capability"] == ["8.6", "8.9"]
     assert values["receipt"]["flops"] == {"half": 990, "float": 10}
     assert values["accuracy"] is None
@@ -29,9 +29,9 @@ def test_a_card_can_be_read_by_a_person(make_card: Callable[..., Card]) -> None:
     ("text", "message"),
     [
         ("{", "Expecting property name"),
-        ("[]", "format 'list', expected 1"),
-        ('{"format": 2}', "format 2, expected 1"),
-        ('{"format": 1, "version": "1"}', "it lacks accuracy, build_seconds"),
+        ("[]", "format 'list', expected 2"),
+        ('{"format": 1}', "format 1, expected 2"),
+        ('{"format": 2, "version": "1"}', "it lacks accuracy, build_seconds"),
     ],
 )
 def test_what_is_no_card_is_refused(text: str, message: str, make_engine: Callable[..., Path]) -> None:

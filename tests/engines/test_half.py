@@ -240,14 +240,19 @@ def test_a_probed_range_makes_an_island(light: Network, tmp_path: Path) -> None:
         to_half(light.full, tmp_path / "x.onnx", probe=foreign)
 
 
-def test_weights_beyond_half_are_clipped_and_said(pwcnet: Network, tmp_path: Path) -> None:
+def test_weights_beyond_half_are_an_error_or_clipped_and_counted(pwcnet: Network, tmp_path: Path) -> None:
     model = onnx.load(pwcnet.full)
     tensor = next(t for t in model.graph.initializer if t.name == "network.pyramid.0.0.0.weight")
     weights = numpy_helper.to_array(tensor).copy()
     weights[0, 0, 0, :2] = 70000, -1e9
     tensor.CopyFrom(numpy_helper.from_array(weights, tensor.name))
     onnx.save(model, tmp_path / "big.onnx")
-    report = to_half(tmp_path / "big.onnx", tmp_path / "half.onnx")
+    with pytest.raises(
+        ModelFileError, match=r"big\.onnx has 2 weights \(.*0\.weight 2\) beyond ±65504.*--allow-clipping"
+    ):
+        to_half(tmp_path / "big.onnx", tmp_path / "half.onnx")
+    assert not (tmp_path / "half.onnx").exists()
+    report = to_half(tmp_path / "big.onnx", tmp_path / "half.onnx", allow_clipping=True)
     assert report.clipped == {tensor.name: 2}
     halves = {t.name: numpy_helper.to_array(t) for t in onnx.load(report.path).graph.initializer}
     assert halves[f"{tensor.name}/half"][0, 0, 0, :2].tolist() == [65504, -65504]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
 
 from amcnet import ModelFileError
-from amcnet.export import exporter
+from amcnet.export import exporter, graph
 from amcnet.export.exporter import ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet
 from amcnet.export.onnx_file import OnnxFile, file_sha256
 from amcnet.export.preprocessing import AMCNET, Preprocessing
@@ -54,6 +57,22 @@ def _inputs_and_outputs(model: onnx.ModelProto) -> dict[str, tuple[object, ...]]
         )
         for value in (*model.graph.input, *model.graph.output)
     }
+
+
+def test_an_export_is_alone_and_leaves_logging_and_warnings_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at once would store each other's settings as the process's own, and leave them for good."""
+    log, seen = logging.getLogger("torch.onnx"), []
+
+    def export(*arguments: object, **options: object) -> None:
+        seen.append((graph._ONE_EXPORT.locked(), log.level))
+        raise KeyError
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+    level, filters = log.level, list(warnings.filters)
+    with pytest.raises(KeyError):
+        graph.to_onnx(torch.nn.Identity(), {}, [], opset=17, dynamic_batch=False, metadata={})
+    assert seen == [(True, logging.ERROR)]
+    assert (graph._ONE_EXPORT.locked(), log.level, list(warnings.filters)) == (False, level, filters)
 
 
 def test_amcnet_keeps_the_contract(amcnet: exporter.Exported) -> None:
@@ -200,6 +219,21 @@ def test_amcnet_of_another_size_says_so(tmp_path: Path) -> None:
 def test_pwcnet_wants_multiples_of_64(size: tuple[int, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multiples of 64"):
         export_pwcnet(Seed(number=1), tmp_path, size=size)
+
+
+def test_weights_that_half_cannot_hold_stay_in_32_bits() -> None:
+    weights = {name: np.full(256, value, np.float32) for name, value in {"small": 65504.0, "large": -65520.0}.items()}
+    initializers = [ir.tensor(value, name=name) for name, value in weights.items()]
+    values = [
+        ir.Value(name=tensor.name, const_value=tensor, type=ir.TensorType(tensor.dtype)) for tensor in initializers
+    ]
+    node = ir.node("Add", values)
+    made = ir.Graph([], node.outputs, nodes=[node], initializers=values, opset_imports={"": 17})
+    graph.halve_weights(made)
+    assert {name: str(value.const_value.dtype) for name, value in made.initializers.items() if value.const_value} == {
+        "small.half": "FLOAT16",
+        "large": "FLOAT",
+    }
 
 
 def test_half_weights_halve_the_file_and_hardly_move_the_mask(amcnet: exporter.Exported, tmp_path: Path) -> None:

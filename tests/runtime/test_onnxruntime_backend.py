@@ -96,7 +96,7 @@ def test_a_file_that_the_library_refuses(tmp_path: Path, amcnet_onnx: Path) -> N
 def test_without_either_package(amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _installed(monkeypatch)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(BackendError, match=r"neither onnxruntime nor onnxruntime-gpu.*amcnet\[cpu\].*amcnet\[gpu\]"):
+    with pytest.raises(BackendError, match=r"needs ONNX Runtime, which is not installed.*amcnet\[cpu\].*amcnet\[gpu\]"):
         OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1)
 
 

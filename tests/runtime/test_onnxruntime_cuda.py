@@ -99,7 +99,8 @@ def library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         OrtValue=SimpleNamespace(ortvalue_from_numpy=value, ortvalue_from_shape_and_type=memory),
         get_available_providers=lambda: [CUDA, "CPUExecutionProvider"],
         preload_dlls=lambda: None,
-        set_default_logger_severity=lambda severity: None,
+        set_default_logger_severity=lambda severity: library.severities.append(severity),
+        severities=[],
         got=[CUDA, "CPUExecutionProvider"],
         graphs=True,
     )
@@ -127,12 +128,21 @@ def test_the_gpus_answers_are_the_cpus_and_memory_is_bound_once(library: Any, am
         network.run(_inputs(0))
 
 
+def test_the_library_is_silent_while_it_searches_kernels_only(library: Any, amcnet_onnx: Path) -> None:
+    with OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda") as network:
+        assert library.severities == [4, 2], "fatal while the session opens, and the library's own afterwards"
+        network.run(_inputs(0))
+        assert library.severities == [4, 2] * 2, "the first run searches too"
+        network.run(_inputs(1))
+        assert library.severities == [4, 2] * 2
+
+
 def test_threads_take_turns(library: Any, amcnet_onnx: Path) -> None:
     expected = onnxruntime.InferenceSession(amcnet_onnx, providers=["CPUExecutionProvider"])
     together = Barrier(2)
 
     def answer(seed: int) -> NDArray[np.float32]:
-        together.wait(timeout=10)
+        together.wait()
         return network.run(_inputs(seed))["mask"]
 
     with OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda") as network:

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
@@ -85,6 +86,20 @@ def test_the_papers_recipe_passes_over_davis(tmp_path: Path, write_sequence: Cal
     assert load_amcnet(tmp_path / "out" / "best.pth").config.backbone == "resnet18"
     with pytest.raises(InputError, match="gives one sequence"):
         train(recipe, tmp_path / "other", davis=tmp_path / "davis", sequences=["a"])
+
+
+def test_the_process_is_left_as_it_was(tmp_path: Path) -> None:
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    random = torch.get_rng_state()
+    torch.set_num_threads(3)
+    cv2.setNumThreads(3)
+    try:
+        run(tmp_path, 1)
+        assert (torch.get_num_threads(), cv2.getNumThreads()) == (3, 3)
+        assert torch.equal(torch.get_rng_state(), random)
+    finally:
+        torch.set_num_threads(threads[0])
+        cv2.setNumThreads(threads[1])
 
 
 def test_passes_over_nothing_are_refused(tmp_path: Path) -> None:

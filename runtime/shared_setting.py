@@ -1,0 +1,37 @@
+"""A process-wide setting of a library, changed while a `with` block needs it and restored after the last one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+
+class SharedSetting(AbstractContextManager[None]):
+    """`with setting:` holds a library's process-wide setting at one value; blocks may nest and overlap in threads.
+
+    The first block to begin stores the earlier value, the last one to end restores it. A value that somebody else has
+    set in the meantime stays.
+
+    single_threaded_opencv = SharedSetting(cv2.getNumThreads, cv2.setNumThreads, 1)
+    """
+
+    def __init__(self, read: Callable[[], int], write: Callable[[int], object], value: int) -> None:
+        self._read, self._write, self._value = read, write, value
+        self._earlier = value
+        self._holders = 0
+        # Reentrant: the garbage collector may end a generator that holds the setting while this thread takes it.
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._holders == 0:
+                self._earlier = self._read()
+                self._write(self._value)
+            self._holders += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0 and self._read() == self._value:
+                self._write(self._earlier)

@@ -1,0 +1,88 @@
+"""A process-wide setting is held once however many hold it, and restored by the last one."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from amcnet.runtime.shared_setting import SharedSetting
+
+
+class _Library:
+    """Its setting begins at 8; `written` are the values that it was given."""
+
+    def __init__(self) -> None:
+        self.value = 8
+        self.written: list[int] = []
+
+    def write(self, value: int) -> None:
+        self.written.append(value)
+        self.value = value
+
+
+@pytest.fixture
+def library() -> _Library:
+    return _Library()
+
+
+@pytest.fixture
+def setting(library: _Library) -> SharedSetting:
+    return SharedSetting(lambda: library.value, library.write, 1)
+
+
+def test_blocks_may_nest(library: _Library, setting: SharedSetting) -> None:
+    with setting:
+        with setting:
+            assert library.value == 1
+        assert library.value == 1
+    assert library.written == [1, 8]
+    with pytest.raises(KeyError), setting:
+        raise KeyError
+    assert library.value == 8
+
+
+def test_the_last_of_two_overlapping_blocks_restores(library: _Library, setting: SharedSetting) -> None:
+    """By storing and restoring alone, the second one would store the first one's value and leave it for good."""
+    second_began, first_ended = threading.Event(), threading.Event()
+
+    def second() -> int:
+        with setting:
+            second_began.set()
+            first_ended.wait()
+            return library.value
+
+    with ThreadPoolExecutor(1) as pool:
+        with setting:
+            inside = pool.submit(second)
+            second_began.wait()
+        first_ended.set()
+        assert inside.result() == 1
+    assert library.value == 8
+
+
+def test_many_threads_leave_it_as_it_was(library: _Library, setting: SharedSetting) -> None:
+    def hold(_: int) -> bool:
+        with setting:
+            return library.value == 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(hold, range(2000)))
+    assert library.value == 8
+
+
+def test_what_somebody_else_sets_in_the_meantime_stays(library: _Library, setting: SharedSetting) -> None:
+    with setting:
+        library.value = 3
+    assert library.value == 3
+
+
+def test_a_setting_that_cannot_be_written_is_not_held(library: _Library) -> None:
+    def refuse(value: int) -> None:
+        raise RuntimeError
+
+    broken = SharedSetting(lambda: library.value, refuse, 1)
+    for _ in range(2):
+        with pytest.raises(RuntimeError), broken:
+            pass
