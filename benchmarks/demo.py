@@ -7,6 +7,7 @@ Foundation); see demo_data/README.md.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -32,19 +33,20 @@ def main() -> int:
     parser.add_argument("--amcnet", type=Path, metavar="FILE", help="AMC-Net as ONNX (default: the bundled network)")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", default=Path("demo"), help="folder (default: demo)")
     arguments = parser.parse_args()
-    output, drawn = arguments.output, arguments.output / "drawn.mp4"
-    annotations = output / "drawn-annotations"
-
-    print("1. Footage: 4 s of Big Buck Bunny, (c) 2008 Blender Foundation, www.bigbuckbunny.org, CC BY 3.0")
-    _segment(FOOTAGE, output / "big-buck-bunny", arguments.amcnet)
-
-    print("\n2. Drawn clip: a textured body in front of a moving background, with known masks")
+    output = arguments.output
+    footage, drawn, annotations = output / FOOTAGE.name, output / "drawn.mp4", output / "drawn-annotations"
     make_folder(annotations)
+
+    print("1. Footage: 4 s of Big Buck Bunny, (c) 2008 Blender Foundation, www.bigbuckbunny.org, CC BY 3.0", flush=True)
+    shutil.copyfile(FOOTAGE, footage)
+    _segment(footage, output / "big-buck-bunny", arguments.amcnet)
+
+    print("\n2. Drawn clip: a textured body in front of a moving background, with known masks", flush=True)
     write_clip(drawn, DRAWN_FRAMES)
     write_annotations(annotations, DRAWN_FRAMES)
     _segment(drawn, output / "drawn", arguments.amcnet)
     score = evaluate(output / "drawn", annotations).region.mean
-    print(f"   true     {annotations}\n   mean IoU with the true masks (J): {100 * score:.1f} %")
+    print(f"   truth    {annotations}\n   mean IoU with the true masks (J): {100 * score:.1f} %")
 
     print(f"\nOpen {output / 'big-buck-bunny' / 'overlay.mp4'} in a video player: the object is tinted red.")
     print("Your own video: .venv/bin/amc-infer video.mp4")
@@ -57,7 +59,7 @@ def _segment(source: Path, output: Path, amcnet: Path | None) -> None:
         report = infer(InferOptions(source=source, output=output, amcnet=amcnet, overwrite=True), progress)
     speed = f"{report['seconds']:.1f} s, {report['fps']:.1f} frames/s"
     print(f"   {report['frames']} frames in {speed} ({report['backend']})")
-    print(f"   overlay  {output / 'overlay.mp4'}\n   masks    {output / 'masks'}")
+    print(f"   source   {source}\n   overlay  {output / 'overlay.mp4'}\n   masks    {output / 'masks'}")
 
 
 if __name__ == "__main__":
