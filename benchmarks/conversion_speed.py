@@ -1,8 +1,8 @@
 """Time and memory of the largest conversions: python -m amcnet.benchmarks.conversion_speed
 
-The pipeline with ResNet-101 exported at 854x480, and AMC-Net with ResNet-101 built into an FP16 engine by TensorRT-RTX,
-both with untrained weights, each in a process of its own. Exits with 1 above a limit: 90 s and 8 GB for the export, 60 s
-for the build. Expects an idle machine.
+The pipeline with ResNet-101 exported at 854x480, and AMC-Net with ResNet-101 built into an FP16 engine by
+TensorRT-RTX, both with untrained weights, each in a process of its own. Exits with 1 above a limit: 90 s and 8 GB for
+the export, 60 s for the build. Expects an idle machine.
 """
 
 from __future__ import annotations
