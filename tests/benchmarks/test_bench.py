@@ -209,7 +209,6 @@ def test_a_browser_shows_it_without_errors(rich: dict[str, Any], tmp_path: Path,
         ],
         capture_output=True,
         text=True,
-        timeout=60,
         check=True,
     )
     assert not re.findall(r"CONSOLE.*", result.stderr)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from amcnet.benchmarks import latency as module
 from amcnet.benchmarks.latency import Effort, Latency, Work, host_clock, measure, ratio_of_rounds
 
 
@@ -38,17 +39,34 @@ def test_warm_up_ends_when_it_is_steady_and_does_not_count() -> None:
     assert not latency.doubts()
 
 
-def test_work_that_never_becomes_steady_is_measured_all_the_same() -> None:
-    growing = iter(np.geomspace(1, 1e9, 100_000).tolist())
-    latency = measure({"it": lambda: time.sleep(1e-3)}, Effort(runs=4, rounds=2, warm_up_seconds=0.05), _clock(growing))
-    assert len(latency["it"].samples_ms) == 4
+@pytest.fixture
+def work_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Work]:
+    """`work_of(seconds)` is work that takes so long, on a clock which stands still otherwise."""
+    now_s = 100.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now_s))
+
+    def of(seconds: float) -> Work:
+        def work() -> None:
+            nonlocal now_s
+            now_s += seconds
+
+        return work
+
+    return of
 
 
-def test_slow_work_ends_after_its_seconds() -> None:
-    effort = Effort(runs=1000, seconds=0.2, rounds=2, warm_up_seconds=0)
-    latency = measure({"it": lambda: time.sleep(0.02)}, effort)["it"]
-    assert 4 <= len(latency.samples_ms) <= 12
-    assert latency.p50_ms >= 20
+def test_work_that_never_becomes_steady_is_measured_all_the_same(work_of: Callable[[float], Work]) -> None:
+    growing = iter(np.geomspace(1, 1e9, 1000).tolist())
+    effort = Effort(runs=4, rounds=2, warm_up_seconds=0.5)
+    latency = measure({"it": work_of(1 / 64)}, effort, _clock(growing))["it"]
+    assert latency.warm_up_runs == 33  # one, and 32 more in half a second
+    assert len(latency.samples_ms) == 4
+
+
+def test_slow_work_ends_after_its_seconds(work_of: Callable[[float], Work]) -> None:
+    effort = Effort(runs=1000, seconds=2, rounds=2, warm_up_seconds=0)
+    latency = measure({"it": work_of(0.25)}, effort)["it"]
+    assert latency.samples_ms == [250] * 8  # four in each of two seconds
 
 
 def test_rivals_take_turns_and_swap_places() -> None:
@@ -71,5 +89,5 @@ def test_a_machine_that_slows_down_favours_nobody() -> None:
     assert ratio_of_rounds(other, ours) == {"ratio": 2, "ratio_min": 2, "ratio_max": 2}
 
 
-def test_the_host_clock_counts_milliseconds() -> None:
-    assert 10 <= host_clock(lambda: time.sleep(0.01)) < 100
+def test_the_host_clock_counts_milliseconds(work_of: Callable[[float], Work]) -> None:
+    assert host_clock(work_of(0.125)) == 125

@@ -99,7 +99,6 @@ def on_fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subpr
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
         )
 
     return run

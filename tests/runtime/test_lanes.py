@@ -44,7 +44,7 @@ def test_threads_at_once_have_one_each(lanes: Lanes[_Lane]) -> None:
     def work() -> None:
         with lanes.take() as lane:
             taken.append(lane)
-            together.wait(timeout=10)
+            together.wait()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

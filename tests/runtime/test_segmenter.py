@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -24,6 +24,7 @@ from amcnet.runtime.segmenter_plan import SegmenterPlan
 from amcnet.runtime.stage_times import StageTimes
 
 MakeClip = Callable[..., Path]
+HANG_SECONDS = 300  # after which a wait for what never comes is given up
 WHITE = np.full((384, 384, 3), 255, np.uint8)
 
 
@@ -253,21 +254,22 @@ def test_masks_come_in_order_whichever_frame_is_ready_first(
 ) -> None:
     frames = list(_frames(*[(40, 30)] * 9))
     expected = [m.probability for m in segmenter.masks(frames, _Recorded())]
-    running, most = [0], [0]
+    calls, overtaken = itertools.count(), threading.Event()
 
     def run_unevenly(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        running[0] += 1
-        most[0] = max(most[0], running[0])
-        time.sleep(0.05 if running[0] == 1 else 0.0)  # a frame that is overtaken by the ones behind it
+        call = next(calls)
+        if call == 0:  # it ends after the one behind it, which can only be if the two run side by side
+            assert overtaken.wait(HANG_SECONDS)
         outputs = run(inputs)
-        running[0] -= 1
+        if call == 1:
+            overtaken.set()
         return outputs
 
     run = segmenter.backend.run
     monkeypatch.setattr(module, "available_cores", lambda: 4)
     monkeypatch.setattr(segmenter.backend, "run", run_unevenly)
     answers = list(segmenter.masks(frames, _Recorded()))
-    assert most[0] > 1, "frames run side by side, or this would test nothing"
+    assert overtaken.is_set()
     assert [m.index for m in answers] == list(range(9))
     for m, probability in zip(answers, expected, strict=True):
         np.testing.assert_array_equal(m.probability, probability)
