@@ -1,6 +1,6 @@
 """Clips and pictures -> trained weights: the paper's recipe, and the light one of the embedded default."""
 
 from .loop import train
-from .recipe import LIGHT, LIGHT_GPU, PAPER, RECIPES, Recipe
+from .recipe import LIGHT, PAPER, RECIPES, Recipe
 
-__all__ = ["LIGHT", "LIGHT_GPU", "PAPER", "RECIPES", "Recipe", "train"]
+__all__ = ["LIGHT", "PAPER", "RECIPES", "Recipe", "train"]
