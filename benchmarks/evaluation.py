@@ -15,9 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import InputError, __version__
-from .boundary import boundary_accuracy
+from ..runtime.boundary import boundary_accuracy
+from ..runtime.region import region_similarity
 from .protocol import PROTOCOLS, FramePair, Protocol, find_pairs
-from .region import region_similarity
 from .score import Score
 
 

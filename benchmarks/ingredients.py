@@ -57,7 +57,7 @@ VARIANTS = {
 @command
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", type=Path, required=True, help="DAVIS to train on, three sequences held out")
+    parser.add_argument("--train", type=Path, required=True, help="DAVIS to train on, eight sequences held out")
     parser.add_argument("--pictures", type=Path, required=True, help="stills with masks, as DUTS")
     parser.add_argument("--encoder", type=Path, required=True, help="ImageNet weights, .npz")
     parser.add_argument("--val", type=Path, required=True, help="DAVIS to score on")

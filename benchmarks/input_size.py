@@ -39,18 +39,17 @@ def overlap_by_size(checkpoint: Path, davis: Path) -> dict[int, float]:
     from ..models import load_amcnet
     from ..training.clips import Clips
     from ..training.davis import find_sequences, hold_out
-    from ..training.validation import mean_overlap
+    from ..training.validation import Scores, score_sequences
 
     network = load_amcnet(checkpoint)
     _, held_out = hold_out(find_sequences(davis, None))
     with tempfile.TemporaryDirectory() as flow_folder:
-        samples = []
+        samples = {}
         for sequence in held_out:
-            clips = Clips([sequence], Path(flow_folder))
-            samples.append([clips.sample(n, lambda gaps: gaps[0]) for n in range(0, len(clips.frames), EVERY)])
-        return {
-            size: round(sum(mean_overlap(network, each, size) for each in samples) / len(samples), 4) for size in SIZES
-        }
+            clip = Clips([sequence], Path(flow_folder))
+            samples[sequence.name] = [clip.sample(n, lambda gaps: gaps[0]) for n in range(0, len(clip.frames), EVERY)]
+        scores = {size: score_sequences(network, samples, size) for size in SIZES}
+        return {size: round(Scores.average(list(each.values())).region, 4) for size, each in scores.items()}
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .. import InputError, __version__
+from ..runtime.region import region_similarity
 from .protocol import read_grey
-from .region import region_similarity
 
 
 @dataclass(frozen=True, kw_only=True)

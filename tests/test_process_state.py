@@ -39,7 +39,7 @@ SETTERS: dict[str, set[str]] = {
     "captureWarnings": set(),
     "disable": set(),
     "setLevel": {"export/graph.py"},
-    "signal": {"runtime/interruption.py", "engines/build_process.py"},
+    "signal": {"runtime/interruption.py", "engines/build_process.py", "training/gradient.py"},
     "dup2": {"engines/build_process.py"},
     "chdir": set(),
     "umask": set(),

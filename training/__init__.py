@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .recipe import LIGHT, LIGHT_GPU, PAPER, RECIPES, Recipe
+from .recipe import LIGHT, PAPER, RECIPES, Recipe
 
 if TYPE_CHECKING:
     from .loop import train
 
-__all__ = ["LIGHT", "LIGHT_GPU", "PAPER", "RECIPES", "Recipe", "train"]
+__all__ = ["LIGHT", "PAPER", "RECIPES", "Recipe", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,8 @@ def augment(sample: Sample, size: int, recipe: Recipe, rng: np.random.Generator)
     image, flow, mask = move(sample, motion, size)
     if rng.random() < recipe.bend_flow:
         flow = flow + _camera_flow(size, rng) * np.float32(np.abs(flow).max() * rng.uniform(0, 0.7))
+    if rng.random() < recipe.stir_background:
+        flow = _stir(flow, mask, rng)
     picture = color_flow(flow)
     if rng.random() < recipe.bend_flow:
         # One wild vector makes all others short, that is, pale.
@@ -36,6 +38,8 @@ def augment(sample: Sample, size: int, recipe: Recipe, rng: np.random.Generator)
         picture = color_flow(still if rng.random() < 0.5 else _camera_flow(size, rng))
     elif lost < recipe.drop_flow + recipe.drop_image:
         image = _useless(image, rng)
+    elif lost < recipe.drop_flow + recipe.drop_image + recipe.image_as_flow:
+        picture = image
     return image, picture, mask
 
 
@@ -87,6 +91,17 @@ def _camera_flow(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
     linear = rng.normal(0, 0.5, (2, 2)) * (rng.random() < 0.5)
     field = np.stack((x, y), -1) @ linear + shift
     return np.asarray(field, np.float32)
+
+
+def _stir(flow: NDArray[np.float32], mask: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Give a part of what is not the object a motion of its own, as uneven and as strong as the flow's strongest."""
+    size = len(mask)
+    cells = int(rng.integers(3, 16))
+    field = cv2.resize(rng.normal(0, 0.5, (cells, cells, 2)).astype(np.float32), (size, size))
+    patches = cv2.resize(rng.normal(0, 1, (4, 4)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    stirred = (mask == 0) & (patches > rng.uniform(-0.5, 0.5))
+    strength = max(float(np.abs(flow).max()), 1.0) * rng.uniform(0.3, 1)
+    return np.asarray(flow + field * np.float32(strength) * stirred[..., None], np.float32)
 
 
 def _recolour(image: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:

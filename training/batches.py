@@ -41,11 +41,11 @@ class Source:
     clips: Clips | None = None
     pictures: Pictures | None = None
 
-    def batch(self, recipe: Recipe, iteration: int, iterations: int) -> Batch:
-        """The batch of `iteration` in a training of `iterations`."""
+    def batch(self, recipe: Recipe, iteration: int, iterations: int, places: range | None = None) -> Batch:
+        """The batch of `iteration` in a training of `iterations`, or its samples at `places` alone."""
         size = int(np.random.default_rng((recipe.seed, iteration)).choice(recipe.sizes))
         inputs = []
-        for place in range(recipe.batch):
+        for place in range(recipe.batch) if places is None else places:
             number = iteration * recipe.batch + place
             rng = np.random.default_rng((recipe.seed, number, 1))
             sample = self._sample(recipe, number, iteration / iterations, rng)

@@ -1,67 +1,157 @@
-"""The gradient of a batch; on a CPU, each core works on its own part of it."""
+"""The gradient of a batch; on a CPU, one process per core works on its own part of the batch."""
 
 from __future__ import annotations
 
-import copy
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+import multiprocessing
+import signal
+from contextlib import ExitStack, closing, suppress
 from itertools import pairwise
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from .. import AmcNetError
 from ..models.amcnet import AMCNet
 from ..models.torch_threads import torch_threads
 from ..runtime.closes import Closes
-from .batches import Batch
+from .batches import Batch, Source
+from .loader import load_batches
 from .loss import segmentation_loss
 from .recipe import Recipe
+from .shared_memory import shared_like
 from .validation import normalise
 
 
 class Gradient(Closes):
-    """Fills the gradients of `network` from batches; a context manager, in which PyTorch's threads are shared out.
+    """Fills the gradients of `network` from the batches of `iterations`, in order; a context manager.
 
-    The light network's operators are too small to be split over two cores: they wait for each other a thousand times a
-    step. A batch of 8 at 192 px takes 0.66 s so, and up to 22 s beside another busy process; as two halves in threads
-    of one core each 0.55 to 0.63 s, and no such stalls. As in distributed training, norms see their part of the batch
-    only, and the first part's statistics are kept.
+    The light network's operators are too small to be split over two cores: threads inside an operator wait for each
+    other a thousand times a step, and threads of one interpreter wait for its lock. Each process makes the samples of
+    its part of the batch and works in one thread. The parameters are in shared memory: a step of the optimizer in this
+    process moves those of all. As in distributed training, norms see their part of the batch only, and the running
+    statistics kept are those of the first part, which this process works on.
     """
 
-    def __init__(self, network: AMCNet, recipe: Recipe, cores: int) -> None:
-        self.device = next(network.parameters()).device
-        parts = 1 if self.device.type == "cuda" else max(1, min(cores, recipe.batch // 2))
-        self.recipe = recipe
-        self.networks = [network, *(copy.deepcopy(network) for _ in range(1, parts))]
-        for twin in self.networks[1:]:
-            for parameter, own in zip(twin.parameters(), network.parameters(), strict=True):
-                parameter.data = own.data  # one memory: a step of the optimiser moves them all
+    def __init__(self, network: AMCNet, recipe: Recipe, source: Source, iterations: range, cores: int) -> None:
+        self._network, self._recipe = network, recipe
+        device = next(network.parameters()).device
+        can_fork = "fork" in multiprocessing.get_all_start_methods()
+        parts = max(1, min(cores, recipe.batch // 2)) if device.type == "cpu" and can_fork else 1
         self._opened = ExitStack()
-        self._opened.enter_context(torch_threads(max(1, cores // parts)))
-        self._pool = self._opened.enter_context(ThreadPoolExecutor(parts))
+        if device.type == "cpu" and can_fork:
+            self._opened.enter_context(torch_threads(1))  # OpenMP's thread pool would not outlive the fork either
+        ends = [int(end) for end in np.linspace(0, recipe.batch, parts + 1).round()]
+        first, *others = [range(begin, end) for begin, end in pairwise(ends)]
+        self._others: list[_Process] = []
+        if others:
+            parameters = list(network.parameters())
+            with torch.no_grad():
+                for parameter, memory in zip(parameters, shared_like(parameters), strict=True):
+                    memory.copy_(parameter)
+                    parameter.data = memory
+            for places in others:
+                self._others.append(_Process(network, recipe, source, iterations, places))
+                self._opened.callback(self._others[-1].stop)
+        self._batches = self._opened.enter_context(closing(load_batches(source, recipe, iterations, first, device)))
 
     def close(self) -> None:
-        """End the threads and restore PyTorch's number of them."""
+        """End the processes and restore PyTorch's number of threads."""
         self._opened.close()
 
-    def fill(self, batch: Batch) -> Tensor:
-        """Set the gradients of the network from `batch`; the loss, a scalar."""
-        ends = np.linspace(0, len(batch.mask), len(self.networks) + 1).round().astype(int)
-        parts = [slice(begin, end) for begin, end in pairwise(ends)]
-        losses = list(self._pool.map(self._backward, self.networks, [batch] * len(parts), parts))
-        for twin in self.networks[1:]:
-            for own, other in zip(self.networks[0].parameters(), twin.parameters(), strict=True):
-                if own.grad is not None and other.grad is not None:
-                    own.grad += other.grad
-        return torch.stack(losses).sum()
+    def fill(self) -> Tensor:
+        """Set the gradients of the network from the next batch; the loss, a scalar."""
+        for other in self._others:
+            other.start()
+        loss = _backward(self._network, next(self._batches), self._recipe)
+        for other in self._others:
+            loss = loss + other.add_gradients(self._network)
+        return loss
 
-    def _backward(self, network: AMCNet, batch: Batch, part: slice) -> Tensor:
-        mask = batch.mask[part].to(self.device, non_blocking=True).unsqueeze(1).float().div(255)
-        image, flow_image = (normalise(x[part], self.device) for x in (batch.image, batch.flow_image))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            output = network(image, flow_image)
-        loss = segmentation_loss(output, mask, self.recipe.overlap_loss) * (len(mask) / len(batch.mask))
-        network.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+
+class _Process:
+    """A forked process that works on the places `places` of each batch."""
+
+    def __init__(self, network: AMCNet, recipe: Recipe, source: Source, iterations: range, places: range) -> None:
+        self._gradients = shared_like(_trained(network))
+        context = multiprocessing.get_context("fork")
+        self._connection, remote = context.Pipe()
+        self._process = context.Process(
+            target=_work,
+            args=(network, recipe, source, iterations, places, self._gradients, remote, self._connection),
+            daemon=True,
+        )
+        self._process.start()
+        remote.close()
+
+    def start(self) -> None:
+        """Let it work on the next batch."""
+        with suppress(OSError):  # add_gradients reports it
+            self._connection.send(None)
+
+    def add_gradients(self, network: AMCNet) -> float:
+        """Wait for its gradients, add them to those of `network`; its part of the loss."""
+        try:
+            loss = self._connection.recv()
+        except (EOFError, OSError) as error:
+            self._process.join()
+            raise AmcNetError(
+                f"a training process ended with exit code {self._process.exitcode}; expected it to run to the end "
+                "(-9: out of memory?). Fix: go on with --resume"
+            ) from error
+        if isinstance(loss, BaseException):
+            raise loss
+        pairs = [(p.grad, g) for p, g in zip(_trained(network), self._gradients, strict=True) if p.grad is not None]
+        own, other = zip(*pairs, strict=True)
+        torch._foreach_add_(own, other)
+        return float(loss)
+
+    def stop(self) -> None:
+        """End it: its next wait for a batch finds the connection closed."""
+        self._connection.close()
+        self._process.join()
+
+
+def _work(
+    network: AMCNet,
+    recipe: Recipe,
+    source: Source,
+    iterations: range,
+    places: range,
+    gradients: list[Tensor],
+    connection: Connection,
+    other_end: Connection,
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the first process, which then closes the connection
+    other_end.close()
+    try:
+        with closing(load_batches(source, recipe, iterations, places, torch.device("cpu"))) as batches:
+            for batch in batches:
+                connection.recv()
+                loss = _backward(network, batch, recipe)
+                pairs = [(g, p.grad) for p, g in zip(_trained(network), gradients, strict=True) if p.grad is not None]
+                shared, own = zip(*pairs, strict=True)
+                torch._foreach_copy_(shared, own)
+                connection.send(float(loss))
+    except (EOFError, ConnectionError):
+        pass  # the first process has ended
+    except Exception as error:  # raised by the first process
+        connection.send(error)
+
+
+def _trained(network: AMCNet) -> list[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _backward(network: AMCNet, batch: Batch, recipe: Recipe) -> Tensor:
+    """Set the gradients of `network` from a part of a batch, by its share of the whole; the loss, a scalar."""
+    device = next(network.parameters()).device
+    mask = batch.mask.to(device, non_blocking=True).unsqueeze(1).float().div(255)
+    image, flow_image = (normalise(x, device) for x in (batch.image, batch.flow_image))
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        output = network(image, flow_image)
+    loss = segmentation_loss(output, mask, recipe.overlap_loss) * (len(mask) / recipe.batch)
+    network.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach()

@@ -1,50 +1,89 @@
-"""The log of a training: a CSV file, and its curve as a PNG."""
+"""The log of a training: a CSV file, the scores of each held-out sequence as JSON, and the curve as a PNG."""
 
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
+from typing import Any
 
-FIELDS = ("iteration", "seconds", "learning_rate", "loss", "J")
+from ..export.atomic import replacing
+from .validation import Scores
+
+FIELDS = ("iteration", "seconds", "learning_rate", "loss", "J", "F", "J&F")
+_SCORES = FIELDS[4:]
 
 
 class Log:
-    """Rows of FIELDS in `log.csv` and the picture `curve.png`, both in one folder. J is empty between validations."""
+    """Rows of FIELDS in `log.csv`, `validation.json` and the picture `curve.png`, all in one folder.
+
+    J, F and J&F, means over the held-out sequences, are empty between validations.
+    """
 
     def __init__(self, folder: Path, iteration: int) -> None:
-        """Start anew at iteration 0; go on after `iteration`, dropping the rows beyond it, at any other."""
-        self._csv, self._png = folder / "log.csv", folder / "curve.png"
+        """Start anew at iteration 0; go on after `iteration`, dropping what is beyond it, at any other."""
+        self._csv, self._json, self._png = (folder / name for name in ("log.csv", "validation.json", "curve.png"))
         self.rows: list[dict[str, str]] = []
+        self.validations: list[dict[str, Any]] = []
         if iteration > 0 and self._csv.is_file():
             with self._csv.open(newline="") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["iteration"]) <= iteration]
+        if iteration > 0 and self._json.is_file():
+            found = json.loads(self._json.read_text())
+            self.validations = [validation for validation in found if validation["iteration"] <= iteration]
         with self._csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS)
             writer.writeheader()
             writer.writerows(self.rows)
+        self._write_validations()
 
     def write(
-        self, *, iteration: int, seconds: float, learning_rate: float, loss: float, overlap: float | None = None
+        self,
+        *,
+        iteration: int,
+        seconds: float,
+        learning_rate: float,
+        loss: float,
+        scores: dict[str, Scores] | None = None,
     ) -> None:
-        """Append one row; draw the curve if it brings a J."""
-        values = (iteration, f"{seconds:.1f}", f"{learning_rate:.3g}", f"{loss:.4f}")
-        row = dict(zip(FIELDS, map(str, (*values, "" if overlap is None else f"{overlap:.4f}")), strict=True))
+        """Append one row; after a validation, its `scores` by sequence, and draw the curve."""
+        row = dict.fromkeys(FIELDS, "") | {
+            "iteration": str(iteration),
+            "seconds": f"{seconds:.1f}",
+            "learning_rate": f"{learning_rate:.3g}",
+            "loss": f"{loss:.4f}",
+        }
+        if scores:
+            mean = Scores.average(list(scores.values())).to_json()
+            row |= {key: f"{mean[key]:.4f}" for key in _SCORES}
+            by_sequence = {name: score.to_json() for name, score in scores.items()}
+            self.validations.append({"iteration": iteration, "mean": mean, "sequences": by_sequence})
         self.rows.append(row)
         with self._csv.open("a", newline="") as file:
             csv.DictWriter(file, FIELDS).writerow(row)
-        if overlap is not None:
+        if scores:
+            self._write_validations()
             self.draw()
 
     def draw(self) -> None:
-        """Loss and J over the iterations."""
+        """Loss, J and F over the iterations."""
         from matplotlib.figure import Figure  # an extra; and half a second
 
         figure = Figure(figsize=(8, 4), layout="constrained")
         left = figure.add_subplot(xlabel="iteration", ylabel="loss")
         right = left.twinx()
-        right.set_ylabel("J of the held-out sequences")
+        right.set_ylabel("mean of the held-out sequences")
         right.set_ylim(0, 1)
         left.plot([int(row["iteration"]) for row in self.rows], [float(row["loss"]) for row in self.rows], "C7")
         measured = [row for row in self.rows if row["J"]]
-        right.plot([int(row["iteration"]) for row in measured], [float(row["J"]) for row in measured], "C0o-")
+        for key, style in (("J", "C0o-"), ("F", "C1o-")):
+            right.plot(
+                [int(row["iteration"]) for row in measured], [float(row[key]) for row in measured], style, label=key
+            )
+        if measured:
+            right.legend(loc="lower right")
         figure.savefig(self._png, dpi=100)
+
+    def _write_validations(self) -> None:
+        with replacing(self._json) as temporary:
+            temporary.write_text(json.dumps(self.validations, indent=1) + "\n")

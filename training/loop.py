@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import os
 import time
-from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +14,14 @@ from tqdm import tqdm
 
 from .. import InputError, OutputError
 from ..export.atomic import make_folder
-from ..models.amcnet import AMCNet, AMCNetConfig
+from ..runtime.backend import available_cores
 from ..runtime.extras import require
 from ..runtime.opencv_state import single_threaded_opencv
 from .batches import Source
 from .clips import Clips
 from .davis import find_sequences, hold_out
-from .encoder_weights import load_encoders
+from .first_weights import make_network
 from .gradient import Gradient
-from .loader import load_batches
 from .log import Log
 from .optimiser import make_optimiser, rate_factor
 from .pictures import Pictures
@@ -31,7 +29,7 @@ from .procedural import procedural_sample
 from .recipe import Recipe
 from .sample import Sample
 from .state import load_state, save_state, save_weights
-from .validation import mean_overlap
+from .validation import Scores, score_sequences
 
 _LOG_EVERY = 20  # iterations
 
@@ -44,44 +42,51 @@ def train(
     sequences: list[str] | None = None,
     pictures: Path | None = None,
     encoder: Path | None = None,
+    init: Path | None = None,
     iterations: int | None = None,
+    frozen_stages: int | None = None,
     validate_every: int = 400,
+    hold_out: bool = True,
     save_minutes: float = 5.0,
     resume: bool = False,
 ) -> Path:
-    """Train by `recipe` and give the path of the best weights, `output`/best.pth.
+    """Train by `recipe` and give the path of the best weights, `output`/best.pth; with nothing held out the last.
 
-    davis: DAVIS-2016, of which `sequences` are used (default: its training list); every tenth from the eighth on is
-    held out, and the best weights are those of the best J there. pictures: `images` and `masks`. Without either,
-    procedural clips alone. encoder: ImageNet weights. iterations: instead of the recipe's.
-    In `output`: best.pth, last.pth (state dicts), state.pth (for `resume`), log.csv, curve.png and the flow cache.
+    davis: DAVIS-2016, of which `sequences` are used (default: its training list). Unless `hold_out` is false, some are
+    not trained on (davis.py), and the best weights are those of the best mean J&F there. pictures: `images` and
+    `masks`. Without either, procedural clips alone. encoder: ImageNet weights; init: weights of the whole network
+    instead. iterations, frozen_stages: instead of the recipe's.
+    In `output`: best.pth, last.pth (state dicts), state.pth (for `resume`), log.csv, validation.json, curve.png and the
+    flow cache.
     Raises InputError, CheckpointError, OutputError.
     """
     require("training", "matplotlib")  # at once, not when the first curve is drawn
-    state_path, best_path = output / "state.pth", output / "best.pth"
+    state_path, best_path, last_path = output / "state.pth", output / "best.pth", output / "last.pth"
     if state_path.exists() and not resume:
         raise OutputError(f"{output} holds a training already; go on with it (--resume) or choose another folder")
+    if init is not None and (resume or encoder is not None):
+        other = "--resume" if resume else "--encoder"
+        raise InputError(f"--init and {other} both name weights to begin with; expected one of them. Fix: drop one")
+    if frozen_stages is not None:
+        recipe = replace(recipe, frozen_stages=frozen_stages)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = make_network(recipe, encoder, init).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     make_folder(output)
     with single_threaded_opencv:
-        source, held_out = _data(davis, sequences, pictures, output / "flow")
+        source, held_out = _data(davis, sequences, pictures, output / "flow", hold_out)
     total = iterations or recipe.iterations
     if not total:
         if source.clips is None:
             raise InputError(f"the recipe {recipe.name!r} counts in passes over DAVIS; name it, or set the iterations")
         total = recipe.epochs * (len(source.clips.frames) // recipe.batch)
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
-        torch.default_generator.manual_seed(recipe.seed)
-        network = AMCNet(AMCNetConfig(backbone=recipe.backbone))
-    if encoder is not None:
-        load_encoders(network, encoder)
-    network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval()
     optimiser = make_optimiser(network, recipe)
     done, seconds_before, best = 0, 0.0, 0.0
     if resume and state_path.is_file():
-        done, seconds_before, best = load_state(state_path, recipe, total, network, average, optimiser)
+        done, seconds_before, best = load_state(
+            state_path, recipe, total, sorted(held_out), network, average, optimiser
+        )
 
     log = Log(output, done)
     losses: list[Tensor] = []
@@ -90,14 +95,13 @@ def train(
     with (
         single_threaded_opencv,  # the cores are PyTorch's
         progress,
-        Gradient(network, recipe, cores=os.cpu_count() or 1) as gradient,
-        closing(load_batches(source, recipe, range(done, total), device)) as batches,
+        Gradient(network, recipe, source, range(done, total), cores=available_cores()) as gradient,
     ):
-        for iteration, batch in enumerate(batches, done):
+        for iteration in range(done, total):
             factor = rate_factor(recipe, iteration, total)
             for group in optimiser.param_groups:
                 group["lr"] = factor * group["full_rate"]
-            losses.append(gradient.fill(batch))
+            losses.append(gradient.fill())
             nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_norm)
             optimiser.step()
             decay = min(recipe.averaging, (1 + iteration) / (10 + iteration))
@@ -105,13 +109,14 @@ def train(
             progress.update()
             done = iteration + 1
             seconds = seconds_before + time.monotonic() - started
-            overlap = None
-            if done % validate_every == 0 or done == total:
-                overlap = mean_overlap(average, held_out, max(recipe.sizes))
-                if overlap >= best:
-                    best = overlap
+            scores = None
+            if held_out and (done % validate_every == 0 or done == total):
+                scores = score_sequences(average, held_out, max(recipe.sizes))
+                mean = Scores.average(list(scores.values())).mean
+                if mean >= best:
+                    best = mean
                     save_weights(best_path, average)
-            if overlap is not None or done % _LOG_EVERY == 0:
+            if scores is not None or done % _LOG_EVERY == 0:
                 loss = float(torch.stack(losses).mean())
                 losses.clear()
                 log.write(
@@ -119,15 +124,16 @@ def train(
                     seconds=seconds,
                     learning_rate=factor * recipe.learning_rate,
                     loss=loss,
-                    overlap=overlap,
+                    scores=scores,
                 )
-                progress.set_postfix(loss=f"{loss:.3f}", J=f"{best:.3f}")
+                progress.set_postfix(loss=f"{loss:.3f}", **({"J&F": f"{best:.3f}"} if held_out else {}))
             if done == total or time.monotonic() - saved > 60 * save_minutes:
-                save_weights(output / "last.pth", average)
+                save_weights(last_path, average)
                 save_state(
                     state_path,
                     recipe=recipe,
                     iterations=total,
+                    held_out=sorted(held_out),
                     iteration=done,
                     seconds=seconds,
                     best=best,
@@ -136,24 +142,27 @@ def train(
                     optimiser=optimiser,
                 )
                 saved = time.monotonic()
-    return best_path
+    return best_path if held_out else last_path
 
 
 def _data(
-    davis: Path | None, names: list[str] | None, pictures: Path | None, flow_folder: Path
-) -> tuple[Source, list[Sample]]:
-    """What to train on, and the samples held out."""
+    davis: Path | None, names: list[str] | None, pictures: Path | None, flow_folder: Path, holds_out: bool
+) -> tuple[Source, dict[str, list[Sample]]]:
+    """What to train on, and samples of each sequence that is held out."""
     stills = Pictures(pictures) if pictures else None
     if davis is None:
         rng = np.random.default_rng(0)
-        return Source(pictures=stills), [procedural_sample(rng) for _ in range(16)]
+        drawn = {"procedural": [procedural_sample(rng) for _ in range(16)]}
+        return Source(pictures=stills), drawn if holds_out else {}
     found = find_sequences(davis, names)
-    rest, held = hold_out(found)
+    rest, held = hold_out(found) if holds_out else (found, [])
     if not rest:
         raise InputError(f"{davis} gives one sequence; expected two or more, since some are held out of the training")
-    unseen = Clips(held, flow_folder)
-    every_fourth = [unseen.sample(number, lambda gaps: gaps[0]) for number in range(0, len(unseen.frames), 4)]
-    return Source(clips=Clips(rest, flow_folder), pictures=stills), every_fourth
+    samples = {}
+    for sequence in held:
+        clip = Clips([sequence], flow_folder)
+        samples[sequence.name] = [clip.sample(index, lambda gaps: gaps[0]) for index in range(0, len(clip.frames), 4)]
+    return Source(clips=Clips(rest, flow_folder), pictures=stills), samples
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ def save_state(
     *,
     recipe: Recipe,
     iterations: int,
+    held_out: list[str],
     iteration: int,
     seconds: float,
     best: float,
@@ -35,6 +36,7 @@ def save_state(
     state = {
         "recipe": asdict(recipe),
         "iterations": iterations,
+        "held_out": held_out,
         "iteration": iteration,
         "seconds": seconds,
         "best": best,
@@ -50,23 +52,31 @@ def load_state(
     path: Path,
     recipe: Recipe,
     iterations: int,
+    held_out: list[str],
     network: nn.Module,
     average: nn.Module,
     optimiser: torch.optim.Optimizer,
 ) -> tuple[int, float, float]:
-    """Fill the networks and the optimiser from `path`; iterations done, seconds spent, best J so far.
+    """Fill the networks and the optimiser from `path`; iterations done, seconds spent, best J&F so far.
 
-    Raises CheckpointError for a file that is not readable or belongs to another recipe or length.
+    Raises CheckpointError for a file that is not readable or belongs to another recipe, length or choice of sequences.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} cannot be resumed from: {error}; start anew without --resume") from error
-    here = {**asdict(recipe), "iterations": iterations}
-    there = {**state["recipe"], "iterations": state["iterations"]}
-    changed = [f"{key} {there.get(key)} then, {here[key]} now" for key in here if there.get(key) != here[key]]
+    here = {**asdict(recipe), "iterations": iterations, "held_out": held_out}
+    there = {**state["recipe"], "iterations": state["iterations"], "held_out": state.get("held_out", "unknown")}
+    changed = [
+        f"{key} {there.get(key, 'unknown')} then, {here.get(key, 'unknown')} now"
+        for key in {**here, **there}
+        if there.get(key, "unknown") != here.get(key, "unknown")
+    ]
     if changed:
-        raise CheckpointError(f"{path} is of another training: {'; '.join(changed)}; use the same settings")
+        raise CheckpointError(
+            f"{path} is of another training: {'; '.join(changed)}. Fix: use the same settings, or begin a new training "
+            "from its weights (--init last.pth, another output folder)"
+        )
     network.load_state_dict(state["network"])
     average.load_state_dict(state["average"])
     optimiser.load_state_dict(state["optimiser"])

@@ -1,6 +1,10 @@
-"""J of a network on sequences that are held out of training."""
+"""J and F of a network on sequences that are held out of training."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -9,8 +13,36 @@ from torch import Tensor
 
 from ..export.preprocessing import AMCNET
 from ..models.amcnet import AMCNet
+from ..runtime.backend import available_cores
+from ..runtime.boundary import boundary_accuracy
 from ..runtime.flow_image import color_flow
+from ..runtime.region import region_similarity
 from .sample import Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """J (`region`) and F (`boundary`) as DAVIS defines them, in [0, 1]."""
+
+    region: float
+    boundary: float
+
+    @property
+    def mean(self) -> float:
+        """J&F."""
+        return (self.region + self.boundary) / 2
+
+    @classmethod
+    def average(cls, scores: list[Scores]) -> Scores:
+        """The mean of each."""
+        return cls(
+            region=float(np.mean([score.region for score in scores])),
+            boundary=float(np.mean([score.boundary for score in scores])),
+        )
+
+    def to_json(self) -> dict[str, float]:
+        values = {"J": self.region, "F": self.boundary, "J&F": self.mean}
+        return {key: round(value, 4) for key, value in values.items()}
 
 
 def normalise(pictures: Tensor, device: torch.device) -> Tensor:
@@ -20,13 +52,16 @@ def normalise(pictures: Tensor, device: torch.device) -> Tensor:
     return ((values - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def mean_overlap(network: AMCNet, samples: list[Sample], size: int) -> float:
-    """Mean J of `samples`, in [0, 1]: whole frames squeezed to `size`², masks compared at the annotations' size."""
+def score_sequences(network: AMCNet, sequences: Mapping[str, list[Sample]], size: int) -> dict[str, Scores]:
+    """The mean J and F of each sequence's samples: whole frames squeezed to `size`², compared at the annotations' size.
+
+    On a CPU each core works on a sample of its own.
+    """
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
-    overlaps = []
-    for sample in samples:
+
+    def score(sample: Sample) -> Scores:
         image = np.asarray(cv2.resize(sample.image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
         flow_image = color_flow(np.asarray(cv2.resize(sample.flow, (size, size)), np.float32))
         with torch.inference_mode():
@@ -34,7 +69,9 @@ def mean_overlap(network: AMCNet, samples: list[Sample], size: int) -> float:
         height, width = sample.mask.shape
         mask = cv2.resize(output.mask[0, 0].float().cpu().numpy(), (width, height)) >= 0.5
         truth = sample.mask > 0
-        union = np.count_nonzero(mask | truth)
-        overlaps.append(np.count_nonzero(mask & truth) / union if union else 1.0)
+        return Scores(region=region_similarity(mask, truth), boundary=boundary_accuracy(mask, truth))
+
+    with ThreadPoolExecutor(available_cores() if device.type == "cpu" else 1) as pool:
+        scores = {name: Scores.average(list(pool.map(score, samples))) for name, samples in sequences.items()}
     network.train(was_training)
-    return float(np.mean(overlaps))
+    return scores

@@ -16,7 +16,16 @@ from amcnet.training.sample import Sample
 
 HEIGHT, WIDTH = 120, 200
 CALM = dataclasses.replace(
-    LIGHT, rotation_deg=0, zoom=(1, 1), shear=0, jitter=0, drop_flow=0, drop_image=0, bend_flow=0
+    LIGHT,
+    rotation_deg=0,
+    zoom=(1, 1),
+    shear=0,
+    jitter=0,
+    drop_flow=0,
+    drop_image=0,
+    bend_flow=0,
+    stir_background=0,
+    image_as_flow=0,
 )
 
 
@@ -123,3 +132,23 @@ def test_the_papers_recipe_leaves_colours_and_streams_alone() -> None:
         image, _, mask = augment(sample, 96, PAPER, np.random.default_rng(seed))
         assert ((image[..., 0] > 127) != (mask > 0)).mean() < 0.01
         assert set(np.unique(mask)) <= {0, 255}
+
+
+def test_a_stirred_background_moves_in_part_and_the_object_not_at_all() -> None:
+    flow = constant(0, 0)
+    sample = sample_of(flow)
+    calm, stirred = (dataclasses.replace(CALM, stir_background=share) for share in (0.0, 1.0))
+    for seed in range(8):
+        mask, still = augment(sample, 96, calm, np.random.default_rng(seed))[2], np.full((96, 96, 3), 255)
+        picture = augment(sample, 96, stirred, np.random.default_rng(seed))[1]
+        assert np.array_equal(picture[mask > 0], still[mask > 0])
+        assert 0.01 < (picture[mask == 0] < 250).any(-1).mean() < 1
+
+
+def test_now_and_then_the_motion_stream_gets_the_image() -> None:
+    swapped = dataclasses.replace(CALM, image_as_flow=1.0)
+    image, picture, _ = augment(sample_of(constant(3, 4)), 64, swapped, np.random.default_rng(0))
+    assert np.array_equal(image, picture)
+    lost = dataclasses.replace(CALM, drop_flow=1.0, image_as_flow=1.0)
+    image, picture, _ = augment(sample_of(constant(3, 4)), 64, lost, np.random.default_rng(0))
+    assert not np.array_equal(image, picture)

@@ -11,7 +11,7 @@ import pytest
 
 from amcnet import InputError
 from amcnet.training.clips import GAPS, Clips
-from amcnet.training.davis import find_sequences, read_mask
+from amcnet.training.davis import HELD_OUT, Sequence, find_sequences, hold_out, read_mask
 
 Shared = Callable[[str], Path]
 WriteSequence = Callable[..., None]
@@ -97,10 +97,29 @@ def test_gaps_stay_inside_the_sequence(tmp_path: Path, write_sequence: WriteSequ
     assert set(GAPS) == {1, 2, 3, -1, -2, -3}
 
 
+def named(*names: str) -> list[Sequence]:
+    return [Sequence(name=name, frames=(), annotations=()) for name in names]
+
+
+def test_of_davis_eight_kinds_are_held_out() -> None:
+    rest, held = hold_out(named("bear", *HELD_OUT, "train"))
+    assert [sequence.name for sequence in held] == list(HELD_OUT)
+    assert [sequence.name for sequence in rest] == ["bear", "train"]
+    assert len(held) == 8
+
+
+def test_of_others_every_fourth_is_held_out() -> None:
+    rest, held = hold_out(named("a", "b", "c", "swing", "d", "e", "f", "g", "h"))
+    assert [sequence.name for sequence in held] == ["swing", "g"]
+    assert len(rest) == 7
+    assert [sequence.name for sequence in hold_out(named("a", "b"))[1]] == ["b"]
+
+
 def test_the_shared_training_sequences_are_all_there(shared: Shared) -> None:
     sequences = find_sequences(shared("data/davis16/train"))
     assert len(sequences) == 30
     assert sum(len(sequence.frames) for sequence in sequences) == 2079
+    assert {sequence.name for sequence in hold_out(sequences)[1]} == set(HELD_OUT)
     bear = next(sequence for sequence in sequences if sequence.name == "bear")
     mask = read_mask(bear.annotations[77])
     assert set(np.unique(mask)) == {0, 255}

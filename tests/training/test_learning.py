@@ -20,7 +20,7 @@ from amcnet.training.loss import segmentation_loss, soft_overlap
 from amcnet.training.optimiser import make_optimiser, rate_factor
 from amcnet.training.procedural import procedural_sample
 from amcnet.training.recipe import LIGHT, PAPER
-from amcnet.training.validation import mean_overlap, normalise
+from amcnet.training.validation import Scores, normalise, score_sequences
 
 
 def test_the_loss_is_the_sum_over_the_mask_and_the_attention_maps() -> None:
@@ -152,9 +152,24 @@ class Fixed(torch.nn.Module):
         return AMCNetOutput(torch.nn.functional.interpolate(self.answer, (96, 96), mode="area"), ())
 
 
-def test_the_held_out_figure_is_j_at_the_annotations_size() -> None:
+def test_the_held_out_figures_are_j_and_f_at_the_annotations_size() -> None:
     sample = procedural_sample(np.random.default_rng(0))
     truth = sample.mask > 0
-    assert mean_overlap(Fixed(truth), [sample], 96) > 0.93  # type: ignore[arg-type]
-    assert mean_overlap(Fixed(truth & False), [sample], 96) == 0  # type: ignore[arg-type]
-    assert mean_overlap(Fixed(truth | True), [sample], 96) == pytest.approx(truth.mean())  # type: ignore[arg-type]
+
+    def score(answer: np.ndarray) -> Scores:
+        return score_sequences(Fixed(answer), {"drawn": [sample]}, 96)["drawn"]  # type: ignore[arg-type]
+
+    assert score(truth).region > 0.93
+    assert score(truth).boundary > 0.9
+    assert (score(truth & False).region, score(truth & False).boundary) == (0, 0)
+    assert score(truth | True).region == pytest.approx(truth.mean())
+    assert score(truth | True).boundary == 0
+
+
+def test_each_sequence_counts_alike_whatever_its_length() -> None:
+    sample = procedural_sample(np.random.default_rng(0))
+    empty = dataclasses.replace(sample, mask=np.zeros_like(sample.mask))
+    network = Fixed(sample.mask > 0)
+    scores = score_sequences(network, {"seen": [sample], "missed": [empty] * 3}, 96)  # type: ignore[arg-type]
+    assert scores["missed"] == Scores(region=0, boundary=0)
+    assert Scores.average(list(scores.values())).mean == pytest.approx(scores["seen"].mean / 2)

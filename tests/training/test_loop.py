@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,6 @@ import torch
 from amcnet import CheckpointError, InputError, OutputError
 from amcnet.models import load_amcnet
 from amcnet.training import LIGHT, PAPER, train
-from amcnet.training.batches import Batch
 from amcnet.training.gradient import Gradient
 
 TINY = dataclasses.replace(LIGHT, batch=4, sizes=(32, 64), warmup=2)
@@ -37,11 +37,11 @@ def test_a_killed_training_ends_with_the_same_weights(
     fill = Gradient.fill
     left = [3]
 
-    def killed(self: Gradient, batch: Batch) -> torch.Tensor:
+    def killed(self: Gradient) -> torch.Tensor:
         if left[0] == 0:
             raise KeyboardInterrupt
         left[0] -= 1
-        return fill(self, batch)
+        return fill(self)
 
     monkeypatch.setattr(Gradient, "fill", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -57,7 +57,11 @@ def test_a_killed_training_ends_with_the_same_weights(
         del row["seconds"]
     # The mean loss of the interval that was cut in two covers its second part only.
     assert [row["iteration"] for row in rows[1]] == ["2", "4"]
-    assert [row["J"] for row in rows[1]] == [row["J"] for row in rows[0]]
+    for name in ("J", "F", "J&F"):
+        assert [row[name] for row in rows[1]] == [row[name] for row in rows[0]]
+    validations = [json.loads((folder / "validation.json").read_text()) for folder in (uninterrupted, tmp_path)]
+    assert validations[0] == validations[1]
+    assert [validation["iteration"] for validation in validations[0]] == [2, 4]
 
 
 def test_its_results_are_there_and_load(uninterrupted: Path) -> None:
@@ -68,6 +72,22 @@ def test_its_results_are_there_and_load(uninterrupted: Path) -> None:
 def test_resuming_with_other_settings_is_refused(uninterrupted: Path) -> None:
     with pytest.raises(CheckpointError, match="iterations 4 then, 5 now"):
         run(uninterrupted, 5, resume=True)
+
+
+def test_a_changed_recipe_is_refused_with_the_way_on(uninterrupted: Path) -> None:
+    recipe = dataclasses.replace(TINY, averaging=0.5)
+    with pytest.raises(CheckpointError, match=rf"averaging {TINY.averaging} then, 0\.5 now.*--init last\.pth"):
+        train(recipe, uninterrupted, iterations=4, resume=True)
+    with pytest.raises(CheckpointError, match=r"held_out \['procedural'\] then, \[\] now"):
+        train(TINY, uninterrupted, iterations=4, resume=True, hold_out=False)
+
+
+def test_a_state_from_before_a_setting_existed_is_refused(uninterrupted: Path, tmp_path: Path) -> None:
+    state = torch.load(uninterrupted / "state.pth")
+    del state["recipe"]["frozen_stages"], state["held_out"]
+    torch.save(state, tmp_path / "state.pth")
+    with pytest.raises(CheckpointError, match=r"frozen_stages unknown then, 0 now.*held_out unknown then"):
+        run(tmp_path, 4, resume=True)
 
 
 def test_a_training_is_not_overwritten(uninterrupted: Path) -> None:
@@ -105,3 +125,26 @@ def test_the_process_is_left_as_it_was(tmp_path: Path) -> None:
 def test_passes_over_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="counts in passes over DAVIS"):
         train(PAPER, tmp_path)
+
+
+def test_with_nothing_held_out_the_last_weights_are_the_result(
+    tmp_path: Path, write_sequence: Callable[..., None]
+) -> None:
+    write_sequence(tmp_path / "davis", "only", 4)
+    result = train(TINY, tmp_path / "out", davis=tmp_path / "davis", iterations=2, validate_every=1, hold_out=False)
+    assert result == tmp_path / "out" / "last.pth"
+    assert load_amcnet(result).config.backbone == "mobilenet_v2"
+    assert not (tmp_path / "out" / "best.pth").exists()
+    assert json.loads((tmp_path / "out" / "validation.json").read_text()) == []
+
+
+def test_frozen_stages_keep_their_weights_and_the_others_learn(uninterrupted: Path, tmp_path: Path) -> None:
+    before = torch.load(uninterrupted / "last.pth")
+    recipe = dataclasses.replace(TINY, averaging=0.0)
+    train(recipe, tmp_path, init=uninterrupted / "last.pth", iterations=2, frozen_stages=2)
+    after = torch.load(tmp_path / "last.pth")
+    frozen = ("image_stages.0.", "image_stages.1.", "flow_stages.0.", "flow_stages.1.")
+    weights = [key for key in before if key.endswith("weight")]
+    assert {key for key in weights if torch.equal(before[key], after[key])} == {
+        key for key in weights if key.startswith(frozen)
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 
 import cv2
@@ -72,6 +73,20 @@ def test_pictures_become_samples(tmp_path: Path, suffix: str) -> None:
     assert sample.image.shape == (300, 400, 3)
     assert set(np.unique(sample.mask)) == {0, 255}
     assert sample.flow.shape[2] == 2
+
+
+def test_a_picture_read_in_one_process_is_kept_for_all(tmp_path: Path) -> None:
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("processes cannot be forked here: each keeps its own")
+    write_pictures(tmp_path, 1)
+    pictures = Pictures(tmp_path)
+    reader = multiprocessing.get_context("fork").Process(target=pictures.still, args=(np.random.default_rng(0),))
+    reader.start()
+    reader.join()
+    expected = Pictures(tmp_path).still(np.random.default_rng(0))
+    (tmp_path / "images" / "0.jpg").unlink()
+    for found, wanted in zip(pictures.still(np.random.default_rng(0)), expected, strict=True):
+        assert np.array_equal(found, wanted)
 
 
 def test_what_is_wrong_with_a_folder_of_pictures_is_said(tmp_path: Path) -> None:

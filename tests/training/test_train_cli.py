@@ -34,5 +34,9 @@ def test_what_a_person_can_mend_is_said_in_a_line(
     assert "no folder JPEGImages" in capsys.readouterr().err
     assert call(monkeypatch, "--sequences", tmp_path / "list.txt", "-o", tmp_path / "out") == 2
     assert "list.txt: no such file" in capsys.readouterr().err
+    assert call(monkeypatch, "--frozen-stages", "6", "-o", tmp_path / "out") == 2
+    assert "expected 0 to 5" in capsys.readouterr().err
+    assert call(monkeypatch, "--init", tmp_path / "absent.pth", "-o", tmp_path / "out") == 2
+    assert "absent.pth: no such file" in capsys.readouterr().err
     assert call(monkeypatch, "--recipe", "paper", "-o", tmp_path / "out") == 2
     assert "counts in passes over DAVIS" in capsys.readouterr().err

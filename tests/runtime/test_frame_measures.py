@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from amcnet.benchmarks.boundary import boundary_accuracy, boundary_map
-from amcnet.benchmarks.region import region_similarity
+from amcnet.runtime.boundary import boundary_accuracy, boundary_map
+from amcnet.runtime.region import region_similarity
 
 Mask = NDArray[np.bool_]
 
