@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from amcnet.engines.machine import Machine
 
@@ -35,21 +31,3 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
-
-
-@pytest.fixture(scope="session")
-def seeded_checkpoint(shared: Callable[[str], Path]) -> Callable[[str], dict[str, torch.Tensor]]:
-    """`seeded_checkpoint("amcnet_state_dict")` has the keys of that file and the weights of the reference outputs."""
-    path = shared("reference/seeded_weights.py")
-    spec = importlib.util.spec_from_file_location("seeded_weights", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    @functools.cache
-    def make(name: str) -> dict[str, torch.Tensor]:
-        keys = json.loads((path.parent / f"{name}.json").read_text())
-        return {key: torch.from_numpy(value) for key, value in module.seeded_state_dict(keys, 1).items()}
-
-    return make
