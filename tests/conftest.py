@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from amcnet.engines.machine import Machine
+from amcnet.export import Exported
 
 _SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -31,3 +34,14 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
+    """`exported("pwcnet")`: that network of data/exports.py, one file for all tests of the session and all workers."""
+    from exports import export_once
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all workers
+    return functools.cache(lambda name: export_once(folder / "exports", name))
