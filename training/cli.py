@@ -31,10 +31,7 @@ def main() -> int:
         "--sequences", type=Path, metavar="FILE", help="names of the DAVIS sequences to use, one a line"
     )
     parser.add_argument(
-        "--pictures",
-        type=Path,
-        metavar="DIR",
-        help="stills with masks: images/NAME.jpg (or .png, .webp, .tif), masks/NAME.png, as DUTS",
+        "--pictures", type=Path, metavar="DIR", help="stills with masks: images/NAME.jpg (or .png, .webp, .tif), masks/NAME.png, as DUTS"
     )
     parser.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights: .npz (light) or .pth (paper)")
     parser.add_argument("--iterations", type=int, metavar="N", help="instead of the recipe's number")
