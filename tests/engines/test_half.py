@@ -76,7 +76,7 @@ def _planes(picture: NDArray[np.uint8], mean: float = 0.0, std: float = 1.0) -> 
 @pytest.fixture(scope="module")
 def light(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Network:
     """MobileNetV2 with attention maps, opset 18, a free batch, and weights stored in half."""
-    full = shutil.copy(exported("light-half-weights").file.path, tmp_path_factory.mktemp("light"))
+    full = Path(shutil.copy(exported("light-half-weights").file.path, tmp_path_factory.mktemp("light")))
     pictures = [_planes(_scene((128, 128), shift), 0.45, 0.225) for shift in (0, 3)]
     return _network(full, dict(zip(("image", "flow_image"), pictures, strict=True)))
 
@@ -97,7 +97,7 @@ def pwcnet(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="module")
 def pipeline(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Network:
     """ResNet-18 with PWC-Net, opset 17."""
-    full = shutil.copy(exported("pipeline").file.path, tmp_path_factory.mktemp("pipeline"))
+    full = Path(shutil.copy(exported("pipeline").file.path, tmp_path_factory.mktemp("pipeline")))
     frames = [_scene(PIPELINE_SIZE, shift)[None] for shift in (0, 3)]
     return _network(full, dict(zip(("frame", "next_frame"), frames, strict=True)))
 
