@@ -3,10 +3,11 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3 python))
 BIN := .venv/bin
 SOURCES := pyproject.toml $(shell git ls-files '*.py' 'models/weights/*' 'benchmarks/demo_data/*' ':!tests' 2>/dev/null)
 
-.PHONY: demo test gpu-check gpu help clean
+.PHONY: demo test test-slow gpu-check gpu help clean
 help:
 	@echo "make demo       segment a film excerpt and a drawn clip, print where the masks are (installs into .venv first)"
-	@echo "make test       install everything into .venv; run ruff, mypy and all tests"
+	@echo "make test       install everything into .venv; run ruff, mypy and the tests, but for the slow ones"
+	@echo "make test-slow  run the tests marked slow: networks at full size, the README's commands, memory"
 	@echo "make gpu-check  on a machine with an NVIDIA GPU: tests, agreement and speed of all that runs on it"
 	@echo "make clean      remove .venv and what the two made"
 
@@ -18,7 +19,10 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p amcnet
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+test-slow: .venv/installed
+	$(BIN)/pytest -n 2 --dist worksteal -m slow
 
 # What inference needs, and nothing else: no PyTorch.
 .venv/demo-installed: $(SOURCES)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from amcnet.engines.machine import Machine
+from amcnet.export import Exported
 
 _SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -38,18 +37,11 @@ def shared() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def seeded_checkpoint(shared: Callable[[str], Path]) -> Callable[[str], dict[str, torch.Tensor]]:
-    """`seeded_checkpoint("amcnet_state_dict")` has the keys of that file and the weights of the reference outputs."""
-    path = shared("reference/seeded_weights.py")
-    spec = importlib.util.spec_from_file_location("seeded_weights", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
+    """`exported("pwcnet")`: that network of data/exports.py, one file for all tests of the session and all workers."""
+    from exports import export_once
 
-    @functools.cache
-    def make(name: str) -> dict[str, torch.Tensor]:
-        keys = json.loads((path.parent / f"{name}.json").read_text())
-        return {key: torch.from_numpy(value) for key, value in module.seeded_state_dict(keys, 1).items()}
-
-    return make
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all workers
+    return functools.cache(lambda name: export_once(folder / "exports", name))

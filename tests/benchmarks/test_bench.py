@@ -220,6 +220,7 @@ def test_a_browser_shows_it_without_errors(rich: dict[str, Any], tmp_path: Path,
     assert len(np.unique(pixels[:, -6:].reshape(-1, 3), axis=0)) == 1
 
 
+@pytest.mark.slow
 def test_how_cost_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "RESOLUTIONS", ((96, 64), (192, 128)))
     monkeypatch.setattr(scaling, "BATCHES", (1, 2))

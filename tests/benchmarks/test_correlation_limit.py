@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -10,12 +11,14 @@ from onnx import parser
 
 from amcnet.benchmarks.correlation_limit import _FREE, correlation_limit
 from amcnet.benchmarks.graph_cost import graph_cost
-from amcnet.export import Seed, export_pwcnet
+from amcnet.export import Exported
 
 
 @pytest.mark.slow
-def test_a_free_correlation_saves_its_products_and_nothing_else(tmp_path: Path) -> None:
-    ours = export_pwcnet(Seed(number=1), tmp_path, size=(128, 64)).file.path
+def test_a_free_correlation_saves_its_products_and_nothing_else(
+    exported: Callable[[str], Exported], tmp_path: Path
+) -> None:
+    ours = exported("pwcnet").file.path
     model = onnx.load(ours)
     next(f for f in model.functions if f.name == "AmcCorrelation").CopyFrom(parser.parse_function(_FREE))
     onnx.save(model, tmp_path / "free.onnx")

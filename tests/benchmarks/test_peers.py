@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,16 @@ from numpy.typing import NDArray
 
 from amcnet.benchmarks import peers
 from amcnet.benchmarks.peers import PEERS, AbsentError, open_peers
-from amcnet.export import Seed, export_amcnet
+from amcnet.export import Exported
 from amcnet.export.onnx_file import OnnxFile
 from amcnet.export.onnx_run import onnx_run
-from amcnet.models import AMCNetConfig
 
 SLOW = "PyTorch, torch.compile"  # a minute of compiling
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> OnnxFile:
-    config = AMCNetConfig(backbone="mobilenet_v2")
-    return export_amcnet(Seed(number=3), tmp_path_factory.mktemp("peers"), config=config, size=(64, 64)).file
+def file(exported: Callable[[str], Exported]) -> OnnxFile:
+    return exported("light").file
 
 
 @pytest.fixture(scope="module")

@@ -12,24 +12,21 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from amcnet.export import Seed, export_amcnet, export_pwcnet, onnx_file
-from amcnet.models import AMCNetConfig
+from amcnet.export import Exported, onnx_file
 
 Feeds = list[dict[str, NDArray[Any]]]
 
 
 @pytest.fixture(scope="session")
-def light_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def light_onnx(exported: Callable[[str], Exported]) -> Path:
     """An AMC-Net with MobileNetV2, at 64x64, with weights in 32 bits."""
-    folder = tmp_path_factory.mktemp("light")
-    config = AMCNetConfig(backbone="mobilenet_v2")
-    return export_amcnet(Seed(number=1), folder, config=config, size=(64, 64)).file.path
+    return exported("light").file.path
 
 
 @pytest.fixture(scope="session")
-def pwcnet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A PWC-Net at 64x64."""
-    return export_pwcnet(Seed(number=1), tmp_path_factory.mktemp("pwc"), size=(64, 64)).file.path
+def pwcnet_file(exported: Callable[[str], Exported]) -> Path:
+    """A PWC-Net at 128x64."""
+    return exported("pwcnet").file.path
 
 
 @pytest.fixture(scope="session")
@@ -68,13 +65,13 @@ def chain_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_feeds() -> Callable[..., Feeds]:
-    """`make_feeds(names, count, size)`: coarse noise, so that neighbouring pixels are alike as in pictures."""
+    """`make_feeds(names, count, width)`: coarse noise 64 high, so that neighbouring pixels are alike as in images."""
 
-    def make(names: tuple[str, ...], count: int = 4, size: int = 64, seed: int = 0) -> Feeds:
+    def make(names: tuple[str, ...], count: int = 4, width: int = 64, seed: int = 0) -> Feeds:
         rng = np.random.default_rng(seed)
 
         def picture() -> NDArray[np.float32]:
-            coarse = rng.standard_normal((1, 3, size // 8, size // 8)).astype(np.float32)
+            coarse = rng.standard_normal((1, 3, 8, width // 8)).astype(np.float32)
             return np.kron(coarse, np.ones((1, 1, 8, 8), np.float32))
 
         return [{name: picture() for name in names} for _ in range(count)]

@@ -27,40 +27,15 @@ from amcnet.engines.card import EngineFile, card_path
 from amcnet.engines.choices import default_flavour
 from amcnet.engines.gate import OpenEngine
 from amcnet.engines.machine import Machine
-from amcnet.export import OnnxFile, Seed, export_amcnet, export_pwcnet, onnx_file
+from amcnet.export import Exported, OnnxFile, onnx_file
 from amcnet.export.onnx_run import onnx_run
 from amcnet.export.preprocessing import AMCNET
-from amcnet.models import AMCNetConfig
 
 needs_tensorrt_rtx = pytest.mark.skipif(
     Machine.here().tensorrt.get("tensorrt-rtx") is None,
     reason="TensorRT-RTX is not installed: pip install 'amcnet[rtx]'",
 )
 AMPERE_AND_LATER = ("8.6", "8.9", "12.0")
-FUNCTIONS = {
-    "amcnet": {"AmcCoAttention": 1, "AmcCoAttentionGate": 5},
-    "pwcnet": {"AmcCorrelation": 5, "AmcWarp": 4},
-}
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`exported("amcnet")`: that network with untrained weights, small."""
-    folder = tmp_path_factory.mktemp("onnx")
-    config = AMCNetConfig(backbone="resnet18")
-    seed = Seed(number=1)
-    make = {
-        "amcnet": lambda: export_amcnet(seed, folder, config=config, size=(64, 64)),
-        "pwcnet": lambda: export_pwcnet(seed, folder, size=(128, 64)),
-    }
-
-    def export(network: str) -> Path:
-        path = folder / f"{network}.onnx"
-        if not path.exists():
-            make[network]()
-        return path
-
-    return export
 
 
 @pytest.fixture
@@ -110,50 +85,11 @@ def _left(folder: Path) -> list[str]:
 
 
 @needs_tensorrt_rtx
-@pytest.mark.parametrize("network", ["amcnet", "pwcnet"])
-@pytest.mark.parametrize("fp16", [False, True], ids=["fp32", "fp16"])
-def test_networks_build_for_ampere_and_later(
-    network: str, fp16: bool, exported: Callable[[str], Path], tmp_path: Path
-) -> None:
-    model = exported(network)
-    engine = _build(model, tmp_path / "x.engine", fp16=fp16)
-    receipt = engine.card.receipt
-    assert receipt.functions == FUNCTIONS[network]
-    assert receipt.kinds.get("grid_sample", 0) == FUNCTIONS[network].get("AmcWarp", 0)
-    assert not [kind for kind in receipt.kinds if "plugin" in kind]
-    assert set(receipt.layers) <= {"half", "float"}
-    assert (receipt.share("half") > 0.98) if fp16 else (receipt.share("float") == 1)
-    assert engine.card.precision == ("fp16" if fp16 else "fp32")
-    assert engine.path.stat().st_size > sum(receipt.kinds.values())
-    assert _left(tmp_path) == ["x.engine", "x.engine.json"]
-
-
-@needs_tensorrt_rtx
-@pytest.mark.parametrize("network", ["amcnet", "pwcnet"])
-def test_networks_in_half_build_for_turing(network: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
-    notes: list[str] = []
-    options = BuildOptions(
-        model=exported(network),
-        output=tmp_path / "x.engine",
-        fp16=True,
-        flavour="tensorrt-rtx",
-        compute_capability=("7.5",),
-    )
-    engine = build_engine(options, notes.append)
-    assert engine.card.compute_capability == ("7.5",)
-    assert engine.card.receipt.functions == FUNCTIONS[network]
-    assert not [place for place in engine.card.receipt.float_layers if place.endswith(("Attention", "Correlation"))]
-    assert notes == [
-        "TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too"
-    ]
-
-
-@needs_tensorrt_rtx
-def test_matrix_products_in_float_are_refused_for_turing(exported: Callable[[str], Path], tmp_path: Path) -> None:
+def test_matrix_products_in_float_are_refused_for_turing(exported: Callable[[str], Exported], tmp_path: Path) -> None:
     with pytest.raises(
         EngineError, match=r"no matrices in float on SM 7\.5.*estimators\.0\.correlation/AmcCorrelation"
     ):
-        _build(exported("pwcnet"), tmp_path / "x.engine", compute_capability=("7.5", "8.6"))
+        _build(exported("pwcnet").file.path, tmp_path / "x.engine", compute_capability=("7.5", "8.6"))
     assert _left(tmp_path) == []
 
 
@@ -244,7 +180,7 @@ def test_what_the_parser_says_of_a_broken_file_is_passed_on(tiny: Callable[..., 
 
 @needs_tensorrt_rtx
 def test_fp16_that_is_not_is_an_error(
-    exported: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Callable[[str], Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from amcnet.engines import half
 
@@ -253,7 +189,7 @@ def test_fp16_that_is_not_is_an_error(
 
     monkeypatch.setattr(half, "to_half", only_says_so)
     with pytest.raises(EngineError, match=r"--fp16 was asked for, but only 0\.0 % of the operations of pwcnet\.onnx"):
-        _build(exported("pwcnet"), tmp_path / "x.engine", fp16=True)
+        _build(exported("pwcnet").file.path, tmp_path / "x.engine", fp16=True)
     assert _left(tmp_path) == []
 
 
@@ -272,10 +208,10 @@ def _build_by_feeds(model: Path, output: Path, feeds: Any, open_engine: Any = No
 
 
 @needs_tensorrt_rtx
-def test_what_real_frames_show_goes_into_the_card(exported: Callable[[str], Path], tmp_path: Path) -> None:
+def test_what_real_frames_show_goes_into_the_card(exported: Callable[[str], Exported], tmp_path: Path) -> None:
     notes: list[str] = []
     options = BuildOptions(
-        model=exported("pwcnet"),
+        model=exported("pwcnet").file.path,
         output=tmp_path / "x.engine",
         fp16=True,
         clips=("a.mp4", "b c"),
@@ -399,8 +335,8 @@ def test_int8_wants_a_calibrated_file_or_frames(tiny: Callable[..., Path], tmp_p
 
 
 @needs_tensorrt_rtx
-def test_keep_onnx_leaves_the_converted_file(exported: Callable[[str], Path], tmp_path: Path) -> None:
-    _build(exported("pwcnet"), tmp_path / "x.engine", fp16=True, keep_onnx=True)
+def test_keep_onnx_leaves_the_converted_file(exported: Callable[[str], Exported], tmp_path: Path) -> None:
+    _build(exported("pwcnet").file.path, tmp_path / "x.engine", fp16=True, keep_onnx=True)
     kept = OnnxFile.read(tmp_path / "pwcnet.fp16.onnx")
     assert kept.metadata[onnx_file.PRECISION] == "fp16"
     again = _build(kept.path, tmp_path / "y.engine", fp16=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from exports import PIPELINE_SIZE
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -24,9 +26,8 @@ from amcnet.engines.islands import DEFAULT, Islands
 from amcnet.engines.lint import lint
 from amcnet.engines.range_probe import RangeIsland, RangeReport, probe_ranges
 from amcnet.engines.rounding import write_rounded
-from amcnet.export.exporter import ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet
+from amcnet.export import Exported
 from amcnet.export.onnx_file import OnnxFile
-from amcnet.models import AMCNetConfig
 
 Feed = Mapping[str, NDArray[Any]]
 
@@ -73,39 +74,32 @@ def _planes(picture: NDArray[np.uint8], mean: float = 0.0, std: float = 1.0) -> 
 
 
 @pytest.fixture(scope="module")
-def light(tmp_path_factory: pytest.TempPathFactory) -> Network:
+def light(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Network:
     """MobileNetV2 with attention maps, opset 18, a free batch, and weights stored in half."""
-    size = (128, 128)
-    options = ExportOptions(opset=18, dynamic_batch=True, half_weights=True)
-    folder = tmp_path_factory.mktemp("light")
-    config = AMCNetConfig(backbone="mobilenet_v2")
-    exported = export_amcnet(Seed(number=1), folder, options, config=config, size=size, with_attention=True)
-    pictures = [_planes(_scene(size, shift), 0.45, 0.225) for shift in (0, 3)]
-    return _network(exported.file.path, dict(zip(("image", "flow_image"), pictures, strict=True)))
+    full = Path(shutil.copy(exported("light-half-weights").file.path, tmp_path_factory.mktemp("light")))
+    pictures = [_planes(_scene((128, 128), shift), 0.45, 0.225) for shift in (0, 3)]
+    return _network(full, dict(zip(("image", "flow_image"), pictures, strict=True)))
 
 
 @pytest.fixture(scope="module")
-def pwcnet(tmp_path_factory: pytest.TempPathFactory) -> Network:
+def pwcnet(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Network:
     """Its flow heads scaled up, so that the flow is some pixels as in a trained network, not hundredths."""
-    size = (128, 64)
-    exported = export_pwcnet(Seed(number=1), tmp_path_factory.mktemp("pwcnet"), size=size)
-    model = onnx.load(exported.file.path)
+    model = onnx.load(exported("pwcnet").file.path)
     for tensor in model.graph.initializer:
         if "predict.weight" in tensor.name or "context.6.weight" in tensor.name:
             tensor.CopyFrom(numpy_helper.from_array(4 * numpy_helper.to_array(tensor), tensor.name))
-    onnx.save(model, exported.file.path)
-    pictures = [_planes(_scene(size, shift)) for shift in (0, 3)]
-    return _network(exported.file.path, dict(zip(("frame", "next_frame"), pictures, strict=True)))
+    full = tmp_path_factory.mktemp("pwcnet") / "pwcnet.onnx"
+    onnx.save(model, full)
+    pictures = [_planes(_scene((128, 64), shift)) for shift in (0, 3)]
+    return _network(full, dict(zip(("frame", "next_frame"), pictures, strict=True)))
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Network:
+def pipeline(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Network:
     """ResNet-18 with PWC-Net, opset 17."""
-    size = (150, 90)
-    folder = tmp_path_factory.mktemp("pipeline")
-    config = AMCNetConfig(backbone="resnet18")
-    exported = export_pipeline(Seed(number=1), Seed(number=1), folder, video_size=size, config=config)
-    return _network(exported.file.path, {"frame": _scene(size, 0)[None], "next_frame": _scene(size, 3)[None]})
+    full = Path(shutil.copy(exported("pipeline").file.path, tmp_path_factory.mktemp("pipeline")))
+    frames = [_scene(PIPELINE_SIZE, shift)[None] for shift in (0, 3)]
+    return _network(full, dict(zip(("frame", "next_frame"), frames, strict=True)))
 
 
 @pytest.fixture(params=["light", "pwcnet", "pipeline"])

@@ -16,16 +16,15 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 import torch
+from exports import PIPELINE_SIZE, SMALL
 from onnx import numpy_helper
 
 from amcnet import ModelFileError
 from amcnet.export import exporter, graph
-from amcnet.export.exporter import ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet
+from amcnet.export.exporter import ExportOptions, Seed, export_amcnet, export_pwcnet
 from amcnet.export.onnx_file import OnnxFile, file_sha256
 from amcnet.export.preprocessing import AMCNET, Preprocessing
 from amcnet.models import AMCNet, AMCNetConfig, PWCNet, load_pwcnet, seed_weights
-
-SMALL = AMCNetConfig(backbone="resnet18")
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def amcnet(folder: Path) -> exporter.Exported:
-    return export_amcnet(Seed(number=1), folder, config=SMALL, with_attention=True)
+def amcnet(exported: Callable[[str], exporter.Exported]) -> exporter.Exported:
+    return exported("amcnet")
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +44,8 @@ def pwcnet(folder: Path) -> exporter.Exported:
 
 
 @pytest.fixture(scope="module")
-def pipeline(folder: Path) -> exporter.Exported:
-    return export_pipeline(Seed(number=1), Seed(number=1), folder, video_size=(150, 90), config=SMALL)
+def pipeline(exported: Callable[[str], exporter.Exported]) -> exporter.Exported:
+    return exported("pipeline")
 
 
 def _inputs_and_outputs(model: onnx.ModelProto) -> dict[str, tuple[object, ...]]:
@@ -109,11 +108,12 @@ def test_pwcnet_keeps_the_contract(pwcnet: exporter.Exported) -> None:
 
 def test_pipeline_keeps_the_contract(pipeline: exporter.Exported) -> None:
     model = onnx.load(pipeline.file.path)
+    width, height = PIPELINE_SIZE
     onnx.checker.check_model(model, full_check=True)
     assert _inputs_and_outputs(model) == {
-        "frame": ("UINT8", 1, 90, 150, 3),
-        "next_frame": ("UINT8", 1, 90, 150, 3),
-        "mask": ("FLOAT", 1, 90, 150),
+        "frame": ("UINT8", 1, height, width, 3),
+        "next_frame": ("UINT8", 1, height, width, 3),
+        "mask": ("FLOAT", 1, height, width),
     }
     assert len(model.functions) == 4
     assert not {"Resize"} & {n.op_type for n in model.graph.node if "antialias" in [a.name for a in n.attribute]}
@@ -199,7 +199,7 @@ def test_nan_is_not_kept(tmp_path: Path) -> None:
     network.head.bias.data.fill_(float("nan"))
     torch.save(network.state_dict(), tmp_path / "nan.pth")
     with pytest.raises(ModelFileError, match="nothing was kept"):
-        export_amcnet(tmp_path / "nan.pth", tmp_path / "out")
+        export_amcnet(tmp_path / "nan.pth", tmp_path / "out", size=(64, 64))
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -236,9 +236,11 @@ def test_weights_that_half_cannot_hold_stay_in_32_bits() -> None:
     }
 
 
-def test_half_weights_halve_the_file_and_hardly_move_the_mask(amcnet: exporter.Exported, tmp_path: Path) -> None:
+def test_half_weights_halve_the_file_and_hardly_move_the_mask(
+    exported: Callable[[str], exporter.Exported], tmp_path: Path
+) -> None:
     options = ExportOptions(half_weights=True)
-    half = export_amcnet(Seed(number=1), tmp_path, options, config=SMALL)
+    half = export_amcnet(Seed(number=1), tmp_path, options, config=SMALL, size=(64, 64))
     onnx.checker.check_model(onnx.load(half.file.path), full_check=True)
-    assert half.file.path.stat().st_size < 0.52 * amcnet.file.path.stat().st_size
+    assert half.file.path.stat().st_size < 0.52 * exported("amcnet-64").file.path.stat().st_size
     assert 0 < half.max_difference <= 1e-2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from references import checkpoint
 
 from amcnet import CheckpointError
 from amcnet.models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
@@ -50,8 +51,8 @@ def test_wrappings(name: str, save: Callable[[StateDict, Path], None], pwcnet: P
     assert not loaded.training
 
 
-def test_names_of_old_sniklaus_files(seeded_checkpoint: Callable[[str], StateDict]) -> None:
-    today = seeded_checkpoint("pwcnet_state_dict_sniklaus")
+def test_names_of_old_sniklaus_files() -> None:
+    today = checkpoint("pwcnet_sniklaus")
     old = {key.replace("net", "module"): value for key, value in today.items()}
     assert next(iter(old)).startswith("moduleExtractor.moduleOne")
     assert _same(load_pwcnet(old), load_pwcnet(today))

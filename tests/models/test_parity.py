@@ -1,40 +1,62 @@
-"""The networks give the numbers of the original implementations, whatever convention the checkpoint follows."""
+"""The networks compute what the original implementations do, whatever convention the checkpoint follows.
+
+Needs the shared test data; test_references.py does the same with stored outputs that have passed here.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from references import Outputs, amcnet_outputs, pwcnet_outputs
 
 from amcnet.models import load_amcnet, load_pwcnet
 
 Checkpoints = Callable[[str], dict[str, torch.Tensor]]
 
 
-def _planes(picture: np.ndarray) -> torch.Tensor:
-    """(H, W, 3) -> (1, 3, H, W) float32."""
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32))
+@pytest.fixture(scope="module")
+def original_checkpoint(shared: Callable[[str], Path]) -> Checkpoints:
+    """`original_checkpoint("amcnet_state_dict")`: the keys of that file with the weights of the original outputs."""
+    path = shared("reference/seeded_weights.py")
+    spec = importlib.util.spec_from_file_location("seeded_weights", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    @functools.cache
+    def make(name: str) -> dict[str, torch.Tensor]:
+        keys = json.loads((path.parent / f"{name}.json").read_text())
+        return {key: torch.from_numpy(value) for key, value in module.seeded_state_dict(keys, 1).items()}
+
+    return make
+
+
+def _differences(outputs: Outputs, originals: Outputs) -> dict[str, float]:
+    assert outputs.keys() == originals.keys()
+    return {name: float(np.abs(values - originals[name]).max()) for name, values in outputs.items()}
 
 
 def test_amcnet_equals_the_original(
-    shared: Callable[[str], Path], seeded_checkpoint: Checkpoints, capsys: pytest.CaptureFixture[str]
+    shared: Callable[[str], Path], original_checkpoint: Checkpoints, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reference = np.load(shared("reference/amcnet_seed1.npz"))
-    network = load_amcnet(seeded_checkpoint("amcnet_state_dict"))
-    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
-    image, flow_image = (_planes((reference[name] / 255 - mean) / std) for name in ("image", "flow_image"))
-    with torch.inference_mode():
-        output = network(image, flow_image)
-    results = {"mask": output.mask} | {f"attention{i}": a for i, a in enumerate(output.attentions)}
-    assert set(results) == set(reference) - {"image", "flow_image", "seed"}
-    differences = {name: float(np.abs(value.numpy() - reference[name]).max()) for name, value in results.items()}
+    with np.load(shared("reference/amcnet_seed1.npz")) as file:
+        reference = dict(file)
+    del reference["seed"]
+    network = load_amcnet(original_checkpoint("amcnet_state_dict"))
+    outputs = amcnet_outputs(network, reference.pop("image"), reference.pop("flow_image"))
+    differences = _differences(outputs, reference)
     with capsys.disabled():
         print(
             "\nAMC-Net, max |difference| from the original: "
-            + ", ".join(f"{k} {v:.1e}" for k, v in differences.items())
+            + ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
         )
     assert max(differences.values()) <= 2e-5
 
@@ -43,15 +65,13 @@ def test_amcnet_equals_the_original(
 def test_pwcnet_equals_the_original(
     convention: str,
     shared: Callable[[str], Path],
-    seeded_checkpoint: Checkpoints,
+    original_checkpoint: Checkpoints,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     reference = np.load(shared("reference/pwcnet_seed1.npz"))
-    network = load_pwcnet(seeded_checkpoint(f"pwcnet_state_dict_{convention}"))
-    frame, next_frame = (_planes(reference[name][..., ::-1] / 255) for name in ("frame", "next_frame"))
-    with torch.inference_mode():
-        flow = network(frame, next_frame)
-    difference_px = float(np.abs(flow.numpy() - reference[f"flow_{convention}"]).max())
+    network = load_pwcnet(original_checkpoint(f"pwcnet_state_dict_{convention}"))
+    outputs = pwcnet_outputs(network, reference["frame"], reference["next_frame"])
+    differences = _differences(outputs, {"flow": reference[f"flow_{convention}"]})
     with capsys.disabled():
-        print(f"\nPWC-Net ({convention}), max |difference| from the original: {difference_px:.1e} px")
-    assert difference_px <= 2e-3
+        print(f"\nPWC-Net ({convention}), max |difference| from the original: {differences['flow']:.1e} px")
+    assert differences["flow"] <= 2e-3

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ def _load(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
     spec.loader.exec_module(module)
     return module
 
@@ -42,6 +44,13 @@ def clip_picture() -> Callable[..., NDArray[np.uint8]]:
     """`clip_picture(index, size, *, moving) -> (H, W, 3) uint8 RGB`: what such a clip shows, upright."""
     picture: Callable[..., NDArray[np.uint8]] = _CLIPS.clip_picture
     return picture
+
+
+@pytest.fixture(scope="session")
+def odd_videos(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """The `OddVideo`s of `odd_videos.py`, written once."""
+    made: list[Any] = _load("odd_videos").make_odd_videos(tmp_path_factory.mktemp("odd"), _CLIPS.make_clip)
+    return made
 
 
 @pytest.fixture(scope="session")

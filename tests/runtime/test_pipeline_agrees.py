@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -9,24 +10,30 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
+from exports import LIGHT, PIPELINE_SIZE, SEED
 
 from amcnet import Segmenter
 from amcnet.benchmarks.demo_clip import render_frame
-from amcnet.export import Seed, export_amcnet, export_pipeline, export_pwcnet
-from amcnet.models import AMCNetConfig
+from amcnet.export import Exported, export_amcnet, export_pipeline, export_pwcnet
 
-LIGHT = AMCNetConfig(backbone="mobilenet_v2")
-SIZE = (150, 90)
+
+def test_pipeline_and_runtime_make_the_same_mask(exported: Callable[[str], Exported], tmp_path: Path) -> None:
+    amcnet, pwcnet, pipeline = (exported(name).file.path for name in ("amcnet", "pwcnet", "pipeline"))
+    _same_mask(amcnet, pwcnet, pipeline, PIPELINE_SIZE, tmp_path)
 
 
 @pytest.mark.slow
-def test_pipeline_and_runtime_make_the_same_mask(tmp_path: Path) -> None:
-    seed = Seed(number=1)
-    amcnet = export_amcnet(seed, tmp_path, config=LIGHT).file.path
-    pwcnet = export_pwcnet(seed, tmp_path, size=(192, 128)).file.path
-    pipeline = export_pipeline(seed, seed, tmp_path, video_size=SIZE, config=LIGHT).file.path
+def test_so_do_those_with_the_light_network(tmp_path: Path) -> None:
+    size = (150, 90)
+    amcnet = export_amcnet(SEED, tmp_path, config=LIGHT).file.path
+    pwcnet = export_pwcnet(SEED, tmp_path, size=(192, 128)).file.path
+    pipeline = export_pipeline(SEED, SEED, tmp_path, video_size=size, config=LIGHT).file.path
+    _same_mask(amcnet, pwcnet, pipeline, size, tmp_path)
+
+
+def _same_mask(amcnet: Path, pwcnet: Path, pipeline: Path, size: tuple[int, int], tmp_path: Path) -> None:
     x, y = 250, 150  # where the body of the clip is
-    pictures = [render_frame(index)[0][y : y + SIZE[1], x : x + SIZE[0]] for index in (0, 1)]
+    pictures = [render_frame(index)[0][y : y + size[1], x : x + size[0]] for index in (0, 1)]
 
     (tmp_path / "frames").mkdir()
     for index, picture in enumerate(pictures):

@@ -1,13 +1,13 @@
-"""The networks at full size with TensorRT-RTX: what its parser sees is what stands in the file."""
+"""The networks built with TensorRT-RTX, small and (slow) at full size: what it parsed is what the file holds."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -21,22 +21,26 @@ from amcnet.engines.half_share import product_flops
 from amcnet.engines.lint import OPSETS, lint
 from amcnet.engines.machine import Machine
 from amcnet.engines.skeleton import Skeleton
-from amcnet.export.exporter import Seed, export_amcnet, export_pipeline, export_pwcnet
+from amcnet.export import Exported
 from amcnet.export.onnx_file import file_sha256
-from amcnet.models import AMCNetConfig
 from amcnet.runtime.segmenter import DEFAULT_AMCNET
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        Machine.here().tensorrt.get("tensorrt-rtx") is None,
-        reason="TensorRT-RTX is not installed: pip install 'amcnet[rtx]'",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    Machine.here().tensorrt.get("tensorrt-rtx") is None,
+    reason="TensorRT-RTX is not installed: pip install 'amcnet[rtx]'",
+)
 TURING, LATER = ("7.5",), ("8.6", "8.9", "12.0")
 AMCNET = {"AmcCoAttention": 1, "AmcCoAttentionGate": 5}
 PWCNET = {"AmcCorrelation": 5, "AmcWarp": 4}
-FUNCTIONS = {"amcnet": AMCNET, "light": AMCNET, "pwcnet": PWCNET, "pipeline": AMCNET | PWCNET}
+SMALL = ("amcnet-64", "pwcnet")
+FUNCTIONS = {
+    "amcnet-64": AMCNET,
+    "pwcnet": PWCNET,
+    "full-amcnet": AMCNET,
+    "full-pwcnet": PWCNET,
+    "full-pipeline": AMCNET | PWCNET,
+    "light": AMCNET,
+}
 KINDS = {
     "Conv": "convolution",
     "ConvTranspose": "deconvolution",
@@ -48,31 +52,25 @@ KINDS = {
 }
 
 
+def _full(*networks: str) -> list[Any]:
+    return [pytest.param(network, marks=pytest.mark.slow) for network in networks]
+
+
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`exported("amcnet")`: AMC-Net with ResNet-101 at 384x384; pwcnet at 896x512; light, the default; pipeline."""
-    folder = tmp_path_factory.mktemp("full")
-    seed = Seed(number=1)
-    make = {
-        "amcnet": lambda: export_amcnet(seed, folder),
-        "pwcnet": lambda: export_pwcnet(seed, folder),
-        # Both networks are here in their full size already: their glue is what counts.
-        "pipeline": lambda: export_pipeline(
-            seed, seed, folder, video_size=(416, 240), config=AMCNetConfig(backbone="resnet18")
-        ),
-        "light": lambda: shutil.copyfile(DEFAULT_AMCNET, folder / "light.onnx"),
-    }
-
-    def export(network: str) -> Path:
-        path = folder / f"{network}.onnx"
-        if not path.exists():
-            make[network]()
-        return path
-
-    return export
+def network_file(exported: Callable[[str], Exported]) -> Callable[[str], Path]:
+    """`network_file("pwcnet")`: the path of that network; `light` is the default one, in the package."""
+    return lambda network: DEFAULT_AMCNET if network == "light" else exported(network).file.path
 
 
-def _built(model: Path, folder: Path, targets: tuple[str, ...], *, fp16: bool = False, int8: bool = False) -> Card:
+def _built(
+    model: Path,
+    folder: Path,
+    targets: tuple[str, ...],
+    *,
+    fp16: bool = False,
+    int8: bool = False,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Card:
     """The card of an engine, which is removed: they have up to 640 MB."""
     options = BuildOptions(
         model=model,
@@ -83,8 +81,9 @@ def _built(model: Path, folder: Path, targets: tuple[str, ...], *, fp16: bool = 
         flavour="tensorrt-rtx",
         compute_capability=targets,
     )
-    engine = build_engine(options, lambda note: None)
+    engine = build_engine(options, on_note)
     assert engine.path.stat().st_size == engine.card.engine_bytes > model.stat().st_size / 5
+    assert sorted(path.name for path in folder.iterdir() if path.suffix != ".onnx") == ["x.engine", "x.engine.json"]
     engine.path.unlink()
     return engine.card
 
@@ -107,24 +106,32 @@ def _agrees(card: Card, network: str, full: Path, model: Path, precisions: Colle
     assert sum(card.receipt.flops.values()) == product_flops(full).total()
 
 
-@pytest.mark.parametrize("network", ["amcnet", "pwcnet", "light", "pipeline"])
-def test_fp32(network: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
-    model = exported(network)
-    _agrees(_built(model, tmp_path, LATER), network, model, model, {"float"})
+@pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline")])
+def test_fp32(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
+    model = network_file(network)
+    card = _built(model, tmp_path, LATER)
+    _agrees(card, network, model, model, {"float"})
+    assert card.precision == "fp32"
+    assert card.receipt.share("float") == 1
 
 
-@pytest.mark.parametrize("network", ["pwcnet", "light", "pipeline"])
-def test_fp16(network: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
-    model = exported(network)
+SHARES = {"amcnet-64": 0.98, "pwcnet": 0.98, "full-pwcnet": 0.95, "light": 0.99, "full-pipeline": 0.95}
+
+
+@pytest.mark.parametrize("network", [*SMALL, *_full("full-pwcnet", "light", "full-pipeline")])
+def test_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
+    model = network_file(network)
     card = _built(model, tmp_path, LATER, fp16=True)
-    half = tmp_path / f"{network}.fp16.onnx"
+    half = tmp_path / f"{model.stem}.fp16.onnx"
     _agrees(card, network, model, half, {"half", "float"})
+    assert card.precision == "fp16"
     assert card.receipt.flops["half"] == product_flops(half)["FLOAT16"]
-    assert card.receipt.share("half") > {"pwcnet": 0.95, "light": 0.99, "pipeline": 0.95}[network]
+    assert card.receipt.share("half") > SHARES[network]
 
 
-def test_the_papers_network_in_fp16(exported: Callable[[str], Path], tmp_path: Path) -> None:
-    model = exported("amcnet")
+@pytest.mark.slow
+def test_the_papers_network_in_fp16(network_file: Callable[[str], Path], tmp_path: Path) -> None:
+    model = network_file("full-amcnet")
     command = [sys.executable, "-c", "import sys; from amcnet.engines.cli import main; sys.exit(main())"]
     options = ["--fp16", "--keep-onnx", "--flavour", "tensorrt-rtx", "-o", str(tmp_path / "x.engine")]
     result = subprocess.run([*command, model, *options], capture_output=True, text=True, check=False)
@@ -132,50 +139,58 @@ def test_the_papers_network_in_fp16(exported: Callable[[str], Path], tmp_path: P
     engine = EngineFile.read(tmp_path / "x.engine")
     engine.path.unlink()
     assert engine.card.onnx_sha256 == file_sha256(model)
-    _agrees(engine.card, "amcnet", model, tmp_path / "amcnet.fp16.onnx", {"half", "float"})
+    _agrees(engine.card, "full-amcnet", model, tmp_path / "amcnet.fp16.onnx", {"half", "float"})
     assert engine.card.receipt.share("half") > 0.99
 
 
-@pytest.mark.parametrize("network", ["amcnet", "pwcnet", "light", "pipeline"])
-def test_turing_in_fp16(network: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
-    model = exported(network)
-    card = _built(model, tmp_path, TURING, fp16=True)
-    _agrees(card, network, model, tmp_path / f"{network}.fp16.onnx", card.receipt.layers)
-    assert card.receipt.share("half") > (0.97 if network == "pipeline" else 0.99)
+@pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline")])
+def test_turing_in_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
+    model, notes = network_file(network), list[str]()
+    card = _built(model, tmp_path, TURING, fp16=True, on_note=notes.append)
+    assert card.compute_capability == TURING
+    _agrees(card, network, model, tmp_path / f"{model.stem}.fp16.onnx", card.receipt.layers)
+    assert card.receipt.share("half") > (0.97 if network == "full-pipeline" else 0.99)
+    if network in SMALL:
+        assert not [place for place in card.receipt.float_layers if place.endswith(("Attention", "Correlation"))]
+        (note,) = notes
+        assert (
+            note == "TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too"
+        )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "where"),
     [
-        ("amcnet", "co_attention/AmcCoAttention"),
-        ("pwcnet", "estimators.0.correlation/AmcCorrelation"),
+        ("full-amcnet", "co_attention/AmcCoAttention"),
+        ("full-pwcnet", "estimators.0.correlation/AmcCorrelation"),
         ("light", "co_attention/AmcCoAttention"),
-        ("pipeline", "correlation/AmcCorrelation"),
+        ("full-pipeline", "correlation/AmcCorrelation"),
     ],
 )
 def test_turing_refuses_products_in_float(
-    network: str, where: str, exported: Callable[[str], Path], tmp_path: Path
+    network: str, where: str, network_file: Callable[[str], Path], tmp_path: Path
 ) -> None:
     with pytest.raises(
         EngineError, match=rf"no matrices in float on SM 7\.5, and .* does so in .*{where}.*with --fp16, leave 7\.5"
     ):
-        _built(exported(network), tmp_path, TURING)
+        _built(network_file(network), tmp_path, TURING)
 
 
-@pytest.mark.parametrize(("network", "share"), [("amcnet", 0.99), ("pwcnet", 0.95), ("light", 0.95)])
-def test_int8(network: str, share: float, exported: Callable[[str], Path], tmp_path: Path) -> None:
-    model = exported(network)
+@pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light")])
+def test_int8(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
+    model = network_file(network)
     quantised = tmp_path / f"{network}.int8.onnx"
     quantise(model, quantised, _made_up_table(model), target="tensorrt")
     card = _built(quantised, tmp_path, LATER, int8=True)
     _agrees(card, network, model, quantised, {"int8", "float"})
     assert card.precision == "int8"
-    assert card.receipt.share("int8") > share
+    assert card.receipt.share("int8") > (0.99 if network == "full-amcnet" else 0.95)
 
 
-@pytest.mark.parametrize("network", ["pwcnet", "light"])
-def test_turing_in_int8(network: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
-    model = exported(network)
+@pytest.mark.parametrize("network", ["pwcnet", *_full("full-pwcnet", "light")])
+def test_turing_in_int8(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
+    model = network_file(network)
     quantised = tmp_path / f"{network}.int8.onnx"
     quantise(model, quantised, _made_up_table(model), target="tensorrt")
     turing = _built(quantised, tmp_path, TURING, int8=True)

@@ -1,0 +1,50 @@
+"""The exports that several test files use, each made once per session whichever worker asks first."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from amcnet.export import Exported, ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet
+from amcnet.models import AMCNetConfig
+
+SEED = Seed(number=1)
+LIGHT = AMCNetConfig(backbone="mobilenet_v2")
+SMALL = AMCNetConfig(backbone="resnet18")
+PIPELINE_SIZE = (120, 60)  # PWC-Net inside computes at 128x64, as `pwcnet` does
+
+EXPORTS: dict[str, Callable[[Path], Exported]] = {
+    "light": lambda folder: export_amcnet(SEED, folder, config=LIGHT, size=(64, 64)),
+    "light-half-weights": lambda folder: export_amcnet(
+        SEED,
+        folder,
+        ExportOptions(opset=18, dynamic_batch=True, half_weights=True),
+        config=LIGHT,
+        size=(128, 128),
+        with_attention=True,
+    ),
+    "amcnet": lambda folder: export_amcnet(SEED, folder, config=SMALL, with_attention=True),  # 384x384
+    "amcnet-64": lambda folder: export_amcnet(SEED, folder, config=SMALL, size=(64, 64)),
+    "pwcnet": lambda folder: export_pwcnet(SEED, folder, size=(128, 64)),
+    "pipeline": lambda folder: export_pipeline(SEED, SEED, folder, video_size=PIPELINE_SIZE, config=SMALL),
+    # For tests marked slow.
+    "full-amcnet": lambda folder: export_amcnet(SEED, folder),  # ResNet-101 at 384x384
+    "full-pwcnet": lambda folder: export_pwcnet(SEED, folder),  # 896x512
+    # Both networks are above in their full size: what joins them is what counts.
+    "full-pipeline": lambda folder: export_pipeline(SEED, SEED, folder, video_size=(416, 240), config=SMALL),
+}
+
+
+def export_once(root: Path, name: str) -> Exported:
+    """The export `name`, in a folder of its own below `root`; it is made if it is not there yet. Not to be changed."""
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "exported.pickle"
+    with FileLock(root / f"{name}.lock"):
+        if not done.exists():
+            done.write_bytes(pickle.dumps(EXPORTS[name](folder)))
+    exported: Exported = pickle.loads(done.read_bytes())
+    return exported
