@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from .demo import FOOTAGE
 
 FIRST, FRAMES = 12, 100  # earlier frames hold motion blur that the bundled network segments badly
 SIZE = (854, 480)
+FRAME_RATE = Fraction(25)  # of the clip
 ATTRIBUTION = {
     "title": "Big Buck Bunny (excerpt)",
     "artist": "Blender Foundation",
@@ -54,8 +56,7 @@ def encode_excerpt(clip: Path, path: Path) -> None:
         av.open(str(temporary), "w", format="mp4") as container,
     ):
         container.metadata.update(ATTRIBUTION)
-        rate = source.streams.video[0].average_rate
-        assert rate is not None  # of a video stream that decodes
+        rate = source.streams.video[0].average_rate or FRAME_RATE
         stream = container.add_stream("libx264", rate=rate, options={"crf": "26", "preset": "veryslow"})
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"
