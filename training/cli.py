@@ -50,11 +50,9 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="go on where the training in the output folder stopped")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", required=True, help="weights, log, curve, flow")
     options = vars(parser.parse_args())
-    if options["frozen_stages"] is not None and not 0 <= options["frozen_stages"] <= 5:
-        raise InputError(f"--frozen-stages {options['frozen_stages']}: expected 0 to 5")
     recipe, listing = RECIPES[options.pop("recipe")], options.pop("sequences")
     if listing is not None and not listing.is_file():
         raise InputError(f"{listing}: no such file; expected one name of a DAVIS sequence per line")
-    best = train(recipe, options.pop("output"), sequences=listing and listing.read_text().split(), **options)
-    print(f"the weights are in {best}")
+    weights = train(recipe, options.pop("output"), sequences=listing and listing.read_text().split(), **options)
+    print(f"the weights are in {weights}")
     return 0
