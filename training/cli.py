@@ -53,11 +53,9 @@ def main() -> int:
     require("amc-train", "torch", "safetensors", "matplotlib", extra="train")
     from .loop import train  # here, because importing torch takes 2 s that --help need not wait for
 
-    if options["frozen_stages"] is not None and not 0 <= options["frozen_stages"] <= 5:
-        raise InputError(f"--frozen-stages {options['frozen_stages']}: expected 0 to 5")
     recipe, listing = RECIPES[options.pop("recipe")], options.pop("sequences")
     if listing is not None and not listing.is_file():
         raise InputError(f"{listing}: no such file; expected one name of a DAVIS sequence per line")
-    best = train(recipe, options.pop("output"), sequences=listing and listing.read_text().split(), **options)
-    print(f"the weights are in {best}")
+    weights = train(recipe, options.pop("output"), sequences=listing and listing.read_text().split(), **options)
+    print(f"the weights are in {weights}")
     return 0

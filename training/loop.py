@@ -68,6 +68,8 @@ def train(
         other = "--resume" if resume else "--encoder"
         raise InputError(f"--init and {other} both name weights to begin with; expected one of them. Fix: drop one")
     if frozen_stages is not None:
+        if not 0 <= frozen_stages <= 5:
+            raise InputError(f"--frozen-stages is {frozen_stages}; expected 0 to 5, as many as an encoder has stages")
         recipe = replace(recipe, frozen_stages=frozen_stages)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = make_network(recipe, encoder, init).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
