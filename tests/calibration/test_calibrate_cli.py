@@ -50,6 +50,7 @@ def test_a_good_calibration(run: Callable[..., tuple[int, str, str]], clip: Path
     assert not output.exists()
 
 
+@pytest.mark.slow  # small: test_a_calibration_with_black_frames_is_found_out in engines/test_build.py
 def test_black_frames_do_not_pass_the_gate(clip: Path, tmp_path: Path) -> None:
     file = OnnxFile.read(DEFAULT_AMCNET)
     feeds = [item.inputs for item in ClipInputs(file, [clip], every=2)]

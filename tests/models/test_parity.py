@@ -44,6 +44,7 @@ def _differences(outputs: Outputs, originals: Outputs) -> dict[str, float]:
     return {name: float(np.abs(values - originals[name]).max()) for name, values in outputs.items()}
 
 
+@pytest.mark.slow  # ResNet-101 at 384x384; small: test_references.py
 def test_amcnet_equals_the_original(
     shared: Callable[[str], Path], original_checkpoint: Checkpoints, capsys: pytest.CaptureFixture[str]
 ) -> None:
