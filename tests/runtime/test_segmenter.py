@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 import amcnet
 from amcnet import InputError, MaskFrame, ModelFileError, Segmenter
-from amcnet.export.onnx_file import OnnxFile
 from amcnet.runtime import segmenter as module
 from amcnet.runtime.flow import Flow
 from amcnet.runtime.frame import Frame
