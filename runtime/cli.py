@@ -102,7 +102,10 @@ def _parser() -> argparse.ArgumentParser:
         "--device", choices=DEVICES, default="cpu", help="where ONNX files run (cpu); engines have the GPU"
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="auto", help="of the network inside (auto: int8 where it is faster)"
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of the network inside (auto: int8 where it makes the run faster)",
     )
     parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (0)")
     parser.add_argument("--frames", type=int, metavar="N", help="how many frames at most (all)")

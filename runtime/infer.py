@@ -70,7 +70,7 @@ def infer(
         open_frames(options.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
         ExitStack() as loaded,
     ):
-        plan = _plan(options)
+        plan = _plan(options, reader.info.expected_frames)
         report = _report(options, plan)
         finished = folder.finished(report["settings"], resume=options.resume, overwrite=options.overwrite)
         if options.resume and (earlier := folder.complete_report()) and finished >= earlier["frames"]:
@@ -107,7 +107,7 @@ def infer(
     return report
 
 
-def _plan(options: InferOptions) -> SegmenterPlan:
+def _plan(options: InferOptions, frames: int | None) -> SegmenterPlan:
     return SegmenterPlan.make(
         options.amcnet,
         engine=options.engine,
@@ -117,6 +117,7 @@ def _plan(options: InferOptions) -> SegmenterPlan:
         crf=options.crf,
         device=options.device,
         precision=options.precision,
+        frames=frames,
     )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import BackendError, ModelFileError
+from .. import BackendError, ModelFileError, __version__
 from ..export.onnx_file import INT8_TARGET, OnnxFile
 from .backend import available_cores, check_contract, check_finite, in_one_line
 from .closes import Closes
+from .compiled_cache import CompiledCache
 from .default_network import multiplies_int8
 from .lanes import Lanes
 from .loaded_process import LoadedProcess
@@ -27,7 +29,11 @@ def runs_in_openvino(file: OnnxFile) -> bool:
     """
     readable = file.network == "amcnet" or file.metadata.get(INT8_TARGET) == "cpu"
     exact = file.precision != "int8" or multiplies_int8()
-    return readable and exact and importlib.util.find_spec("openvino") is not None
+    return readable and exact and is_installed()
+
+
+def is_installed() -> bool:
+    return importlib.util.find_spec("openvino") is not None
 
 
 class OpenVinoBackend(Closes):
@@ -42,10 +48,6 @@ class OpenVinoBackend(Closes):
         Raises BackendError, or ModelFileError for other inputs or outputs.
         """
         openvino = _import_openvino()
-        core = openvino.Core()
-        for name, converted in (("AmcCoAttentionGate", _gate), ("AmcCoAttention", _co_attention)):
-            # OpenVINO does not read functions inside a file.
-            core.add_extension(openvino.frontend.onnx.ConversionExtension(name, "amcnet", converted))
         streams = max(1, available_cores() // threads)
         options = {
             # It would compute in BF16 by itself, where the CPU can: precision is what the file says.
@@ -54,7 +56,7 @@ class OpenVinoBackend(Closes):
             "NUM_STREAMS": streams,
         }
         try:
-            self._model: Any = core.compile_model(core.read_model(file.path), "CPU", options)
+            self._model: Any = _compile(openvino, file, options)
         except Exception as error:  # the library's exceptions have no common class of their own
             raise BackendError(
                 f"OpenVINO {openvino.__version__} refuses {file.path}: {in_one_line(error)}; "
@@ -107,6 +109,31 @@ class _Request:
     request: Any
 
     def close(self) -> None: ...
+
+
+def _compile(openvino: Any, file: OnnxFile, options: dict[str, Any]) -> Any:
+    """The compiled network, from the user's cache if it is there; else it is put there."""
+    core = openvino.Core()
+    cache = CompiledCache.of_user()
+    key = {
+        "onnx_sha256": file.sha256(),
+        "options": options,
+        "amcnet": __version__,  # what _gate and _co_attention make
+        "openvino": openvino.__version__,
+        "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
+        "instructions": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
+    }
+    compiled = cache.read(key)
+    if compiled is not None:
+        with suppress(RuntimeError):  # it does not take the file: then it makes another
+            return core.import_model(compiled, "CPU", options)
+    for name, converted in (("AmcCoAttentionGate", _gate), ("AmcCoAttention", _co_attention)):
+        # OpenVINO does not read functions inside a file.
+        core.add_extension(openvino.frontend.onnx.ConversionExtension(name, "amcnet", converted))
+    model = core.compile_model(core.read_model(file.path), "CPU", options)
+    with suppress(RuntimeError):  # not every network can be exported
+        cache.write(key, model.export_model().getvalue())
+    return model
 
 
 def _import_openvino() -> Any:

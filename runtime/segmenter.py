@@ -89,7 +89,7 @@ class Segmenter(Closes):
         a dense CRF over the probabilities and the frame's colours instead, 3 s a frame at 854x480.
         `device` is "cpu" or "cuda", an NVIDIA GPU: ONNX files run there, or it is an error.
         `precision` is for the one that comes with the package: "fp32", "int8", or "auto": int8 on a CPU that is faster
-        in it. A file has its own.
+        in it (`amc-infer`, which loads it for one video, takes fp32 for a short one). A file has its own.
         Raises ModelFileError, BackendError, EngineError or InputError.
         """
         return cls.open(

@@ -13,8 +13,12 @@ from .crf import require_crf
 from .default_network import default_network
 from .flow import DisFlow, Flow, FlowInside, PrecomputedFlow
 from .network_files import read_engine, read_flow
+from .openvino_backend import is_installed
 from .pwc_flow import PwcFlow
 from .reader import FrameReader
+
+INT8_PAYS_FROM_FRAMES = 500
+"""benchmarks/startup.py measures it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +44,9 @@ class SegmenterPlan:
         crf: bool = False,
         device: str = "cpu",
         precision: str = "auto",
+        frames: int | None = None,
     ) -> SegmenterPlan:
-        """Arguments as of `Segmenter.load`.
+        """Arguments as of `Segmenter.load`; `frames` is how many there will be, if that is known: for "auto".
 
         Raises ModelFileError, EngineError, InputError, or BackendError for a library that is not installed.
         """
@@ -59,7 +64,7 @@ class SegmenterPlan:
         if engine is not None:
             file = read_engine(Path(engine), trust, amcnet, flow)
         else:
-            file = OnnxFile.read(amcnet or default_network(precision, device), "amcnet")
+            file = OnnxFile.read(amcnet or default_network(_pays_off(precision, frames), device), "amcnet")
         flow_file = read_flow(Path(flow), trust)
         for needed in (file, flow_file):
             if needed is not None:
@@ -83,3 +88,9 @@ class SegmenterPlan:
             return DisFlow(size)
         expected = reader.info.expected_frames if frames is None else None
         return PrecomputedFlow(Path(self.flow), size, start=start, stride=stride, expected_frames=expected)
+
+
+def _pays_off(precision: str, frames: int | None) -> str:
+    """For "auto" and a few frames, "fp32" where OpenVINO is installed: int8 saves less than its loading costs."""
+    few = frames is not None and frames < INT8_PAYS_FROM_FRAMES
+    return "fp32" if precision == "auto" and few and is_installed() else precision

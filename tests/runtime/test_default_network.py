@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,11 @@ import pytest
 from amcnet import InputError, Segmenter
 from amcnet.export.onnx_file import CHECKPOINT_SHA256, OnnxFile
 from amcnet.runtime import default_network as module
+from amcnet.runtime import segmenter_plan
 from amcnet.runtime.default_network import DEFAULT_AMCNET, DEFAULT_INT8, default_network, multiplies_int8
+from amcnet.runtime.frame import SourceInfo
+from amcnet.runtime.infer import InferOptions, infer
+from amcnet.runtime.segmenter_plan import INT8_PAYS_FROM_FRAMES, SegmenterPlan
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +45,46 @@ def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
         assert default_network("auto", "cuda") == DEFAULT_AMCNET
         assert default_network("int8", "cpu") == DEFAULT_INT8
         assert default_network("fp32", "cpu") == DEFAULT_AMCNET
+
+
+@pytest.mark.parametrize(
+    ("frames", "precision", "openvino", "expected"),
+    [
+        (INT8_PAYS_FROM_FRAMES - 1, "auto", True, "fp32"),
+        (INT8_PAYS_FROM_FRAMES, "auto", True, "int8"),
+        (None, "auto", True, "int8"),
+        (1, "auto", False, "int8"),
+        (1, "int8", True, "int8"),
+        (INT8_PAYS_FROM_FRAMES, "fp32", True, "fp32"),
+    ],
+)
+def test_short_videos_do_not_wait_for_int8_to_be_compiled(
+    monkeypatch: pytest.MonkeyPatch, frames: int | None, precision: str, openvino: bool, expected: str
+) -> None:
+    monkeypatch.setattr(module, "multiplies_int8", lambda: True)
+    monkeypatch.setattr(segmenter_plan, "is_installed", lambda: openvino)
+    assert SegmenterPlan.make(precision=precision, frames=frames).file.precision == expected
+
+
+def test_a_run_and_its_resumption_take_the_same_network(
+    monkeypatch: pytest.MonkeyPatch, make_clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "multiplies_int8", lambda: True)
+    monkeypatch.setattr(segmenter_plan, "is_installed", lambda: True)
+    clip = make_clip(tmp_path / "clip.mp4", frames=6)
+    whole, stopped = (InferOptions(source=clip, output=tmp_path / name) for name in ("whole", "stopped"))
+    assert infer(whole)["settings"]["files"]["amcnet"]["precision"] == "fp32"
+
+    def stop(_: SourceInfo, done: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        infer(stopped, stop)
+    assert infer(replace(stopped, resume=True))["settings"]["files"]["amcnet"]["precision"] == "fp32"
+    for index in range(6):
+        mask = f"masks/{index:05d}.png"
+        assert (tmp_path / "stopped" / mask).read_bytes() == (tmp_path / "whole" / mask).read_bytes()
 
 
 def test_what_there_is_not(amcnet_onnx: Path) -> None:
