@@ -59,12 +59,15 @@ def train(
     # DIS cuts the picture by the number of threads: with one, its flow is the same anywhere, and the cores are torch's.
     cv2.setNumThreads(1)
     torch.manual_seed(recipe.seed)
+    for name, count in (("iterations", iterations), ("validate_every", validate_every)):
+        if count is not None and count < 1:
+            raise InputError(f"{name} is {count}; expected 1 or more")
     state_path, best_path = output / "state.pth", output / "best.pth"
     if state_path.exists() and not resume:
         raise OutputError(f"{output} holds a training already; go on with it (--resume) or choose another folder")
     make_folder(output)
     source, held_out = _data(davis, sequences, pictures, output / "flow")
-    total = iterations or recipe.iterations
+    total = recipe.iterations if iterations is None else iterations
     if not total:
         if source.clips is None:
             raise InputError(f"the recipe {recipe.name!r} counts in passes over DAVIS; name it, or set the iterations")
