@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import EngineError, __version__
+from ..calibration.held_out import split_held_out
+from ..export.accuracy_gate import Feeds, Gate, OpenEngine
 from ..export.atomic import cannot_write, make_folder, replacing
 from ..export.onnx_file import OnnxFile, file_sha256
 from . import tensorrt_api
@@ -21,12 +23,11 @@ from .build_process import Built, build_in_process
 from .card import Card, EngineFile, card_path
 from .check import check_card
 from .choices import choose_settings
-from .gate import Feeds, Gate, OpenEngine
 from .inspector import kernel_precisions
 from .machine import Machine
 from .receipt import require_half, require_int8
 from .tensorrt_api import Settings
-from .typed import held_out, in_half, in_int8, in_int8_for_turing, require_tensorrt
+from .typed import in_half, in_int8, in_int8_for_turing, require_tensorrt
 
 ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, usual, greatest
 
@@ -35,7 +36,7 @@ ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, 
 class BuildOptions:
     """`model` is an ONNX file of this package; `output` the engine, by default beside it under its name.
 
-    fp16: convert to half on the way; int8: `model` is in int8 (calibrate), or is calibrated on the way; keep_onnx
+    fp16: convert to half on the way; int8: `model` is in int8 (amc-calibrate), or is calibrated on the way; keep_onnx
     leaves the converted file beside the engine. clips and flow: what the feeds of the build are made of, for the card.
     min_iou: the least mean IoU with the FP32 masks, None for 0.995 (fp16) or 0.98 (int8). reference: the FP32 file of a
     `model` that is converted already. flavour: "tensorrt" or
@@ -165,7 +166,7 @@ def _gate(
         )
         return None
     if options.int8 and source.precision == "fp32":
-        feeds = held_out(feeds)
+        _, feeds = split_held_out(feeds)
     return Gate(reference=reference, feeds=feeds, min_iou=options.min_iou, on_phase=on_phase)
 
 

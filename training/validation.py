@@ -10,6 +10,7 @@ from torch import Tensor
 from ..export.preprocessing import AMCNET
 from ..models.amcnet import AMCNet
 from ..runtime.flow_image import color_flow
+from ..runtime.mask_iou import mask_iou
 from .sample import Sample
 
 
@@ -34,7 +35,6 @@ def mean_overlap(network: AMCNet, samples: list[Sample], size: int) -> float:
         height, width = sample.mask.shape
         mask = cv2.resize(output.mask[0, 0].float().cpu().numpy(), (width, height)) >= 0.5
         truth = sample.mask > 0
-        union = np.count_nonzero(mask | truth)
-        overlaps.append(np.count_nonzero(mask & truth) / union if union else 1.0)
+        overlaps.append(mask_iou(mask, truth))
     network.train(was_training)
     return float(np.mean(overlaps))

@@ -23,8 +23,8 @@ from amcnet.engines.half_share import half_share, product_flops
 from amcnet.engines.islands import DEFAULT, Islands
 from amcnet.engines.lint import lint
 from amcnet.engines.range_probe import RangeIsland, RangeReport, probe_ranges
-from amcnet.engines.rounding import write_rounded
 from amcnet.export.exporter import ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet
+from amcnet.export.fp16_emulation import write_rounded
 from amcnet.export.onnx_file import OnnxFile
 from amcnet.models import AMCNetConfig
 
