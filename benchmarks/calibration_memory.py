@@ -1,6 +1,6 @@
 """How much memory calibrating takes: python -m amcnet.benchmarks.calibration_memory MODEL.onnx --clips CLIP...
 
-The peak of one whole `calibrate` for CPUs with `--frames` frames: ranges, the file in int8, and its comparison with
+The peak of one whole `amc-calibrate` for CPUs with `--frames` frames: ranges, the file in int8, and its comparison with
 MODEL.onnx in FP32 (with `--min-iou 0`, since a network of this size is likely to be an untrained one). Exits with 1
 above 4096 MiB.
 """
@@ -34,7 +34,7 @@ def main() -> int:
         options = ["--target", "cpu", "--frames", str(arguments.frames), "--min-iou", "0", "-o", str(output)]
         calibrate = [sys.executable, "-c", _CALIBRATE, str(arguments.model), "--clips", *arguments.clips, *options]
         if status := subprocess.run(calibrate, check=False).returncode:
-            raise AmcNetError(f"calibrate ended with status {status}; expected 0, see above")
+            raise AmcNetError(f"amc-calibrate ended with status {status}; expected 0, see above")
         table = json.loads(output.with_suffix(".json").read_text())
     peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     results = {

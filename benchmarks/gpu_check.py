@@ -22,11 +22,11 @@ from typing import Any
 from .. import BackendError, EngineError, command
 from ..engines.build import BuildOptions, build_engine
 from ..engines.card import EngineFile
-from ..engines.gate import MAX_FLOW_PX, MIN_IOU, Feeds
 from ..engines.half import to_half
 from ..engines.inspector import kernel_precisions
 from ..engines.machine import Machine
 from ..engines.tensorrt_api import NAMES, RTX_COMPUTE_CAPABILITIES
+from ..export.accuracy_gate import MAX_FLOW_PX, MIN_IOU, Feeds
 from ..export.atomic import make_folder, replacing
 from ..export.fidelity import flow_fidelity, mask_fidelity
 from ..export.onnx_file import OnnxFile

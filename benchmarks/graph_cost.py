@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import ModelFileError
+from ..export.multiply_adds import PRODUCTS
 
 if TYPE_CHECKING:
     import onnx
 
-    from ..engines.skeleton import Skeleton
+    from ..export.graph_shapes import Skeleton
 
 # No work: another view of the same numbers, or computed once when the file is loaded.
 _FREE = {"Constant", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Shape", "Size", "Squeeze"}
@@ -91,20 +92,15 @@ def graph_cost(path: Path) -> GraphCost:
     additions, activations and the like behind the product that feeds them. Q/DQ pairs say how a tensor is stored, and
     cost nothing themselves. Raises ModelFileError if the shapes around a product cannot be inferred.
     """
-    from ..engines.skeleton import Skeleton
+    from ..export.graph_shapes import Skeleton
 
-    counter = _Counter(Skeleton.read(path))
-    try:
-        layers = counter.layers()
-    except KeyError as error:
-        raise ModelFileError(
-            f"the shape of {error} in {path} cannot be inferred, so its cost cannot be counted; export it again"
-        ) from None
+    layers = _Counter(path, Skeleton.read(path)).layers()
     return GraphCost(layers=tuple(layer for layer in layers if layer.bytes))
 
 
 class _Counter:
-    def __init__(self, skeleton: Skeleton) -> None:
+    def __init__(self, path: Path, skeleton: Skeleton) -> None:
+        self._path, self._skeleton = path, skeleton
         self._nodes, self._types, self._dims = skeleton.nodes, skeleton.types, skeleton.dims
         self._makers = {name: node for node in skeleton.nodes for name in node.output}
         self._users: dict[str, list[onnx.NodeProto]] = defaultdict(list)
@@ -113,26 +109,30 @@ class _Counter:
                 self._users[name].append(node)
 
     def layers(self) -> list[Layer]:
-        from ..engines.half_share import PRODUCTS, macs
-
         layers = []
         for node, place in zip(self._nodes, _places(self._nodes), strict=True):
-            is_product = node.op_type in PRODUCTS
             if node.op_type in _FREE or self._is_constant(node):
                 continue
-            if is_product:
-                work = macs(node, *(self._dims[name] for name in (*node.input[:2], node.output[0])))
             layers.append(
                 Layer(
                     name=place,
                     group=_group(place),
                     kind=node.op_type,
                     precision=self._precision(node.input[0]),
-                    macs=work if is_product else 0,
+                    macs=self._macs(node) if node.op_type in PRODUCTS else 0,
                     bytes=self._bytes(node),
                 )
             )
         return layers
+
+    def _macs(self, node: onnx.NodeProto) -> int:
+        work = self._skeleton.multiply_adds(node)
+        if work is None:
+            raise ModelFileError(
+                f"the shapes around {node.name or node.output[0]!r} in {self._path} cannot be inferred, so its cost "
+                "cannot be counted; export it again"
+            )
+        return work
 
     def _bytes(self, node: onnx.NodeProto) -> int:
         if node.op_type in _PICKS:
@@ -149,8 +149,6 @@ class _Counter:
         return next((name for name in node.input if self._is_only_use(name) and self._from_product(name)), None)
 
     def _from_product(self, name: str) -> bool:
-        from ..engines.half_share import PRODUCTS
-
         maker = self._makers.get(name)
         return maker is not None and (maker.op_type in PRODUCTS or self._chain_input(maker) is not None)
 

@@ -1,8 +1,9 @@
 """What int8 gains on this CPU, network by network: python -m amcnet.benchmarks.int8_speed --clip FILE [--json FILE]
 
 The network inside, AMC-Net with ResNet-101 and PWC-Net (both with seeded weights, at 384x384) in float and in the int8
-of `calibrate --target cpu`, on all cores, in the library that the runtime takes for each file, in turn; and in between
-how fast a large int8 matrix product is in ONNX Runtime: what a network's multiplications would take at that rate.
+of `amc-calibrate --target cpu`, on all cores, in the library that the runtime takes for each file, in turn; and in
+between how fast a large int8 matrix product is in ONNX Runtime: what a network's multiplications would take at that
+rate.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from .. import command
-from ..calibration import calibrate
+from ..calibration import calibrate_on_batches
 from ..engines.half_share import product_flops
 from ..export import Seed, export_amcnet, export_pwcnet
 from ..export.onnx_file import OnnxFile
@@ -63,7 +64,7 @@ def _compare(source: Path, clip: Path, folder: Path, rounds: int) -> dict[str, A
     """ratio: FP32 / int8, of neighbouring runs. of_gemm: int8's time by that of its multiplications at GEMM's rate."""
     feeds = [item.inputs for item in ClipInputs(OnnxFile.read(source), [clip], every=12)]
     output = folder / f"{source.stem}.int8.onnx"
-    calibrate(source, output, feeds[:4], target="cpu", method="percentile")
+    calibrate_on_batches(source, output, feeds[:4], target="cpu", method="percentile")
     operations = product_flops(source).total()
     cores = available_cores()
     whole, quantised = (open_backend(OnnxFile.read(path), cores) for path in (source, output))

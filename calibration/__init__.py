@@ -5,17 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .calibrator import Calibrated, calibrate
+    from .calibrate import Calibration, calibrate
+    from .calibrator import Calibrated, calibrate_on_batches
     from .qdq import Quantised, quantise
     from .table import CalibrationTable
 
-__all__ = ["Calibrated", "CalibrationTable", "Quantised", "calibrate", "quantise"]
+__all__ = [
+    "Calibrated",
+    "Calibration",
+    "CalibrationTable",
+    "Quantised",
+    "calibrate",
+    "calibrate_on_batches",
+    "quantise",
+]
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, so that `calibrate --help` needs no onnx.
+    # Lazy, so that `amc-calibrate --help` needs no onnx.
     if name in __all__:
-        from . import calibrator, qdq, table
+        from . import calibrate, calibrator, qdq, table
 
-        return next(getattr(module, name) for module in (calibrator, qdq, table) if hasattr(module, name))
+        return next(getattr(module, name) for module in (calibrate, calibrator, qdq, table) if hasattr(module, name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

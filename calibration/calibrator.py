@@ -31,7 +31,7 @@ class Calibrated:
     reused: bool
 
 
-def calibrate(
+def calibrate_on_batches(
     source: Path,
     output: Path,
     feeds: Feeds,

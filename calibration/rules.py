@@ -6,28 +6,14 @@ that they hold for a network alone and inside the pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import onnx_ir as ir
 
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """`find` gives the nodes of a graph that stay in float; `reason` says why."""
-
-    name: str
-    reason: str
-    find: Callable[[ir.Graph], set[ir.Node]]
+from ..export.node_rules import Rule, nodes_by_rule
 
 
 def left_in_float(graph: ir.Graph) -> dict[ir.Node, str]:
     """The nodes of `graph` that some rule keeps in float -> the name of the first that does."""
-    found: dict[ir.Node, str] = {}
-    for rule in RULES:
-        for node in rule.find(graph):
-            found.setdefault(node, rule.name)
-    return found
+    return nodes_by_rule(graph, RULES)
 
 
 def _products(graph: ir.Graph) -> set[ir.Node]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import onnx_ir as ir
 
 from .. import ModelFileError
 from ..export.atomic import replacing
+from ..export.multiply_adds import multiply_adds
 from .qdq import PRODUCTS, Target, candidates, quantise
 from .table import CalibrationTable
 
@@ -109,13 +109,12 @@ def search(
 
 
 def _macs(node: ir.Node) -> int:
-    """Multiplications of a convolution or matrix product by constant weights; 1 for a free batch."""
-    weight, result = node.inputs[1], node.outputs[0]
-    assert weight is not None
-    sizes = [dim for value in (weight, result) for dim in (value.shape or ()) if isinstance(dim, int)]
-    # A filter is there for each channel of the result, which both shapes count.
-    channels = sizes[0] if node.op_type == "Conv" else sizes[1]
-    return math.prod(sizes) // channels
+    """Multiplications of a convolution or matrix product; a free batch counts as 1."""
+    values = (*node.inputs[:2], node.outputs[0])
+    shapes = [
+        [dim if isinstance(dim, int) else 1 for dim in value.shape or ()] for value in values if value is not None
+    ]
+    return multiply_adds(node.op_type, *shapes)
 
 
 def _read(state: Path, table: CalibrationTable, target: Target) -> dict[str, float]:

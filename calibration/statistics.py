@@ -13,6 +13,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from .. import ModelFileError
+from ..export.range_outputs import add_output, add_range_outputs, range_output
+from ..runtime.onnxruntime_session import open_session
 
 SAMPLE_VALUES = 1 << 16  # of each tensor, over all frames: 6 lie beyond the percentile 99.99
 _PLACES = "amcnet.places"
@@ -40,22 +42,16 @@ def collect_statistics(
     neither with the frames (the sample is shared out among them) nor with the number of tensors held at once. The
     places are drawn anew for each frame, the same in each run. Raises ModelFileError for a tensor that is not finite.
     """
-    import onnxruntime
-
     with tempfile.TemporaryDirectory(prefix="amcnet-calibration-") as folder:
         path = Path(folder) / "probe.onnx"
         names, averaged = _write_probe(model, path)
-        options = onnxruntime.SessionOptions()
-        # In the order of the file: by default all measuring comes last, and until then no tensor could be freed.
-        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = open_session(path, in_order=True).session
     lows, highs = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     per_frame = max(1, SAMPLE_VALUES // frames)
     samples = np.empty((len(names), frames, per_frame), np.float32)
     sums: dict[str, NDArray[np.float64]] = {}
-    outputs = [_output(kind, index) for kind in ("low", "high", "sample") for index in range(len(names))]
-    outputs += [_output("mean", index) for index in averaged]
+    outputs = [range_output(kind, index) for kind in ("low", "high", "sample") for index in range(len(names))]
+    outputs += [range_output("mean", index) for index in averaged]
     rng = np.random.default_rng(0)
     for frame, feed in enumerate(feeds):
         places = rng.integers(0, 1 << 40, per_frame)
@@ -81,10 +77,6 @@ def collect_statistics(
     }
 
 
-def _output(kind: str, index: int) -> str:
-    return f"amcnet.{kind}.{index}"
-
-
 def _write_probe(model: ir.Model, path: Path) -> tuple[list[str], list[int]]:
     """Write `model` to `path` with three more outputs for each float tensor, and one for each input of a convolution.
 
@@ -92,43 +84,21 @@ def _write_probe(model: ir.Model, path: Path) -> tuple[list[str], list[int]]:
     """
     probe = model.clone()
     graph = probe.graph
-    values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
-    values = [value for value in values if value.dtype == ir.DataType.FLOAT]
+    values = add_range_outputs(graph)
     places = ir.Value(name=_PLACES, shape=ir.Shape(["places"]), type=ir.TensorType(ir.DataType.INT64))
     graph.inputs.append(places)
     flat = ir.Value(name="amcnet.flat", const_value=ir.tensor(np.array([-1], np.int64)))
     graph.register_initializer(flat)
-    zero = ir.Value(name="amcnet.zero", const_value=ir.tensor(np.float32(0)))
-    graph.register_initializer(zero)
     averaged = []
     for index, value in enumerate(values):
-        low = ir.node("ReduceMin", [value], attributes={"keepdims": 0})
-        # ONNX Runtime's maximum passes NaN over: zero times the sum is NaN where any value is not finite.
-        total = ir.node("ReduceSum", [value], attributes={"keepdims": 0})
-        nothing = ir.node("Mul", [total.outputs[0], zero])
-        highest = ir.node("ReduceMax", [value], attributes={"keepdims": 0})
-        high = ir.node("Add", [highest.outputs[0], nothing.outputs[0]])
         size = ir.node("Size", [value])
         place = ir.node("Mod", [places, size.outputs[0]])
         line = ir.node("Reshape", [value, flat])
         sample = ir.node("Gather", [line.outputs[0], place.outputs[0]])
-        nodes = [low, total, nothing, highest, high, size, place, line, sample]
-        results = [("low", low), ("high", high), ("sample", sample)]
         if any(user.op_type == "Conv" and number == 0 for user, number in value.uses()):
             averaged.append(index)
-            nodes.append(ir.node("GlobalAveragePool", [value]))
-            results.append(("mean", nodes[-1]))
-        for node in nodes:
-            node.name = node.outputs[0].name = f"amcnet.{index}/{node.op_type}"
-        producer = value.producer()
-        if producer is None:
-            graph.insert_before(graph[0], nodes)
-        else:
-            graph.insert_after(producer, nodes)
-        for kind, node in results:
-            output = node.outputs[0]
-            output.name, output.dtype = _output(kind, index), ir.DataType.FLOAT
-            output.shape = {"sample": ir.Shape(["places"]), "mean": ir.Shape([None] * 4)}.get(kind, ir.Shape([]))
-            graph.outputs.append(output)
+            mean = ir.node("GlobalAveragePool", [value])
+            add_output(graph, value, [mean], range_output("mean", index), ir.Shape([None] * 4))
+        add_output(graph, value, [size, place, line, sample], range_output("sample", index), ir.Shape(["places"]))
     ir.save(probe, path)
     return [str(value.name) for value in values], averaged

@@ -56,8 +56,8 @@ class CalibrationTable:
             return cls(**fields)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelFileError(
-                f"{path} is no calibration table ({error}); expected the JSON file that calibrate writes beside its "
-                "result; leave out --table to calibrate anew"
+                f"{path} is no calibration table ({error}); expected the JSON file that amc-calibrate writes beside "
+                "its result; leave out --table to calibrate anew"
             ) from error
 
     def write(self, path: Path) -> None:
@@ -74,8 +74,8 @@ def frames_sha256(feeds: Iterable[Mapping[str, NDArray[Any]]]) -> tuple[str, int
     digest = hashlib.sha256()
     count = 0
     for feed in feeds:
-        for name in sorted(feed):
-            digest.update(f"{name} {feed[name].dtype} {feed[name].shape}".encode())
-            digest.update(np.ascontiguousarray(feed[name]).data)
+        for name, array in sorted(feed.items()):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
         count += 1
     return digest.hexdigest(), count

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .. import EngineError, __version__
+from ..calibration.held_out import split_held_out
+from ..export.accuracy_gate import Feeds, Gate, OpenEngine
 from ..export.atomic import cannot_write, make_folder, replacing
 from ..export.onnx_file import OnnxFile, file_sha256
 from . import tensorrt_api
@@ -20,12 +22,11 @@ from .build_process import Built, build_in_process
 from .card import Card, EngineFile, card_path
 from .check import check_card
 from .choices import choose_settings
-from .gate import Feeds, Gate, OpenEngine
 from .inspector import kernel_precisions
 from .machine import Machine
 from .receipt import require_half, require_int8
 from .tensorrt_api import Settings
-from .typed import Typed, held_out, in_half, in_int8, in_int8_for_turing, require_tensorrt
+from .typed import Typed, in_half, in_int8, in_int8_for_turing, require_tensorrt
 
 ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, usual, greatest
 
@@ -35,9 +36,9 @@ class BuildOptions:
     """`model` is an ONNX file of this package; `output` the engine, by default beside it under its name.
 
     fp16: convert to half on the way; allow_clipping: clip weights beyond ±65504, which are an error otherwise. int8:
-    `model` is in int8 (calibrate), or is calibrated on the way; keep_onnx leaves the converted file beside the engine.
-    clips and flow: what the feeds of the build are made of, for the card. min_iou: the least mean IoU with the FP32
-    masks, None for 0.995 (fp16) or 0.98 (int8). reference: the FP32 file of a `model` that is converted already.
+    `model` is in int8 (amc-calibrate), or is calibrated on the way; keep_onnx leaves the converted file beside the
+    engine. clips and flow: what the feeds of the build are made of, for the card. min_iou: the least mean IoU with the
+    FP32 masks, None for 0.995 (fp16) or 0.98 (int8). reference: the FP32 file of a `model` that is converted already.
     flavour: "tensorrt" or "tensorrt-rtx"; None takes TensorRT where it is installed and a GPU is there. shapes: input
     -> range, for files with free sizes. compute_capability: the GPUs to build for, such as ("8.6", "8.9"), TensorRT-RTX
     only. timing_cache: None takes one in the user's cache folder. workspace_mib and optimization_level (0 to 5): None
@@ -170,7 +171,7 @@ def _gate(
         )
         return None
     if options.int8 and source.precision == "fp32":
-        feeds = held_out(feeds)
+        _, feeds = split_held_out(feeds)
     return Gate(reference=reference, feeds=feeds, min_iou=options.min_iou, on_phase=on_phase)
 
 

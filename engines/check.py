@@ -74,7 +74,7 @@ def check_onnx(path: Path, machine: Machine) -> Verdict:
     untrained = "; its weights are untrained: good for timing only" if file.untrained else ""
     # Only products are in int8 there, and each goes back to float: a CPU gains little by it.
     slow = file.precision == "int8" and file.metadata.get(onnx_file.INT8_TARGET) != "cpu" and where == "CPU"
-    advice = "; it is made for TensorRT and slow here: calibrate MODEL.onnx --target cpu" if slow else ""
+    advice = "; it is made for TensorRT and slow here: amc-calibrate MODEL.onnx --target cpu" if slow else ""
     return Verdict(
         can_run=True,
         sentence=f"{path.name} ({file.network}, {file.precision}) runs here: ONNX Runtime {machine.onnxruntime} on the "

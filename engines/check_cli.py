@@ -10,11 +10,11 @@ from .check import check_file, describe
 from .machine import Machine
 
 _EXAMPLES = """examples:
-  amc-check                    what this machine has, and what is missing for what
-  amc-check amcnet.engine      can it run here? reads the card and the hash, loads nothing
-  amc-check amcnet.onnx
+  amc-check                    list this machine's GPU, driver and libraries, and what each of them allows
+  amc-check amcnet.engine      check an engine by its card (amcnet.engine.json) and its hash; nothing is loaded
+  amc-check amcnet.onnx        check an ONNX file
 
-exit status: 0 it can run here, 1 it cannot, the sentence says why, 2 the file cannot be read
+exit status: 0 the file can run here, 1 it cannot and the output says why, 2 the file cannot be read
 """
 
 
@@ -22,11 +22,17 @@ exit status: 0 it can run here, 1 it cannot, the sentence says why, 2 the file c
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="amc-check",
-        description="Say whether this machine can run an engine or an ONNX file.",
+        description="Check whether this machine can run a TensorRT engine or an ONNX file of this package.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", nargs="?", type=Path, metavar="X.engine|X.onnx", help="none: describe the machine")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="X.engine|X.onnx",
+        help="file to check; without it, the machine is described",
+    )
     file = parser.parse_args().file
     machine = Machine.here()
     if file is None:

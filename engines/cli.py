@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import command
+from ..export.accuracy_gate import Feeds, OpenEngine
+from ..runtime.argument_types import positive, share
 from .build import BuildOptions, ShapeRange, build_engine
 from .card import EngineFile, card_path
-from .gate import Feeds, OpenEngine
 from .tensorrt_api import MODULES
 
 _FRAMES = 40  # of all clips: one of ResNet-101 takes 3 s to probe and to compare on two cores
@@ -23,14 +24,14 @@ _EXAMPLES = """examples:
   build-engine amcnet.onnx --fp16                           amcnet.engine and its card, amcnet.engine.json
   build-engine amcnet.onnx --fp16 --compute-capability 8.6 8.9      for these GPUs; none needs to be here
   build-engine amcnet.onnx --fp16 --clips a.mp4 frames/             what these need in float; masks held against FP32
-  build-engine amcnet.onnx --int8 --clips a.mp4 frames/             calibrated with them; or give a file of calibrate
+  build-engine amcnet.onnx --int8 --clips a.mp4 frames/             calibrated with them; or a file of amc-calibrate
   build-engine pwcnet.onnx --flavour tensorrt -o pwc.engine         for the GPU of this machine, in float
   build-engine amcnet.onnx --shapes image:1x3x384x384/1x3x384x384/4x3x384x384 \\
       flow_image:1x3x384x384/1x3x384x384/4x3x384x384                a file with a free batch: least/usual/greatest
 
-Precision is what the ONNX file says. --fp16 converts it, with what must stay float in float, and is an error if less
-than 90 % of the operations run in half then; --int8 if less than 80 % run in int8.
-exit status: 0 done, 2 an error whose message says how to mend it, 130 Ctrl-C
+Precision is defined by the ONNX file. --fp16 converts it and keeps sensitive operators in FP32; the command fails if
+less than 90 % of the operations run in FP16 then. --int8 fails if less than 80 % run in INT8.
+exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C
 """
 
 
@@ -95,16 +96,6 @@ def _phase(phase: str) -> None:
     print(f"\r\x1b[K{phase[:width]}", end="", file=sys.stderr, flush=True)
 
 
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share; expected a number from 0 to 1, such as 0.98")
-    return share
-
-
 def _shapes(text: str) -> tuple[str, ShapeRange]:
     name, _, ranges = text.rpartition(":")
     try:
@@ -128,12 +119,6 @@ def _compute_capability(text: str) -> str:
     return f"{major}.{minor}"
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="build-engine",
@@ -142,37 +127,85 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL.onnx", help="made by export-onnx")
-    add("-o", "--output", type=Path, metavar="X.engine", help="the engine (MODEL.engine beside MODEL.onnx)")
-    add("--fp16", action="store_true", help="convert to half precision first")
+    add("model", type=Path, metavar="MODEL.onnx", help="file from export-onnx or amc-calibrate")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="X.engine",
+        help="engine to write (default: MODEL.engine beside MODEL.onnx)",
+    )
+    add("--fp16", action="store_true", help="convert MODEL to FP16 first")
     add("--allow-clipping", action="store_true", help="with --fp16: clip weights beyond ±65504, else they are an error")
-    add("--int8", action="store_true", help="MODEL is one of calibrate's, or is calibrated first, with --clips")
+    add("--int8", action="store_true", help="MODEL is made by amc-calibrate, or is calibrated first, with --clips")
     add(
         "--clips",
         "--probe-clip",
         nargs="+",
         default=[],
         metavar="CLIP",
-        help="videos or folders of pictures: probe ranges on them (without: rules alone say what stays in float), "
-        "calibrate with them, hold the result against FP32",
+        help="videos or folders of images: frames to find tensors beyond the range of FP16 (without: by rules alone), "
+        "to calibrate INT8, and to compare the result with FP32",
     )
-    add("--flow", default="dis", metavar="FLOW", help="by which AMC-Net sees the clips' motion: dis or PWC.onnx (dis)")
-    add("--min-iou", type=_share, metavar="SHARE", help="with --clips: of the FP32 masks (0.995; 0.98 for int8)")
-    add("--reference", type=Path, metavar="FP32.onnx", help="with --clips, where MODEL is converted already")
-    add("--keep-onnx", action="store_true", help="leave the converted file beside the engine, such as MODEL.fp16.onnx")
-    add("--flavour", choices=tuple(MODULES), help="(tensorrt if it is installed and a GPU is there, else tensorrt-rtx)")
-    add("--shapes", type=_shapes, nargs="+", default=[], metavar="NAME:MIN/OPT/MAX", help="for files with free sizes")
+    add(
+        "--flow",
+        default="dis",
+        metavar="dis|PWC.onnx",
+        help="with --clips: optical flow that AMC-Net gets (default: dis)",
+    )
+    add(
+        "--min-iou",
+        type=share,
+        metavar="IOU",
+        help="with --clips: minimum mean IoU with the FP32 masks, 0 to 1 (default: 0.995; int8: 0.98)",
+    )
+    add(
+        "--reference",
+        type=Path,
+        metavar="FP32.onnx",
+        help="with --clips: FP32 file to compare with, if MODEL is converted already",
+    )
+    add("--keep-onnx", action="store_true", help="keep the converted file beside the engine, such as MODEL.fp16.onnx")
+    add(
+        "--flavour",
+        choices=tuple(MODULES),
+        help="library to build with (default: tensorrt if it is installed and there is a GPU, else tensorrt-rtx)",
+    )
+    add(
+        "--shapes",
+        type=_shapes,
+        nargs="+",
+        default=[],
+        metavar="NAME:MIN/OPT/MAX",
+        help="sizes of each input, for files with free sizes",
+    )
     add(
         "--compute-capability",
         type=_compute_capability,
         nargs="+",
         default=[],
         metavar="SM",
-        help="GPUs to build for, TensorRT-RTX only (8.0 8.6 8.9 12.0)",
+        help="TensorRT-RTX only: compute capabilities of the GPUs to build for (default: 8.0 8.6 8.9 12.0)",
     )
-    add("--timing-cache", type=Path, metavar="FILE", help="measured times to begin with (one in the cache folder)")
-    add("--version-compatible", action="store_true", help="TensorRT only: run with later versions as well")
-    add("--hardware-compatible", action="store_true", help="TensorRT only: run on all GPUs from SM 8.0 on")
-    add("--workspace-mib", type=_positive, metavar="N", help="memory for the fastest kernels (all there is)")
-    add("--optimization-level", type=int, choices=range(6), metavar="0-5", help="more tries longer (3)")
+    add(
+        "--timing-cache",
+        type=Path,
+        metavar="FILE",
+        help="kernel timings to reuse and extend (default: a file in the cache folder)",
+    )
+    add("--version-compatible", action="store_true", help="TensorRT only: the engine runs with later versions, too")
+    add("--hardware-compatible", action="store_true", help="TensorRT only: the engine runs on all GPUs from SM 8.0 on")
+    add(
+        "--workspace-mib",
+        type=positive,
+        metavar="N",
+        help="GPU memory that kernels may use while they run, in MiB (default: all)",
+    )
+    add(
+        "--optimization-level",
+        type=int,
+        choices=range(6),
+        metavar="0-5",
+        help="effort of the build; a higher level takes longer (default: 3)",
+    )
     return parser

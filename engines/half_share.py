@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from pathlib import Path
 
-import onnx
 from onnx import TensorProto
 
 from .. import ModelFileError
-from .skeleton import Skeleton
-
-PRODUCTS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+from ..export.graph_shapes import Skeleton
+from ..export.multiply_adds import PRODUCTS
 
 
 def half_share(model: Path) -> float:
@@ -36,19 +33,8 @@ def product_flops(model: Path) -> Counter[str]:
     flops: Counter[str] = Counter()
     for node in skeleton.nodes:
         if node.op_type in PRODUCTS:
-            names = [*node.input[:2], node.output[0]]
-            if any(name not in skeleton.dims for name in names):
+            work = skeleton.multiply_adds(node)
+            if work is None:
                 raise ModelFileError(f"the shapes around {node.name or node.output[0]!r} in {model} cannot be inferred")
-            first, second, result = (skeleton.dims[name] for name in names)
-            flops[TensorProto.DataType.Name(skeleton.types[node.input[0]])] += 2 * macs(node, first, second, result)
+            flops[TensorProto.DataType.Name(skeleton.types[node.input[0]])] += 2 * work
     return flops
-
-
-def macs(node: onnx.NodeProto, first: tuple[int, ...], second: tuple[int, ...], result: tuple[int, ...]) -> int:
-    """The multiplications of a convolution or matrix product, from the shapes of its two operands and its result."""
-    if node.op_type == "Conv":  # weights (out, in / groups, kh, kw): each output sums over one filter
-        return math.prod(result) * math.prod(second[1:])
-    if node.op_type == "ConvTranspose":  # weights (in, out / groups, kh, kw): each input is spread by one filter
-        return math.prod(first) * math.prod(second[1:])
-    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    return math.prod(result) * first[-2 if transposed else -1]

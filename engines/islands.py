@@ -7,21 +7,13 @@ and width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from ..export.functions import DOMAIN
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """`find` gives the nodes of a graph that compute in float32; `reason` says why."""
-
-    name: str
-    reason: str
-    find: Callable[[ir.Graph], set[ir.Node]]
+from ..export.node_rules import Rule, nodes_by_rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +40,7 @@ class Islands:
 
     def find(self, graph: ir.Graph) -> dict[ir.Node, str]:
         """The nodes that stay in float32 -> the name of the first rule that says so."""
-        found: dict[ir.Node, str] = {}
-        for rule in self.rules:
-            for node in rule.find(graph):
-                found.setdefault(node, rule.name)
+        found = nodes_by_rule(graph, self.rules)
         ruled = {rule.name for rule in self.functions}
         for node in graph:
             if node.domain != "" and node.op_type not in ruled:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, defs, numpy_helper
 
-from .skeleton import Skeleton
+from ..export.graph_shapes import Skeleton
 
 OPSETS = (17, 18)
 # Arithmetic that ONNX has for int64 and TensorRT's parser (docs/operators.md of onnx-tensorrt for 10.x) does not. It

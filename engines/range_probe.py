@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .. import ModelFileError
 from ..export.onnx_run import onnx_run
+from ..export.range_outputs import add_range_outputs, range_output
 
 LIMIT = 65504 / 4  # a quarter of the largest half: other frames may be brighter than those that were seen
 _LARGEST = 10  # tensors that a card lists
@@ -59,19 +60,25 @@ def probe_ranges(model: Path, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> Ra
     A product (Conv, MatMul) is judged by its inputs and its result, not by Σ|w||x|: that bound is tens of times too
     large, kernels for halves add up in float32, and where one does not, partial sums have a factor of 4 to spare.
 
-    The maxima are taken inside the graph, one number per tensor: memory grows neither with frames nor with tensors.
+    Least and greatest values are taken inside the graph, two numbers a tensor: memory grows neither with
+    frames nor with tensors.
     Raises ModelFileError for a tensor that is not finite or feeds that do not fit, ValueError without feeds.
     """
     with tempfile.TemporaryDirectory(prefix="amcnet-probe-") as folder:
         path = Path(folder) / model.name
-        names = _write_with_maxima(model, path)
+        loaded = ir.load(model)
+        names = [str(value.name) for value in add_range_outputs(loaded.graph)]
+        ir.save(loaded, path)
         run = onnx_run(path, in_order=True)
-    outputs = [_maximum(index) for index in range(len(names))]
     max_abs = np.zeros(len(names), np.float64)
     frames = 0
     for feed in feeds:
         results = run(feed)
-        maxima = np.array([results[name] for name in outputs], np.float64)
+        low, high = (
+            np.array([results[range_output(kind, index)] for index in range(len(names))], np.float64)
+            for kind in ("low", "high")
+        )
+        maxima = np.maximum(np.abs(low), np.abs(high))
         if not np.isfinite(maxima).all():
             name = names[int(np.argmin(np.isfinite(maxima)))]
             raise ModelFileError(f"{name!r} in {model} is not finite on frame {frames}; expected finite numbers")
@@ -81,41 +88,6 @@ def probe_ranges(model: Path, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> Ra
         raise ValueError("there are no feeds; expected at least one")
     by_name = dict(zip(names, max_abs.tolist(), strict=True))
     return RangeReport(frames=frames, limit=LIMIT, max_abs=by_name, islands=_islands(ir.load(model).graph, by_name))
-
-
-def _maximum(index: int) -> str:
-    return f"amcnet.max_abs.{index}"
-
-
-def _write_with_maxima(model: Path, path: Path) -> list[str]:
-    """Write `model` to `path` with one more output for each float tensor, the largest |x| in it; return their names.
-
-    ONNX Runtime's maximum passes NaN over, so zero times the sum is added: NaN where any x is not finite.
-    """
-    loaded = ir.load(model)
-    graph = loaded.graph
-    values = [value for node in graph for value in node.outputs] + list(graph.inputs)
-    values = [value for value in values if value.dtype == ir.DataType.FLOAT]
-    zero = ir.Value(name="amcnet.zero", const_value=ir.tensor(np.float32(0)))
-    graph.register_initializer(zero)
-    for index, value in enumerate(values):
-        size = ir.node("Abs", [value])
-        largest = ir.node("ReduceMax", size.outputs, attributes={"keepdims": 0})
-        total = ir.node("ReduceSum", size.outputs, attributes={"keepdims": 0})
-        nothing = ir.node("Mul", [total.outputs[0], zero])
-        maximum = ir.node("Add", [largest.outputs[0], nothing.outputs[0]])
-        for node in (size, largest, total, nothing, maximum):
-            node.name = node.outputs[0].name = f"{_maximum(index)}/{node.op_type}"
-        producer = value.producer()
-        if producer is None:
-            graph.insert_before(graph[0], [size, largest, total, nothing, maximum])
-        else:
-            graph.insert_after(producer, [size, largest, total, nothing, maximum])
-        output = maximum.outputs[0]
-        output.name, output.dtype, output.shape = _maximum(index), ir.DataType.FLOAT, ir.Shape([])
-        graph.outputs.append(output)
-    ir.save(loaded, path)
-    return [str(value.name) for value in values]
 
 
 def _islands(graph: ir.Graph, max_abs: Mapping[str, float]) -> tuple[RangeIsland, ...]:

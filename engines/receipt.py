@@ -97,7 +97,7 @@ def require_int8(receipt: Receipt, name: str) -> None:
         raise EngineError(
             f"--int8 was asked for, but only {100 * receipt.share('int8'):.1f} % of the operations of {name} are in "
             f"int8; expected at least {100 * MIN_INT8_SHARE:.0f} %. In float: {', '.join(receipt.float_layers[:5])}"
-            f"{' ...' if len(receipt.float_layers) > 5 else ''}. Calibrate it anew: calibrate --help"
+            f"{' ...' if len(receipt.float_layers) > 5 else ''}. Calibrate it again: amc-calibrate --help"
         )
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import EngineError
+from ..calibration.held_out import split_held_out
+from ..export.accuracy_gate import Feeds, told
 from ..export.onnx_file import INT8_TARGET, OnnxFile
 from ..runtime.extras import require
-from .gate import Feeds, told
 
 _TURING = "TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too"
-_HELD_OUT = 5  # each how-manieth frame is kept for the comparison
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,21 +67,21 @@ def in_half(
 
 
 def in_int8(source: OnnxFile, target: Path, feeds: Feeds, on_phase: Callable[[str], None]) -> Typed:
-    """Write `target`: `source` in int8 in the form that TensorRT takes, by its ranges on `feeds` but `held_out`.
+    """Write `target`: `source` in int8 in the form for TensorRT, by its ranges on `feeds` without those held out.
 
-    For the card comes back by which frames. Raises EngineError without feeds, and as `calibrate`.
+    For the card comes back by which frames. Raises EngineError without feeds, and as `calibrate_on_batches`.
     """
     require("build-engine --int8", "onnx", "onnx_ir", "onnxruntime")
-    from ..calibration import calibrate
+    from ..calibration import calibrate_on_batches
 
     if not feeds:
         raise EngineError(
-            f"{source.path} is {source.precision}; --int8 expected a file made by calibrate, or clips to calibrate it "
-            f"with: build-engine {source.path.name} --int8 --clips DIR"
+            f"{source.path} is {source.precision}; --int8 expected a file made by amc-calibrate, or clips to calibrate "
+            f"it with: build-engine {source.path.name} --int8 --clips DIR"
         )
-    rest = [feed for index, feed in enumerate(feeds) if index % _HELD_OUT] or feeds
+    rest, _ = split_held_out(feeds)
     on_phase(f"calibrating with {len(rest)} frames")
-    table = calibrate(source.path, target, rest, target="tensorrt").table
+    table = calibrate_on_batches(source.path, target, rest, target="tensorrt").table
     calibrated = {"frames": table.frames, "frames_sha256": table.frames_sha256, "method": table.method}
     return Typed(file=OnnxFile.read(target), ranges=calibrated)
 
@@ -96,15 +96,10 @@ def in_int8_for_turing(file: OnnxFile, target: Path, on_note: Callable[[str], No
     return OnnxFile.read(target)
 
 
-def held_out(feeds: Feeds) -> Feeds:
-    """Those of `feeds` that `in_int8` does not calibrate with: on its own frames a file looks better than it is."""
-    return feeds[::_HELD_OUT]
-
-
 def require_tensorrt(file: OnnxFile) -> None:
     """EngineError for an int8 file in the form that is fast on CPUs: TensorRT takes no zero points."""
     if file.metadata.get(INT8_TARGET) == "cpu":
         raise EngineError(
             f"{file.path} is calibrated for CPUs; expected the form that TensorRT takes: "
-            "calibrate MODEL.onnx --target tensorrt --help"
+            "amc-calibrate MODEL.onnx --target tensorrt --help"
         )

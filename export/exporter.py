@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .. import ModelFileError, __version__
 from ..models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
 from ..runtime.extras import require
+from ..runtime.onnxruntime_session import open_session
 from . import onnx_file, preprocessing
 from .atomic import make_folder, replacing
 from .graph import halve_weights, save, to_onnx
@@ -192,9 +193,7 @@ def _export(
 def _difference(
     path: Path, inputs: Mapping[str, Tensor], expected: list[np.ndarray], allowed: float, name: str
 ) -> float:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = open_session(path).session
     results = session.run(None, {key: value.numpy() for key, value in inputs.items()})
     difference = max(float(np.abs(a - b).max()) for a, b in zip(results, expected, strict=True))
     if not difference <= allowed:  # NaN too

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ModelFileError
+from ..runtime.mask_iou import mask_iou
 
 Run = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]
 """Inputs by name -> outputs by name."""
@@ -60,8 +61,7 @@ def mask_fidelity(reference: Run, candidate: Run, feeds: Iterable[Mapping[str, N
     ious, flipped, pixels = [], 0, 0
     for feed in feeds:
         expected, found = (_finite(run(feed)["mask"], "mask") >= 0.5 for run in (reference, candidate))
-        union = np.count_nonzero(expected | found)
-        ious.append(int(np.count_nonzero(expected & found)) / union if union else 1.0)
+        ious.append(mask_iou(expected, found))
         flipped += int(np.count_nonzero(expected != found))
         pixels += expected.size
     if not ious:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from .frame import Frame
 from .opencv_state import single_threaded_opencv
 from .preprocess import network_input
 from .pwc_flow import PwcFlow, pwcnet_input
-from .reader import open_frames
+from .reader import FrameReader, open_frames
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -50,7 +50,8 @@ class ClipInputs:
         """For `file`, an AMC-Net, PWC-Net or pipeline; `clips` are what `open_frames` takes.
 
         flow: what an AMC-Net sees the motion by, "dis" or the ONNX file of a PWC-Net. every: each n-th frame is given,
-        with the motion to the one right behind it. chosen: (clip, index) of the frames to give instead.
+        with the motion to the one right behind it. chosen: (clip, index) of the frames to give instead;
+        frames between them are decoded but not converted, and a clip is read as far as its last one.
         """
         self._network = file.network
         self._preprocessing = Preprocessing.from_json(file.metadata[PREPROCESSING])
@@ -58,23 +59,43 @@ class ClipInputs:
         self._flow_file = None if str(flow) == "dis" else OnnxFile.read(flow, "pwcnet")
         self._every = every
         self._chosen = None if chosen is None else frozenset(chosen)
+        self._last: dict[str, int] = {}  # clip -> its last chosen frame
+        for clip, index in sorted(self._chosen or ()):
+            self._last[clip] = index
 
     def __iter__(self) -> Iterator[ClipInput]:
         """Raises InputError for a clip that cannot be read, has one frame only, or another size than a pipeline's."""
         for clip in self._clips:
             name = str(clip)
-            with single_threaded_opencv, open_frames(clip) as reader:
-                frames = iter(reader)
-                first = next(frames)
-                pairs = pairwise(chain([first], frames))
-                count = 0
-                with self._open_flow() as flow:
-                    for frame, next_frame in pairs:
-                        count += 1
-                        if self._wants(name, frame.index):
-                            yield ClipInput(clip=name, frame=frame, inputs=self._inputs(flow, frame, next_frame))
-            if not count:
-                raise InputError(f"{clip} has one frame; expected two or more, since motion is between two")
+            if self._chosen is not None and name not in self._last:
+                continue
+            with single_threaded_opencv, open_frames(clip) as reader, self._open_flow() as flow:
+                for frame, next_frame in self._pairs(name, reader):
+                    yield ClipInput(clip=name, frame=frame, inputs=self._inputs(flow, frame, next_frame))
+
+    def _pairs(self, clip: str, reader: FrameReader) -> Iterator[tuple[Frame, Frame]]:
+        """The wanted frames, each with the one behind it. No other frame is converted."""
+        last = self._last.get(clip)
+        before: Frame | None = None
+        frame: Frame | None
+        wanted = False  # the frame before, and whether it is given
+        for index in count():
+            if last is not None and index > last + 1:
+                return
+            wanted, wanted_before = self._wants(clip, index), wanted
+            try:
+                if wanted or wanted_before:
+                    frame = next(reader)
+                else:
+                    reader.skip()
+                    frame = None
+            except StopIteration:
+                break
+            if wanted_before and before is not None and frame is not None:
+                yield before, frame
+            before = frame
+        if index < 2:
+            raise InputError(f"{clip} has one frame; expected two or more, since motion is between two")
 
     def _wants(self, clip: str, index: int) -> bool:
         return index % self._every == 0 if self._chosen is None else (clip, index) in self._chosen

@@ -75,6 +75,14 @@ class FrameReader(Closes, Iterator[Frame]):
         first, self._first_frame = self._first_frame, None
         return first if first is not None else self._develop(next(self._wanted))
 
+    def skip(self) -> None:
+        """Pass over the next frame: it is decoded but not converted. Raises StopIteration behind the last one."""
+        if self._first_frame is not None:
+            self._first_frame = None
+        else:
+            next(self._wanted)
+            self._index += 1
+
     def _develop(self, raw: RawFrame) -> Frame:
         pts_seconds = float(raw.pts * self._raw.info.time_base)
         frame = Frame(pixels=raw.to_rgb(), index=self._index, pts=raw.pts, pts_seconds=pts_seconds)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .mask_iou import mask_iou
+
 
 def region_similarity(mask: NDArray[np.bool_], annotation: NDArray[np.bool_]) -> float:
     """J = |mask ∩ annotation| / |mask ∪ annotation| of two (H, W) bool arrays, in [0, 1]; 1 where both are empty."""
-    union = np.count_nonzero(mask | annotation)
-    return np.count_nonzero(mask & annotation) / union if union else 1.0
+    return mask_iou(mask, annotation)

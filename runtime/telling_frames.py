@@ -41,9 +41,14 @@ def choose_frames(clips: Sequence[str | Path], count: int) -> list[tuple[str, in
     Half of them at even ranks of the motion inside the picture, half at even ranks of the camera's, so that the slowest
     and the fastest are among them; and some cuts. Raises InputError as `open_frames`.
     """
-    motions = [motion for clip in clips for motion in clip_motion(clip)]
+    motions: list[FrameMotion] = []
+    for clip in clips:
+        found = list(clip_motion(clip))
+        if not found:
+            raise InputError(f"{clip} has one frame; expected two or more, since motion is between two")
+        motions += found
     if not motions:
-        raise InputError("the clips have one frame each; expected two or more, since motion is between two")
+        raise InputError("there are no clips; expected one or more")
     return spread(motions, count)
 
 

@@ -61,6 +61,9 @@ def train(
     Raises InputError, CheckpointError, OutputError.
     """
     require("training", "matplotlib")  # at once, not when the first curve is drawn
+    for name, count in (("iterations", iterations), ("validate_every", validate_every)):
+        if count is not None and count < 1:
+            raise InputError(f"{name} is {count}; expected 1 or more")
     state_path, best_path, last_path = output / "state.pth", output / "best.pth", output / "last.pth"
     if state_path.exists() and not resume:
         raise OutputError(f"{output} holds a training already; go on with it (--resume) or choose another folder")
@@ -76,7 +79,7 @@ def train(
     make_folder(output)
     with single_threaded_opencv:
         source, held_out = _data(davis, sequences, pictures, output / "flow", hold_out)
-    total = iterations or recipe.iterations
+    total = recipe.iterations if iterations is None else iterations
     if not total:
         if source.clips is None:
             raise InputError(f"the recipe {recipe.name!r} counts in passes over DAVIS; name it, or set the iterations")

@@ -1,7 +1,8 @@
-"""`calibrate` as a person meets it, and the gate that a bad calibration does not pass."""
+"""`amc-calibrate` as a person meets it, and the gate that a bad calibration does not pass."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 
 from amcnet import EngineError
 from amcnet.benchmarks.demo_clip import write_clip
-from amcnet.calibration import calibrate
+from amcnet.calibration import calibrate_on_batches
 from amcnet.calibration.cli import main
-from amcnet.engines.gate import Gate
+from amcnet.export.accuracy_gate import Gate
 from amcnet.export.onnx_file import OnnxFile
 from amcnet.runtime.clip_inputs import ClipInputs
 from amcnet.runtime.default_network import DEFAULT_AMCNET
@@ -29,7 +30,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["calibrate", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["amc-calibrate", *map(str, arguments)])
         status = main()
         return (status, *capsys.readouterr())
 
@@ -41,7 +42,10 @@ def test_a_good_calibration(run: Callable[..., tuple[int, str, str]], clip: Path
     status, out, err = run(DEFAULT_AMCNET, "--clips", clip, "--target", "cpu", "--frames", 4, "-o", output)
     assert (status, err) == (0, "")
     assert "operators in int8; in float 5 (two channels)" in out
-    assert "'frames': 1" in out
+    assert re.search(
+        r"^mean IoU [01]\.\d{4} over 1 frame \(minimum 0\.98\), compared with amcnet-light\.onnx$", out, re.M
+    )
+    assert "{" not in out
     assert OnnxFile.read(output).precision == "int8"
     assert (tmp_path / "light.json").is_file()
     status, out, err = run(DEFAULT_AMCNET, "--clips", clip, "--frames", 4, "--min-iou", 1, "-o", output)
@@ -56,9 +60,21 @@ def test_black_frames_do_not_pass_the_gate(clip: Path, tmp_path: Path) -> None:
     feeds = [item.inputs for item in ClipInputs(file, [clip], every=2)]
     black = [{name: np.zeros_like(value) for name, value in feeds[0].items()}]
     gate = Gate(reference=file, feeds=feeds, min_iou=0.9, on_phase=lambda line: None)
-    calibrate(file.path, tmp_path / "good.onnx", feeds, target="tensorrt")
+    calibrate_on_batches(file.path, tmp_path / "good.onnx", feeds, target="tensorrt")
     measured = gate.file(OnnxFile.read(tmp_path / "good.onnx"), tmp_path)
     assert measured["mask"]["mean_iou"] > 0.9
-    calibrate(file.path, tmp_path / "bad.onnx", black, target="tensorrt")
+    calibrate_on_batches(file.path, tmp_path / "bad.onnx", black, target="tensorrt")
     with pytest.raises(EngineError, match=r"differs from amcnet-light\.onnx too much"):
         gate.file(OnnxFile.read(tmp_path / "bad.onnx"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--min-iou", "98"), ("--min-iou", "good"), ("--frames", "0"), ("--frames", "-1")]
+)
+def test_numbers_out_of_range(
+    option: str, value: str, run: Callable[..., tuple[int, str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(DEFAULT_AMCNET, "--clips", "a.mp4", "-o", "x.onnx", f"{option}={value}")
+    assert stopped.value.code == 2
+    assert f"{value!r} is no " in capsys.readouterr().err

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from amcnet import InputError, ModelFileError
-from amcnet.calibration import Calibrated, CalibrationTable, calibrate, calibrator
+from amcnet.calibration import Calibrated, CalibrationTable, calibrate_on_batches, calibrator
 from amcnet.engines.lint import lint
 from amcnet.export.fidelity import flow_fidelity, mask_fidelity
 from amcnet.export.onnx_file import OnnxFile
@@ -45,7 +45,7 @@ def for_tensorrt(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Calibrated:
     output = tmp_path_factory.mktemp("tensorrt") / "light.int8.onnx"
-    return calibrate(light_onnx, output, make_feeds(IMAGES), target="tensorrt")
+    return calibrate_on_batches(light_onnx, output, make_feeds(IMAGES), target="tensorrt")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def for_cpus(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Calibrated:
     output = tmp_path_factory.mktemp("cpus") / "light.int8.onnx"
-    return calibrate(light_onnx, output, make_feeds(IMAGES), target="cpu")
+    return calibrate_on_batches(light_onnx, output, make_feeds(IMAGES), target="cpu")
 
 
 def test_for_tensorrt(light_onnx: Path, make_feeds: Callable[..., list], for_tensorrt: Calibrated) -> None:  # type: ignore[type-arg]
@@ -107,7 +107,7 @@ def test_what_is_never_quantised(for_tensorrt: Calibrated, for_cpus: Calibrated)
 
 def test_a_flow_network(pwcnet_file: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
     output, feeds = tmp_path / "pwc.int8.onnx", make_feeds(FRAMES, width=128)
-    done = calibrate(pwcnet_file, output, feeds, target="tensorrt")
+    done = calibrate_on_batches(pwcnet_file, output, feeds, target="tensorrt")
     assert lint(output) == []
     heads = done.quantised.left["two channels"]
     assert len(heads) >= 5
@@ -115,7 +115,7 @@ def test_a_flow_network(pwcnet_file: Path, make_feeds: Callable[..., list], tmp_
     measured = flow_fidelity(onnx_run(pwcnet_file), onnx_run(output), feeds)
     magnitude = np.mean([np.abs(onnx_run(pwcnet_file)(feed)["flow"]).mean() for feed in feeds])
     assert measured.mean_px < max(0.5, 0.3 * magnitude)
-    cpu = calibrate(pwcnet_file, tmp_path / "pwc.cpu.onnx", feeds, target="cpu")
+    cpu = calibrate_on_batches(pwcnet_file, tmp_path / "pwc.cpu.onnx", feeds, target="cpu")
     assert all("Conv" in name for name in cpu.quantised.int8)  # the correlation's products stay in float
 
 
@@ -128,7 +128,7 @@ def test_shared_weights_become_each_ones_own(chain_onnx: Path, kept: list[str], 
     second.input[1] = first.input[1]
     onnx.save(model, str(source))
     feeds = _for_chain()
-    calibrate(source, output, feeds, target="cpu", keep=kept)
+    calibrate_on_batches(source, output, feeds, target="cpu", keep=kept)
     assert _int8_nodes(output) >= {"1", "3"} - set(kept)
     assert not _int8_nodes(output) & set(kept)
     quantised = onnx.load(output).graph
@@ -143,7 +143,9 @@ def test_shared_weights_become_each_ones_own(chain_onnx: Path, kept: list[str], 
 
 def test_kept_nodes_stay(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
     output = tmp_path / "x.onnx"
-    done = calibrate(light_onnx, output, make_feeds(IMAGES), target="tensorrt", keep=["image_stages.0.0/Conv"])
+    done = calibrate_on_batches(
+        light_onnx, output, make_feeds(IMAGES), target="tensorrt", keep=["image_stages.0.0/Conv"]
+    )
     assert done.quantised.left["asked for"] == ("image_stages.0.0/Conv",)
     assert "image_stages.0.0/Conv" not in _int8_nodes(output)
 
@@ -164,7 +166,7 @@ def test_half_weights_become_whole(
             model.graph.initializer.append(half)
     stored = tmp_path / "half.onnx"
     onnx.save(model, str(stored))
-    done = calibrate(stored, tmp_path / "x.onnx", make_feeds(IMAGES), target="cpu")
+    done = calibrate_on_batches(stored, tmp_path / "x.onnx", make_feeds(IMAGES), target="cpu")
     assert done.quantised.int8 == for_cpus.quantised.int8
     assert _int8_nodes(done.quantised.path) == _int8_nodes(for_cpus.quantised.path)
 
@@ -175,7 +177,7 @@ def test_the_table_is_reused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     output, feeds, others = tmp_path / "x.onnx", _for_chain(), _for_chain(seed=1)
-    first = calibrate(chain_onnx, output, feeds, target="cpu", method="percentile")
+    first = calibrate_on_batches(chain_onnx, output, feeds, target="cpu", method="percentile")
     written = json.loads(first.table_path.read_text())
     assert written["method"] == "percentile"
     assert written["frames"] == 4
@@ -185,14 +187,14 @@ def test_the_table_is_reused(
     measured = []
     collect = calibrator.collect_statistics
     monkeypatch.setattr(calibrator, "collect_statistics", lambda *a: measured.append(1) or collect(*a))
-    again = calibrate(chain_onnx, output, feeds, target="cpu", method="percentile")
+    again = calibrate_on_batches(chain_onnx, output, feeds, target="cpu", method="percentile")
     assert again.reused
     assert again.table == first.table
-    other = calibrate(chain_onnx, tmp_path / "trt.onnx", [], target="tensorrt", table=first.table_path)
+    other = calibrate_on_batches(chain_onnx, tmp_path / "trt.onnx", [], target="tensorrt", table=first.table_path)
     assert other.reused
     assert not measured
-    assert not calibrate(chain_onnx, output, others, target="cpu", method="percentile").reused
-    assert not calibrate(chain_onnx, output, others, target="cpu").reused
+    assert not calibrate_on_batches(chain_onnx, output, others, target="cpu", method="percentile").reused
+    assert not calibrate_on_batches(chain_onnx, output, others, target="cpu").reused
     assert len(measured) == 2
 
 
@@ -204,11 +206,11 @@ def test_what_does_not_go_together(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(ModelFileError, match="of another file"):
-        calibrate(pwcnet_file, tmp_path / "y.onnx", [], target="cpu", table=for_cpus.table_path)
+        calibrate_on_batches(pwcnet_file, tmp_path / "y.onnx", [], target="cpu", table=for_cpus.table_path)
     with pytest.raises(ModelFileError, match="expected 'fp32'"):
-        calibrate(for_cpus.quantised.path, tmp_path / "y.onnx", make_feeds(IMAGES, 1), target="cpu")
+        calibrate_on_batches(for_cpus.quantised.path, tmp_path / "y.onnx", make_feeds(IMAGES, 1), target="cpu")
     with pytest.raises(InputError, match="no frames"):
-        calibrate(light_onnx, tmp_path / "y.onnx", [], target="cpu")
+        calibrate_on_batches(light_onnx, tmp_path / "y.onnx", [], target="cpu")
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ModelFileError, match="no calibration table"):
         CalibrationTable.read(tmp_path / "bad.json")
@@ -221,7 +223,7 @@ def test_black_frames_give_another_network(
     tmp_path: Path,
 ) -> None:
     black = [{name: np.zeros((1, 3, 64, 64), np.float32) for name in IMAGES} for _ in range(2)]
-    calibrate(light_onnx, tmp_path / "black.onnx", black, target="tensorrt")
+    calibrate_on_batches(light_onnx, tmp_path / "black.onnx", black, target="tensorrt")
     feeds = make_feeds(IMAGES, seed=1)
     reference = onnx_run(light_onnx)
     spoilt, good = (

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper, parser
 
-from amcnet.calibration import calibrate
+from amcnet.calibration import calibrate_on_batches
 from amcnet.calibration.float_guard import guard_float
 
 
@@ -50,7 +50,7 @@ def test_what_is_kept_is_not_quantised_by_the_library(chain_onnx: Path, tmp_path
         "0": rng.standard_normal((1, 4, 16, 16)).astype(np.float32),
         "flow_image": np.zeros((1, 1, 16, 16), np.float32),
     }
-    calibrate(source, output, [feed], target="cpu", keep=["2"])
+    calibrate_on_batches(source, output, [feed], target="cpu", keep=["2"])
     expected, found = (_mask(output, feed, optimised=optimised) for optimised in (False, True))
     assert np.abs(found - expected).max() < 0.02 * np.ptp(expected)
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from amcnet import ModelFileError
-from amcnet.calibration import CalibrationTable, calibrate
+from amcnet.calibration import CalibrationTable, calibrate_on_batches
 from amcnet.calibration.search import search
 
 # What each of these layers of the chain costs in int8; the others cost nothing.
@@ -20,7 +20,9 @@ HARM = {"4": 0.05, "0": 0.03, "3": 0.01}
 @pytest.fixture(scope="module")
 def table(chain_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> CalibrationTable:
     feed = {"0": np.ones((1, 4, 16, 16), np.float32), "flow_image": np.zeros((1, 1, 16, 16), np.float32)}
-    return calibrate(chain_onnx, tmp_path_factory.mktemp("search") / "x.onnx", [feed], target="tensorrt").table
+    return calibrate_on_batches(
+        chain_onnx, tmp_path_factory.mktemp("search") / "x.onnx", [feed], target="tensorrt"
+    ).table
 
 
 def _fidelity(path: Path) -> float:

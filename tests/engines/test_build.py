@@ -25,9 +25,9 @@ from amcnet.engines import build, build_process
 from amcnet.engines.build import BuildOptions, build_engine
 from amcnet.engines.card import EngineFile, card_path
 from amcnet.engines.choices import default_flavour
-from amcnet.engines.gate import OpenEngine
 from amcnet.engines.machine import Machine
 from amcnet.export import Exported, OnnxFile, onnx_file
+from amcnet.export.accuracy_gate import OpenEngine
 from amcnet.export.onnx_run import onnx_run
 from amcnet.export.preprocessing import AMCNET
 

@@ -20,8 +20,8 @@ from amcnet.engines.card import Card, EngineFile
 from amcnet.engines.half_share import product_flops
 from amcnet.engines.lint import OPSETS, lint
 from amcnet.engines.machine import Machine
-from amcnet.engines.skeleton import Skeleton
 from amcnet.export import Exported
+from amcnet.export.graph_shapes import Skeleton
 from amcnet.export.onnx_file import file_sha256
 from amcnet.runtime.segmenter import DEFAULT_AMCNET
 

@@ -25,8 +25,8 @@ from amcnet.engines.half_share import half_share, product_flops
 from amcnet.engines.islands import DEFAULT, Islands
 from amcnet.engines.lint import lint
 from amcnet.engines.range_probe import RangeIsland, RangeReport, probe_ranges
-from amcnet.engines.rounding import write_rounded
 from amcnet.export import Exported
+from amcnet.export.fp16_emulation import write_rounded
 from amcnet.export.onnx_file import OnnxFile
 
 Feed = Mapping[str, NDArray[Any]]

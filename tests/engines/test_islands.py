@@ -13,9 +13,9 @@ from onnx import TensorProto, inliner, numpy_helper
 
 from amcnet.engines.half import to_half
 from amcnet.engines.islands import DEFAULT
-from amcnet.engines.skeleton import Skeleton
 from amcnet.export import onnx_file
 from amcnet.export.functions import functions
+from amcnet.export.graph_shapes import Skeleton
 from amcnet.export.preprocessing import AMCNET
 
 

@@ -10,9 +10,9 @@ import onnx
 import onnxruntime
 
 from amcnet.engines.half_share import product_flops
-from amcnet.engines.rounding import write_rounded
 from amcnet.engines.turing import without_float_products
 from amcnet.export import onnx_file
+from amcnet.export.fp16_emulation import write_rounded
 from amcnet.export.functions import functions
 
 TEXT = """

@@ -85,7 +85,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         assert (device, index) == ("cuda", 0)
         return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, kind, "cpu", 0)
 
-    def session(path: Path, options: Any, providers: list[Any]) -> _Session:
+    def session(path: Path, options: Any, providers: list[Any], disabled_optimizers: list[str]) -> _Session:
         if not library.graphs and providers[0][1]["enable_cuda_graph"] == "1":
             raise RuntimeError("cannot use the graph capture feature")
         library.session = _Session(path, options, providers, library.got)

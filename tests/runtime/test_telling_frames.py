@@ -62,5 +62,5 @@ def test_what_is_measured(tmp_path: Path) -> None:
 
 def test_a_single_frame_has_no_motion(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "0.png"), np.zeros((32, 32, 3), np.uint8))
-    with pytest.raises(InputError, match="one frame each"):
+    with pytest.raises(InputError, match="has one frame"):
         choose_frames([tmp_path], 4)

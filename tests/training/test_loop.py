@@ -24,6 +24,14 @@ def run(output: Path, iterations: int, **settings: bool | int | float) -> Path:
     return train(TINY, output, iterations=iterations, validate_every=2, save_minutes=0, **settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("settings", [{"iterations": 0}, {"iterations": -1}, {"validate_every": 0}])
+def test_zero_is_a_number_and_not_the_default(settings: dict[str, int], tmp_path: Path) -> None:
+    name, count = next(iter(settings.items()))
+    with pytest.raises(InputError, match=rf"{name} is {count}; expected 1 or more"):
+        train(TINY, tmp_path / "out", **{"iterations": 1, **settings})  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("uninterrupted")

@@ -8,6 +8,8 @@ from pathlib import Path
 import onnx
 from onnx import helper, inliner, shape_inference
 
+from .multiply_adds import multiply_adds
+
 _LARGE_BYTES = 4096
 
 
@@ -24,6 +26,14 @@ class Skeleton:
     constants: dict[str, onnx.TensorProto]
     types: dict[str, int]
     dims: dict[str, tuple[int, ...]]
+
+    def multiply_adds(self, node: onnx.NodeProto) -> int | None:
+        """Those of a convolution or matrix product; None if a shape around it is not known."""
+        names = (*node.input[:2], node.output[0])
+        if any(name not in self.dims for name in names):
+            return None
+        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+        return multiply_adds(node.op_type, *(self.dims[name] for name in names), transposed=transposed)
 
     @classmethod
     def read(cls, path: Path) -> Skeleton:

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from amcnet import EngineError, ModelFileError
-from amcnet.engines.gate import Gate
 from amcnet.engines.half import to_half
 from amcnet.export import onnx_file
+from amcnet.export.accuracy_gate import Gate
 from amcnet.export.onnx_file import OnnxFile
 
 MASK = "g (float[1, 1, 1, 4] x) => (float[1, 1, 1, 4] mask) { [sigmoid] mask = Sigmoid (x) }"

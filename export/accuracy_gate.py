@@ -10,9 +10,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import EngineError
-from ..export.fidelity import Run, flow_fidelity, mask_fidelity
-from ..export.onnx_file import CHECKPOINT_SHA256, OnnxFile
-from ..export.onnx_run import onnx_run
+from .fidelity import Run, flow_fidelity, mask_fidelity
+from .onnx_file import CHECKPOINT_SHA256, OnnxFile
+from .onnx_run import onnx_run
 
 Feeds = Sequence[Mapping[str, NDArray[Any]]]
 """Inputs by name, one mapping a frame."""
@@ -22,7 +22,7 @@ MAX_FLOW_PX = {"fp32": 0.05, "fp16": 0.05, "int8": 0.5}
 _ADVICE = {
     "fp32": "report it with what amc-check says",
     "fp16": "build it without --fp16",
-    "int8": "leave more of its layers in float (calibrate --search), or build it with --fp16",
+    "int8": "leave more of its layers in float (amc-calibrate --search), or build it with --fp16",
 }
 
 
@@ -52,7 +52,7 @@ class Gate:
 
         EngineError, with the figures, for what misses its bound, and if it is of another checkpoint than the reference.
         """
-        from .rounding import write_rounded
+        from .fp16_emulation import write_rounded
 
         path, how = file.path, ""
         if file.precision != "fp32":  # int8 files have halves too, if they are for SM 7.5
@@ -83,7 +83,7 @@ class Gate:
             measured = {"flow": flow.to_json(), "max_median_px": bound}
         else:
             mask = mask_fidelity(onnx_run(reference.path), candidate, feeds)
-            bound = MIN_IOU[file.precision] if self.min_iou is None else self.min_iou
+            bound = min_iou_for(file.precision, self.min_iou)
             kept = mask.mean_iou >= bound
             found = f"the mean mask IoU over {len(mask.iou)} frames is {mask.mean_iou:.4f}; expected at least"
             measured = {"mask": mask.to_json(), "min_iou": bound}
@@ -94,6 +94,25 @@ class Gate:
                 f"{_ADVICE[file.precision]}"
             )
         return {"of": of, "against": reference.path.name} | measured
+
+
+def accuracy_sentence(measured: Mapping[str, Any]) -> str:
+    """What `Gate.file` or `Gate.engine` gave, in words: `mean IoU 0.9812 over 25 frames (minimum 0.98)`."""
+    if "mask" in measured:
+        mask = measured["mask"]
+        return f"mean IoU {mask['mean_iou']:.4f} over {_frames(mask)} (minimum {measured['min_iou']:g})"
+    flow = measured["flow"]
+    bound = measured["max_median_px"]
+    return f"median flow difference {flow['median_px']:.3g} px over {_frames(flow)} (maximum {bound:g} px)"
+
+
+def _frames(measured: Mapping[str, Any]) -> str:
+    return f"{measured['frames']} frame{'' if measured['frames'] == 1 else 's'}"
+
+
+def min_iou_for(precision: str, min_iou: float | None) -> float:
+    """`min_iou`, which may be 0, or the default of this precision for None."""
+    return MIN_IOU[precision] if min_iou is None else min_iou
 
 
 def told(feeds: Feeds, what: str, on_phase: Callable[[str], None]) -> Iterator[Mapping[str, NDArray[Any]]]:

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..export.atomic import replacing
-from .skeleton import Skeleton
+from .atomic import replacing
+from .graph_shapes import Skeleton
 
 
 def write_rounded(half: Path, target: Path) -> None:

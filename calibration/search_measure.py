@@ -1,0 +1,63 @@
+"""The search for layers to leave in float, measured against the FP32 file on input batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..export.accuracy_gate import MAX_FLOW_PX, min_iou_for
+from ..export.fidelity import Run, flow_fidelity, mask_fidelity
+from ..export.onnx_file import OnnxFile
+from ..export.onnx_run import onnx_run
+from .qdq import Target
+from .search import Search, search
+from .table import CalibrationTable
+
+_ALONE = 8  # frames by which each layer alone is judged
+
+
+def search_on_batches(
+    source: OnnxFile,
+    table: CalibrationTable,
+    state: Path,
+    batches: Sequence[Mapping[str, NDArray[Any]]],
+    *,
+    target: Target,
+    min_iou: float | None,
+    on_progress: Callable[[str], None] = lambda line: None,
+) -> Search:
+    """`search` by the measure and the bound of the accuracy gate: mean mask IoU, or minus the median flow difference.
+
+    Raises as `search`.
+    """
+    reference = onnx_run(source.path)
+    fidelity = _flow_fidelity if source.network == "pwcnet" else _mask_fidelity
+    few = batches[:_ALONE]
+    expected = cycle([reference(batch) for batch in few])
+    return search(
+        source.path,
+        table,
+        state,
+        lambda path: fidelity(reference, path, batches),
+        alone=lambda path: fidelity(lambda batch: next(expected), path, few),
+        target=target,
+        bound=search_bound(source, min_iou),
+        on_progress=on_progress,
+    )
+
+
+def search_bound(source: OnnxFile, min_iou: float | None) -> float:
+    """The least fidelity of `search_on_batches`."""
+    return -MAX_FLOW_PX["int8"] if source.network == "pwcnet" else min_iou_for("int8", min_iou)
+
+
+def _mask_fidelity(reference: Run, path: Path, batches: Iterable[Mapping[str, NDArray[Any]]]) -> float:
+    return mask_fidelity(reference, onnx_run(path), batches).mean_iou
+
+
+def _flow_fidelity(reference: Run, path: Path, batches: Iterable[Mapping[str, NDArray[Any]]]) -> float:
+    return -flow_fidelity(reference, onnx_run(path), batches).median_px

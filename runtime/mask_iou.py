@@ -1,0 +1,12 @@
+"""Intersection over union of two masks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def mask_iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """|first ∩ second| / |first ∪ second| of two bool arrays of one shape, in [0, 1]; 1 where both are empty."""
+    union = int(np.count_nonzero(first | second))
+    return int(np.count_nonzero(first & second)) / union if union else 1.0
