@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from amcnet import Segmenter
-from amcnet.calibration import calibrate
+from amcnet.calibration import calibrate_on_batches
 from amcnet.export import ExportOptions, OnnxFile, Seed, export_amcnet
 from amcnet.models import AMCNetConfig
 from amcnet.runtime.clip_inputs import ClipInputs
@@ -32,7 +32,7 @@ def export_quantize_run(video: Path, folder: Path, checkpoint: Path | None = Non
 
     int8 = folder / "amcnet.int8.onnx"
     batches = [item.inputs for item in ClipInputs(OnnxFile.read(fp32), [video], every=CALIBRATE_EVERY)]
-    calibrate(fp32, int8, batches, target="cpu")
+    calibrate_on_batches(fp32, int8, batches, target="cpu")
     print(f"{int8}: calibrated with {len(batches)} frames")
 
     overlaps = []
