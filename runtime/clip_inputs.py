@@ -75,13 +75,18 @@ class ClipInputs:
     def _pairs(self, clip: str, reader: FrameReader) -> Iterator[tuple[Frame, Frame]]:
         """The wanted frames, each with the one behind it. No other frame is converted."""
         last = self._last.get(clip)
-        before, wanted = None, False  # the frame before, and whether it is given
+        before: Frame | None = None
+        wanted = False  # whether the frame before is given
         for index in count():
             if last is not None and index > last + 1:
                 return
             wanted, wanted_before = self._wants(clip, index), wanted
             try:
-                frame = next(reader) if wanted or wanted_before else reader.skip()
+                if wanted or wanted_before:
+                    frame: Frame | None = next(reader)
+                else:
+                    frame = None
+                    reader.skip()
             except StopIteration:
                 break
             if wanted_before and before is not None and frame is not None:
