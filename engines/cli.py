@@ -22,12 +22,12 @@ _FRAMES = 40  # of all clips: one of ResNet-101 takes 3 s to probe and to compar
 
 _EXAMPLES = """examples:
   build-engine amcnet.onnx --fp16                           amcnet.engine and its card, amcnet.engine.json
-  build-engine amcnet.onnx --fp16 --compute-capability 8.6 8.9      for these GPUs; none needs to be here
-  build-engine amcnet.onnx --fp16 --clips a.mp4 frames/             what these need in float; masks held against FP32
-  build-engine amcnet.onnx --int8 --clips a.mp4 frames/             calibrated with them; or a file of amc-calibrate
-  build-engine pwcnet.onnx --flavour tensorrt -o pwc.engine         for the GPU of this machine, in float
+  build-engine amcnet.onnx --fp16 --compute-capability 8.6 8.9      for these GPUs, on any machine
+  build-engine amcnet.onnx --fp16 --clips a.mp4 frames/             keep in FP32 what these frames need; compare masks
+  build-engine amcnet.onnx --int8 --clips a.mp4 frames/             calibrate first; or give a file from amc-calibrate
+  build-engine pwcnet.onnx --flavour tensorrt -o pwc.engine         for the GPU of this machine, in FP32
   build-engine amcnet.onnx --shapes image:1x3x384x384/1x3x384x384/4x3x384x384 \\
-      flow_image:1x3x384x384/1x3x384x384/4x3x384x384                a file with a free batch: least/usual/greatest
+      flow_image:1x3x384x384/1x3x384x384/4x3x384x384                a file with a free batch: smallest/usual/largest
 
 Precision is defined by the ONNX file. --fp16 converts it and keeps sensitive operators in FP32; the command fails if
 less than 90 % of the operations run in FP16 then. --int8 fails if less than 80 % run in INT8.

@@ -77,18 +77,17 @@ class ClipInputs:
         """The wanted frames, each with the one behind it. No other frame is converted."""
         last = self._last.get(clip)
         before: Frame | None = None
-        frame: Frame | None
-        wanted = False  # the frame before, and whether it is given
+        wanted = False  # whether the frame before is given
         for index in count():
             if last is not None and index > last + 1:
                 return
             wanted, wanted_before = self._wants(clip, index), wanted
             try:
                 if wanted or wanted_before:
-                    frame = next(reader)
+                    frame: Frame | None = next(reader)
                 else:
-                    reader.skip()
                     frame = None
+                    reader.skip()
             except StopIteration:
                 break
             if wanted_before and before is not None and frame is not None:

@@ -60,6 +60,12 @@ def test_imports_are_relative_and_flow_one_way(path: Path) -> None:
             assert module.split(".")[0] in MAY_IMPORT[folder], f"{folder} imports {module}"
 
 
+def test_sessions_are_opened_in_one_place() -> None:
+    """With the same options: what is compared is what runs. Benchmarks measure the library with other options, too."""
+    found = {str(path.relative_to(ROOT)) for path in MODULES if "InferenceSession(" in path.read_text()}
+    assert {name for name in found if not name.startswith("benchmarks/")} == {"runtime/onnxruntime_session.py"}
+
+
 def _import_with_blocked(modules: list[str], blocked: list[str]) -> None:
     code = f"""
 import importlib, sys

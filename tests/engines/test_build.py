@@ -312,7 +312,7 @@ def test_int8_is_calibrated_on_the_way_counted_and_compared(two_layers: Path, tm
     assert again.card.accuracy is not None
     assert again.card.accuracy["onnx"]["mask"]["frames"] == 5
     with pytest.raises(
-        EngineError, match=r"amcnet\.int8\.onnx .* differs from amcnet\.onnx too much.*calibrate --search"
+        EngineError, match=r"amcnet\.int8\.onnx .* differs from amcnet\.onnx too much.*amc-calibrate --search"
     ):
         build_engine(replace(options, reference=two_layers, min_iou=0.9999), notes.append, feeds=pictures)
 
@@ -330,7 +330,7 @@ def test_int8_wants_a_calibrated_file_or_frames(tiny: Callable[..., Path], tmp_p
     with pytest.raises(EngineError, match="exclude each other"):
         _build_by_feeds(tiny(), tmp_path / "x.engine", (), int8=True)
     for_cpus = tiny(**{onnx_file.PRECISION: "int8", onnx_file.INT8_TARGET: "cpu"})
-    with pytest.raises(EngineError, match=r"calibrated for CPUs.*calibrate MODEL\.onnx --target tensorrt"):
+    with pytest.raises(EngineError, match=r"calibrated for CPUs.*amc-calibrate MODEL\.onnx --target tensorrt"):
         _build_by_feeds(for_cpus, tmp_path / "x.engine", (), fp16=False)
 
 

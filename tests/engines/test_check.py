@@ -227,7 +227,7 @@ def test_int8(model: Path, make_engine: MakeEngine) -> None:
         onnx.save(proto, model)
         verdict = check_file(model, machine)
         assert verdict.can_run
-        assert ("slow here: calibrate MODEL.onnx --target cpu" in verdict.sentence) is advised
+        assert ("slow here: amc-calibrate MODEL.onnx --target cpu" in verdict.sentence) is advised
 
 
 @pytest.mark.parametrize(
