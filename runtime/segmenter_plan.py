@@ -18,7 +18,9 @@ from .pwc_flow import PwcFlow
 from .reader import FrameReader
 
 INT8_PAYS_FROM_FRAMES = 500
-"""benchmarks/startup.py measures it."""
+"""Between the two break-even points of benchmarks/startup.py: int8 saves 4 ms a frame on two cores, and its first mask
+comes 0.7 s of processor time later than that of FP32 from a filled cache (160 frames), 4.7 s from an empty one (1100).
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
