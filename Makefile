@@ -42,7 +42,7 @@ test-slow: .venv/installed
 
 # In an environment of its own: ONNX Runtime for GPUs and the one for CPUs overwrite each other's files.
 gpu-check: gpu .venv-gpu/installed
-	.venv-gpu/bin/python -m amcnet.benchmarks.gpu_check
+	.venv-gpu/bin/python -m amcnet.benchmarks.latency.gpu_check
 
 # Said before some GB are installed.
 gpu:

@@ -12,12 +12,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from .. import command
-from ..export.atomic import make_folder
+from ..runtime.command import command
+from ..runtime.files.atomic import make_folder
 from ..runtime.infer import InferOptions, infer
-from ..runtime.progress import Progress
+from ..runtime.output.progress import Progress
+from .accuracy.evaluation import evaluate
 from .demo_clip import write_annotations, write_clip
-from .evaluation import evaluate
 
 FOOTAGE = Path(__file__).parent / "demo_data" / "big-buck-bunny.mp4"
 DRAWN_FRAMES = 24

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..export.atomic import replacing
+from ..runtime.files.atomic import replacing
 
 SIZE = (854, 480)
 FRAME_RATE = Fraction(24)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .calibrate import Calibration, calibrate
     from .calibrator import Calibrated, calibrate_on_batches
-    from .qdq import Quantised, quantise
+    from .quantize import Quantised, quantise
     from .table import CalibrationTable
 
 __all__ = [
@@ -24,7 +24,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Lazy, so that `amc-calibrate --help` needs no onnx.
     if name in __all__:
-        from . import calibrate, calibrator, qdq, table
+        from . import calibrate, calibrator, quantize, table
 
-        return next(getattr(module, name) for module in (calibrate, calibrator, qdq, table) if hasattr(module, name))
+        return next(
+            getattr(module, name) for module in (calibrate, calibrator, quantize, table) if hasattr(module, name)
+        )
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

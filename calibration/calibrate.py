@@ -10,16 +10,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .. import InputError
-from ..export.accuracy_gate import Gate, told
-from ..export.onnx_file import OnnxFile
-from ..runtime.clip_inputs import ClipInputs
-from ..runtime.stored_inputs import store_inputs
-from ..runtime.telling_frames import choose_frames
+from ..export.compare.accuracy_gate import Gate, told
+from ..runtime.errors import InputError
+from ..runtime.files.onnx_file import OnnxFile
+from ..runtime.inputs.clip_inputs import ClipInputs
+from ..runtime.inputs.frame_selection import choose_frames
+from ..runtime.inputs.stored_inputs import store_inputs
 from .calibrator import calibrate_on_batches
 from .held_out import split_held_out, with_held_out
-from .methods import Method
-from .qdq import Quantised, Target, quantise
+from .quantize import Quantised, Target, quantise
+from .range_methods import Method
 from .search import Search
 from .search_measure import search_on_batches
 from .table import CalibrationTable

@@ -9,11 +9,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .. import InputError
-from ..export.onnx_file import OnnxFile
-from .methods import METHODS, Method, saturated
-from .network import load_float, written_out
-from .qdq import Quantised, Target, quantise
+from ..runtime.errors import InputError
+from ..runtime.files.onnx_file import OnnxFile
+from .load_model import load_float, written_out
+from .quantize import Quantised, Target, quantise
+from .range_methods import METHODS, Method, saturated
 from .statistics import collect_statistics
 from .table import TABLE_VERSION, CalibrationTable, TensorRange, frames_sha256
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import command
 from ..runtime.argument_types import positive, share
+from ..runtime.command import command
 
 if TYPE_CHECKING:
     from .calibrate import Calibration
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _print_summary(done: Calibration) -> None:
-    from ..export.accuracy_gate import accuracy_sentence
+    from ..export.compare.accuracy_gate import accuracy_sentence
 
     left = ", ".join(f"{len(nodes)} ({reason})" for reason, nodes in done.quantised.left.items())
     print(f"{len(done.quantised.int8)} operators in int8; in float {left or 'none'}")
@@ -55,7 +55,7 @@ def _print_summary(done: Calibration) -> None:
 
 
 def _plot(done: Calibration, min_iou: float | None) -> None:
-    from ..export.onnx_file import OnnxFile
+    from ..runtime.files.onnx_file import OnnxFile
     from .search_measure import search_bound
     from .search_plot import write_search_plot
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from .. import ModelFileError
-from ..export.atomic import replacing
 from ..export.multiply_adds import multiply_adds
-from .qdq import PRODUCTS, Target, candidates, quantise
+from ..runtime.errors import ModelFileError
+from ..runtime.files.atomic import replacing
+from .quantize import PRODUCTS, Target, candidates, quantise
 from .table import CalibrationTable
 
 Measure = Callable[[Path], float]

@@ -9,11 +9,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..export.accuracy_gate import MAX_FLOW_PX, min_iou_for
-from ..export.fidelity import Run, flow_fidelity, mask_fidelity
-from ..export.onnx_file import OnnxFile
-from ..export.onnx_run import onnx_run
-from .qdq import Target
+from ..export.compare.accuracy_gate import MAX_FLOW_PX, min_iou_for
+from ..export.compare.fidelity import Run, flow_fidelity, mask_fidelity
+from ..export.compare.onnx_run import onnx_run
+from ..runtime.files.onnx_file import OnnxFile
+from .quantize import Target
 from .search import Search, search
 from .table import CalibrationTable
 

@@ -12,9 +12,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from .. import ModelFileError
 from ..export.range_outputs import add_output, add_range_outputs, range_output
-from ..runtime.onnxruntime_session import open_session
+from ..runtime.backends.onnxruntime_session import open_session
+from ..runtime.errors import ModelFileError
 
 SAMPLE_VALUES = 1 << 16  # of each tensor, over all frames: 6 lie beyond the percentile 99.99
 _PLACES = "amcnet.places"

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import ModelFileError
-from ..export.atomic import replacing
-from .methods import Method
+from ..runtime.errors import ModelFileError
+from ..runtime.files.atomic import replacing
+from .range_methods import Method
 
 TABLE_VERSION = 2
 

@@ -7,62 +7,28 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .. import EngineError, __version__
 from ..calibration.held_out import split_held_out
-from ..export.accuracy_gate import Feeds, Gate, OpenEngine
-from ..export.atomic import cannot_write, make_folder, replacing
-from ..export.onnx_file import OnnxFile, file_sha256
-from . import tensorrt_api
+from ..export.compare.accuracy_gate import Feeds, Gate, OpenEngine
+from ..runtime.errors import EngineError
+from ..runtime.files.atomic import cannot_write, make_folder, replacing
+from ..runtime.files.onnx_file import OnnxFile, file_sha256
+from ..runtime.trt import api
+from ..runtime.trt.card import Card, EngineFile, card_path
+from ..runtime.trt.check import check_card
+from ..runtime.trt.machine import Machine
+from ..runtime.version import __version__
 from .build_lock import only_build
+from .build_options import BuildOptions
 from .build_process import Built, build_in_process
-from .card import Card, EngineFile, card_path
-from .check import check_card
-from .choices import choose_settings
 from .inspector import kernel_precisions
-from .machine import Machine
-from .receipt import require_half, require_int8
-from .tensorrt_api import Settings
-from .typed import Typed, in_half, in_int8, in_int8_for_turing, require_tensorrt
-
-ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, usual, greatest
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildOptions:
-    """`model` is an ONNX file of this package; `output` the engine, by default beside it under its name.
-
-    fp16: convert to half on the way; allow_clipping: clip weights beyond ±65504, which are an error otherwise. int8:
-    `model` is in int8 (amc-calibrate), or is calibrated on the way; keep_onnx leaves the converted file beside the
-    engine. clips and flow: what the feeds of the build are made of, for the card. min_iou: the least mean IoU with the
-    FP32 masks, None for 0.995 (fp16) or 0.98 (int8). reference: the FP32 file of a `model` that is converted already.
-    flavour: "tensorrt" or "tensorrt-rtx"; None takes TensorRT where it is installed and a GPU is there. shapes: input
-    -> range, for files with free sizes. compute_capability: the GPUs to build for, such as ("8.6", "8.9"), TensorRT-RTX
-    only. timing_cache: None takes one in the user's cache folder. workspace_mib and optimization_level (0 to 5): None
-    leaves the library's.
-    """
-
-    model: Path
-    output: Path | None = None
-    fp16: bool = False
-    allow_clipping: bool = False
-    int8: bool = False
-    keep_onnx: bool = False
-    clips: tuple[str | Path, ...] = ()
-    flow: str | Path = "dis"
-    min_iou: float | None = None
-    reference: Path | None = None
-    flavour: str | None = None
-    shapes: dict[str, ShapeRange] = field(default_factory=dict)
-    compute_capability: tuple[str, ...] = ()
-    timing_cache: Path | None = None
-    version_compatible: bool = False
-    hardware_compatible: bool = False
-    workspace_mib: int | None = None
-    optimization_level: int | None = None
+from .precision.convert import Typed, in_half, in_int8, in_int8_for_turing, require_tensorrt
+from .require_precision import require_half, require_int8
+from .settings import choose_settings
+from .tensorrt_builder import Settings
 
 
 def build_engine(
@@ -137,7 +103,7 @@ def _typed(
     """The file to build, converted into `folder` if it is not what is asked for already."""
     if options.fp16 and options.int8:
         raise EngineError("--fp16 and --int8 exclude each other: give one; an int8 file keeps in float what it must")
-    turing = settings.flavour == "tensorrt-rtx" and tensorrt_api.TURING in settings.compute_capability
+    turing = settings.flavour == "tensorrt-rtx" and api.TURING in settings.compute_capability
     name = source.path.stem
     if options.fp16 and source.precision != "fp16":
         target = folder / f"{name}.fp16.onnx"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import EngineError
-from ..export.atomic import cannot_write
+from ..runtime.errors import EngineError
+from ..runtime.files.atomic import cannot_write
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import AmcNetError, BackendError, EngineError, ModelFileError, OutputError
-from .receipt import Layer, Receipt
-from .tensorrt_api import Settings, Tensor, build_plan
+from ..runtime.errors import AmcNetError, BackendError, EngineError, ModelFileError, OutputError
+from ..runtime.trt.api import Tensor
+from ..runtime.trt.precision_report import Layer, Receipt
+from .tensorrt_builder import Settings, build_plan
 
 _COMMAND = (sys.executable, "-m", "amcnet.engines.build_process")
 _ERRORS = {error.__name__: error for error in (BackendError, EngineError, ModelFileError, OutputError)}

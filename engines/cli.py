@@ -11,12 +11,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from .. import command
-from ..export.accuracy_gate import Feeds, OpenEngine
+from ..export.compare.accuracy_gate import Feeds, OpenEngine
 from ..runtime.argument_types import positive, share
-from .build import BuildOptions, ShapeRange, build_engine
-from .card import EngineFile, card_path
-from .tensorrt_api import MODULES
+from ..runtime.command import command
+from ..runtime.trt.api import MODULES
+from ..runtime.trt.card import EngineFile, card_path
+from .build import build_engine
+from .build_options import BuildOptions, ShapeRange
 
 _FRAMES = 40  # of all clips: one of ResNet-101 takes 3 s to probe and to compare on two cores
 
@@ -60,9 +61,9 @@ def _feeds(options: BuildOptions) -> Feeds:
     """What the model gets for frames of the clips, slow ones and fast ones."""
     if not options.clips:
         return ()
-    from ..export.onnx_file import OnnxFile
-    from ..runtime.clip_inputs import ClipInputs
-    from ..runtime.telling_frames import choose_frames
+    from ..runtime.files.onnx_file import OnnxFile
+    from ..runtime.inputs.clip_inputs import ClipInputs
+    from ..runtime.inputs.frame_selection import choose_frames
 
     chosen = choose_frames(options.clips, _FRAMES)
     clips = ClipInputs(OnnxFile.read(options.model), options.clips, flow=options.flow, chosen=chosen)
@@ -71,7 +72,7 @@ def _feeds(options: BuildOptions) -> Feeds:
 
 @contextmanager
 def _open_engine(engine: EngineFile) -> Iterator[OpenEngine]:
-    from ..runtime.engine_backend import EngineBackend
+    from ..runtime.backends.tensorrt_backend import EngineBackend
 
     with EngineBackend(engine) as backend:
         yield OpenEngine(run=backend.run, layers=backend.engine.layers())

@@ -17,7 +17,7 @@ from amcnet import Segmenter
 from amcnet.calibration import calibrate_on_batches
 from amcnet.export import ExportOptions, OnnxFile, Seed, export_amcnet
 from amcnet.models import AMCNetConfig
-from amcnet.runtime.clip_inputs import ClipInputs
+from amcnet.runtime.inputs.clip_inputs import ClipInputs
 
 CALIBRATE_EVERY = 5  # frames
 

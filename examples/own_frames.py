@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amcnet import MaskFrame, Segmenter
-from amcnet.export.onnx_file import PREPROCESSING
-from amcnet.export.preprocessing import Preprocessing
-from amcnet.runtime.flow import DisFlow
+from amcnet.runtime.files.onnx_file import PREPROCESSING
+from amcnet.runtime.flow.flow import DisFlow
 from amcnet.runtime.frame import Frame
+from amcnet.runtime.preprocessing.spec import Preprocessing
 
 
 def camera_frames(number: int) -> Iterator[Frame]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .onnx_file import OnnxFile
-from .preprocessing import Preprocessing
+from ..runtime.files.onnx_file import OnnxFile
+from ..runtime.preprocessing.spec import Preprocessing
 
 if TYPE_CHECKING:
     from .exporter import Exported, ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import CheckpointError, command
+from ..runtime.command import command
+from ..runtime.errors import CheckpointError
 from ..runtime.extras import require
 
 if TYPE_CHECKING:

@@ -12,17 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import ModelFileError, __version__
 from ..models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
+from ..runtime.backends.onnxruntime_session import open_session
+from ..runtime.errors import ModelFileError
 from ..runtime.extras import require
-from ..runtime.onnxruntime_session import open_session
-from . import onnx_file, preprocessing
-from .atomic import make_folder, replacing
-from .graph import halve_weights, save, to_onnx
+from ..runtime.files import onnx_file
+from ..runtime.files.atomic import make_folder, replacing
+from ..runtime.files.onnx_file import OnnxFile, file_sha256
+from ..runtime.preprocessing import spec
+from ..runtime.version import __version__
 from .lowering import lower
-from .onnx_file import OnnxFile, file_sha256
-from .pipeline import Pipeline
-from .pipeline import preprocessing as pipeline_preprocessing
+from .onnx_model import halve_weights, save, to_onnx
+from .pipeline_module import Pipeline
+from .pipeline_module import preprocessing as pipeline_preprocessing
 
 MAX_DIFFERENCE = 1e-3  # probability for masks, pixels for flow
 # Weights rounded to 11 bits; and the flow picture of 8 bits inside pipeline.onnx, where a flow that differs by 1e-5 px
@@ -71,7 +73,7 @@ def export_amcnet(
     options: ExportOptions | None = None,
     *,
     config: AMCNetConfig | None = None,
-    size: tuple[int, int] = preprocessing.AMCNET.size,
+    size: tuple[int, int] = spec.AMCNET.size,
     with_attention: bool = False,
 ) -> Exported:
     """Write `folder`/amcnet.onnx: image, flow_image (1, 3, 384, 384) -> mask (1, 1, 384, 384) in (0, 1).
@@ -84,7 +86,7 @@ def export_amcnet(
     if size[0] % 32 or size[1] % 32 or min(size) < 32:
         raise ValueError(f"size is {size[0]}x{size[1]}; expected multiples of 32")
     network, checkpoint = _load_amcnet(weights, config)
-    prepare = replace(preprocessing.AMCNET, size=size)
+    prepare = replace(spec.AMCNET, size=size)
     frame, next_frame = _frame_pair(prepare.size)
     inputs = {"image": _normalised(frame, prepare), "flow_image": _normalised(next_frame, prepare)}
     outputs = ["mask"]
@@ -105,7 +107,7 @@ def export_pwcnet(
     if size[0] % 64 or size[1] % 64 or min(size) < 64:
         raise ValueError(f"size is {size[0]}x{size[1]}; expected multiples of 64")
     network, checkpoint = _load_pwcnet(weights)
-    prepare = preprocessing.pwcnet(size)
+    prepare = spec.pwcnet(size)
     frame, next_frame = _frame_pair(size)
     inputs = {"frame": _normalised(frame, prepare), "next_frame": _normalised(next_frame, prepare)}
     metadata = _metadata("pwcnet", checkpoint, prepare)
@@ -218,7 +220,7 @@ def _load_pwcnet(weights: Weights) -> tuple[PWCNet, str]:
     return load_pwcnet(weights), file_sha256(weights)
 
 
-def _metadata(network: str, checkpoint: str, prepare: preprocessing.Preprocessing) -> dict[str, str]:
+def _metadata(network: str, checkpoint: str, prepare: spec.Preprocessing) -> dict[str, str]:
     return {
         onnx_file.NETWORK: network,
         onnx_file.CHECKPOINT_SHA256: checkpoint,
@@ -237,7 +239,7 @@ def _frame_pair(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return levels[8 : 8 + height, 8 : 8 + width].copy(), levels[11 : 11 + height, 3 : 3 + width].copy()
 
 
-def _normalised(picture: np.ndarray, prepare: preprocessing.Preprocessing) -> Tensor:
+def _normalised(picture: np.ndarray, prepare: spec.Preprocessing) -> Tensor:
     ordered = picture if prepare.channel_order == "RGB" else picture[..., ::-1]
     scaled = (ordered / 255.0 - prepare.mean) / prepare.std
     return torch.from_numpy(scaled.transpose(2, 0, 1)[None].astype(np.float32))

@@ -21,7 +21,7 @@ def lower(network: Network) -> Network:
     """`network`, changed in place: norms folded, PReLU as LeakyReLU, our operators as single nodes of domain `amcnet`.
 
     A PReLU of one slope is a LeakyReLU, which runtimes fuse into the convolution before it:
-    benchmarks/operator_speed.py has the gain. The result can only be exported, not run.
+    benchmarks/studies/operator_speed.py has the gain. The result can only be exported, not run.
     """
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):

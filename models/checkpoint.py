@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .. import CheckpointError
+from ..runtime.errors import CheckpointError
 from ..runtime.extras import needed_by
 from .amcnet import AMCNet, AMCNetConfig
 from .checkpoint_keys import amcnet_key, pwcnet_key

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import AmcNetError, __version__, command
-from .backend import DEVICES
-from .default_network import PRECISIONS
+from .backends.base import DEVICES
+from .command import command
+from .errors import AmcNetError
+from .files.bundled_network import PRECISIONS
 from .frame import SourceInfo
-from .interruption import Interruption
-from .progress import Progress
+from .interrupt import Interruption
+from .output.progress import Progress
+from .version import __version__
 
 _EXAMPLES = """examples:
   amc-infer video.mp4                              the network inside, flow by OpenCV's DIS: nothing else needed

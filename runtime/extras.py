@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .. import BackendError
+from .errors import BackendError
 
 # Module -> the package's name, and the extra that installs it where the caller names no other.
 _PACKAGES = {

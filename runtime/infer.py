@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -16,19 +16,21 @@ import av
 import cv2
 import numpy as np
 
-from .. import InputError, __version__
-from ..engines.card import EngineFile, card_path
-from ..export.onnx_file import CHECKPOINT_SHA256, file_sha256
-from .backend import NetworkFile
-from .flow import Flow
+from .backends.base import NetworkFile
+from .errors import InputError
+from .files.onnx_file import CHECKPOINT_SHA256, file_sha256
+from .flow.flow import Flow
 from .frame import MaskFrame, SourceInfo
-from .mask_files import read_mask, write_mask, write_probability
-from .overlay import OverlayWriter
-from .reader import FrameReader, open_frames
-from .run_folder import RunFolder
+from .machine_info import processor_name
+from .output.mask_files import read_mask, write_mask, write_probability
+from .output.overlay import OverlayWriter
+from .output.run_folder import RunFolder
 from .segmenter import Segmenter
 from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
+from .trt.card import EngineFile, card_path
+from .version import __version__
+from .video.reader import FrameReader, open_frames
 
 SCHEMA = 1
 
@@ -169,15 +171,6 @@ def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
             "pyav": av.__version__,
         },
     }
-
-
-def processor_name() -> str:
-    """The processor's name, as far as the system tells it."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _describe(file: NetworkFile) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .. import BackendError
+from .errors import BackendError
 
 
 class LoadedProcess:

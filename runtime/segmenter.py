@@ -12,21 +12,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.card import EngineFile
-from .backend import Backend, available_cores, open_backend, open_pipeline
-from .closes import Closes
-from .crf import refine
-from .default_network import DEFAULT_AMCNET as DEFAULT_AMCNET
-from .flow import Flow
+from .backends.base import Backend
+from .backends.open_backend import open_backend, open_pipeline
+from .backends.tensorrt_pipeline import PipelineBackend
+from .closeable import Closes
+from .files.bundled_network import DEFAULT_AMCNET as DEFAULT_AMCNET
+from .flow.flow import Flow
 from .frame import Frame, MaskFrame
 from .loaded_process import LoadedProcess
+from .machine_info import available_cores
 from .opencv_state import single_threaded_opencv
-from .pipeline_backend import PipelineBackend
 from .prefetch import prefetch
-from .preprocess import network_input, upsample_mask
-from .reader import open_frames
+from .preprocessing.resize import network_input, upsample_mask
+from .refine.crf import refine
 from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
+from .trt.card import EngineFile
+from .video.reader import open_frames
 
 _MOST_FRAMES_AT_ONCE = 4  # in the network: each takes up to some 100 MB, and a large machine has many cores
 _FRAMES_AT_ONCE_ON_GPU = 2  # one is copied while the other is computed

@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import InputError
-from ..export.onnx_file import PREPROCESSING, OnnxFile
-from ..export.preprocessing import Preprocessing
-from .backend import DEVICES, NetworkFile, require_library
-from .crf import require_crf
-from .default_network import default_network
-from .flow import DisFlow, Flow, FlowInside, PrecomputedFlow
-from .network_files import read_engine, read_flow
-from .openvino_backend import is_installed
-from .pwc_flow import PwcFlow
-from .reader import FrameReader
+from .backends.base import DEVICES, NetworkFile
+from .backends.open_backend import require_library
+from .backends.openvino_backend import is_installed
+from .errors import InputError
+from .files.bundled_network import default_network
+from .files.onnx_file import PREPROCESSING, OnnxFile
+from .flow.flow import DisFlow, Flow, FlowInside, PrecomputedFlow
+from .flow.pwcnet_flow import PwcFlow
+from .model_files import read_engine, read_flow
+from .preprocessing.spec import Preprocessing
+from .refine.crf import require_crf
+from .video.reader import FrameReader
 
 INT8_PAYS_FROM_FRAMES = 500
-"""Between the two break-even points of benchmarks/startup.py: int8 saves 4 ms a frame on two cores, and its first mask
-comes 0.7 s of processor time later than that of FP32 from a filled cache (160 frames), 4.7 s from an empty one (1100).
+"""Between the two break-even points of benchmarks/studies/startup.py: INT8 saves 4 ms per frame on two cores, and its
+first mask comes 0.7 s of processor time later than with FP32 from a filled cache (160 frames), 4.7 s from an empty one
+(1100).
 """
 
 

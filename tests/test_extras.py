@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 import amcnet
-from amcnet import BackendError
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.runtime import extras
+from amcnet.runtime.errors import BackendError
 from amcnet.runtime.segmenter import DEFAULT_AMCNET
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]

@@ -1,45 +1,85 @@
-"""The rules of the house: what may stand where, and what may know of what."""
+"""The rules of LAYOUT: folders, the direction of imports, packages, commands and public names."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
-MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-# A folder imports from those left of it. Nothing but benchmarks imports training.
-CHAIN = ["runtime", "models", "export", "calibration", "engines", "benchmarks"]
-MAY_IMPORT = {folder: set(CHAIN[: index + 1]) for index, folder in enumerate(CHAIN)} | {
-    "training": {"training", "models", "export", "runtime"}  # export: files, preprocessing
-}
-MAY_IMPORT["runtime"] |= {"export", "engines"}  # the files that it runs: ONNX files, preprocessing, engines, cards
-MAY_IMPORT["benchmarks"].add("training")  # benchmarks read all
+# A folder imports from itself and from those left of it; training and export do not know each other.
+ORDER = ["runtime", "models", "training", "export", "calibration", "engines", "benchmarks"]
+MAY_IMPORT = {folder: set(ORDER[: place + 1]) for place, folder in enumerate(ORDER)}
+for above in ("export", "calibration", "engines"):
+    MAY_IMPORT[above].discard("training")
+NOT_IN_THE_WHEEL = {"amcnet.benchmarks.studies"}
+MODULES = sorted(
+    path.relative_to(ROOT) for path in (ROOT / "__init__.py", *(p for f in ORDER for p in (ROOT / f).rglob("*.py")))
+)
+PACKAGES = sorted(".".join(["amcnet", *path.parent.parts]) for path in MODULES if path.name == "__init__.py")
 
 
-def _project() -> dict[str, object]:
+def _project() -> Any:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def _imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Level and module of each `from` import, level 0 and name of each plain one."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            yield from ((node.level, name) for name in names)
-        elif isinstance(node, ast.Import):
-            yield from ((0, alias.name) for alias in node.names)
+def _file(parts: list[str]) -> Path | None:
+    """The file of the module amcnet.`parts`, if there is one."""
+    for path in (Path(*parts[:-1], f"{parts[-1]}.py") if parts else None, Path(*parts, "__init__.py")):
+        if path is not None and (ROOT / path).is_file():
+            return path
+    return None
+
+
+def _relative_imports(path: Path, tree: ast.AST) -> Iterator[Path]:
+    """The files that the relative imports in a file name, at any depth of dots and inside functions too."""
+    package = list(path.parent.parts)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level > 0:
+            kept = len(package) - node.level + 1
+            assert kept >= 0, f"{path}:{node.lineno} reaches above the package"
+            base = package[:kept] + (node.module.split(".") if node.module else [])
+            for alias in node.names:
+                imported = _file([*base, alias.name]) or _file(base)
+                assert imported is not None, f"{path}:{node.lineno} imports {alias.name}, which is nowhere"
+                yield imported
+
+
+def _graph(root_files: list[Path]) -> dict[Path, set[Path]]:
+    return {path: set(_relative_imports(path, ast.parse((ROOT / path).read_text()))) for path in root_files}
+
+
+GRAPH = _graph(MODULES)
+
+
+def test_the_guard_reads_all_depths() -> None:
+    code = "from ...files import atomic\ndef f():\n    from ..base import x\n    from . import cuda"
+    with pytest.raises(AssertionError, match="imports x, which is nowhere"):
+        list(_relative_imports(Path("runtime/gpu/cuda.py"), ast.parse(code.replace("...", ".."))))
+    code = (
+        "def f():\n    from ..files.atomic import make_folder\n    from . import cuda_memory\n    from .. import files"
+    )
+    found = set(_relative_imports(Path("runtime/gpu/cuda.py"), ast.parse(code)))
+    assert found == {
+        Path("runtime/files/atomic.py"),
+        Path("runtime/gpu/cuda_memory.py"),
+        Path("runtime/files/__init__.py"),
+    }
 
 
 def test_packages_are_the_folders_with_an_init() -> None:
-    listed = _project()["tool"]["setuptools"]["packages"]  # type: ignore[index]
-    assert sorted(listed) == ["amcnet", *(f"amcnet.{folder}" for folder in FOLDERS)]
+    assert sorted(_project()["tool"]["setuptools"]["packages"]) == sorted(set(PACKAGES) - NOT_IN_THE_WHEEL)
+
+
+def test_every_folder_with_modules_is_a_package() -> None:
+    assert {path.parent for path in MODULES} == {path.parent for path in MODULES if path.name == "__init__.py"}
 
 
 def test_no_loose_modules_at_the_root() -> None:
@@ -50,20 +90,45 @@ def test_tests_are_no_package() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_are_relative_and_flow_one_way(path: Path) -> None:
-    folder = path.relative_to(ROOT).parts[0]
-    is_command = path.stem.endswith("cli")  # a command is where the parts meet: build-engine reads clips, say
-    for level, module in _imports(path):
-        assert level > 0 or module.split(".")[0] != "amcnet", f"{module} is imported absolutely"
-        if level == 2 and not is_command and (ROOT / module.split(".")[0] / "__init__.py").exists():
-            assert module.split(".")[0] in MAY_IMPORT[folder], f"{folder} imports {module}"
+def test_all_imports_of_the_package_are_relative() -> None:
+    for path in MODULES:
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            assert "amcnet" not in {name.split(".")[0] for name in names}, f"{path} imports {names}"
+
+
+def test_imports_follow_the_order_of_folders() -> None:
+    against = [
+        f"{path} imports {imported}"
+        for path, imports in GRAPH.items()
+        if path.parts[0] in MAY_IMPORT
+        for imported in sorted(imports)
+        if imported.parts[0] in ORDER and imported.parts[0] not in MAY_IMPORT[path.parts[0]]
+    ]
+    assert not against, "\n".join(against)
+
+
+def test_no_file_imports_what_imports_it() -> None:
+    try:
+        graphlib.TopologicalSorter(GRAPH).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail("a cycle of imports: " + " <- ".join(map(str, error.args[1])))
+
+
+def test_nothing_imports_the_studies() -> None:
+    studies = Path("benchmarks/studies")
+    for path, imports in GRAPH.items():
+        if studies not in path.parents:
+            assert not [imported for imported in imports if studies in imported.parents], path
 
 
 def test_sessions_are_opened_in_one_place() -> None:
     """With the same options: what is compared is what runs. Benchmarks measure the library with other options, too."""
-    found = {str(path.relative_to(ROOT)) for path in MODULES if "InferenceSession(" in path.read_text()}
-    assert {name for name in found if not name.startswith("benchmarks/")} == {"runtime/onnxruntime_session.py"}
+    found = {path for path in MODULES if "InferenceSession(" in (ROOT / path).read_text()}
+    place = Path("runtime/backends/onnxruntime_session.py")
+    assert {path for path in found if path.parts[0] != "benchmarks"} == {place}
 
 
 def _import_with_blocked(modules: list[str], blocked: list[str]) -> None:
@@ -81,21 +146,25 @@ for module in {modules!r}:
     assert result.returncode == 0, result.stderr
 
 
-def _names(folder: str) -> list[str]:
-    return [f"amcnet.{folder}.{path.stem}" for path in sorted((ROOT / folder).glob("*.py")) if path.stem[0] != "_"]
+def _names(folders: list[str]) -> list[str]:
+    """The modules of the wheel in these folders, those that start with an underscore left out."""
+    names = [
+        ".".join(["amcnet", *path.with_suffix("").parts]).removesuffix(".__init__")
+        for path in MODULES
+        if (path.parts[0] in folders and not path.stem.startswith("_")) or path.name == "__init__.py"
+    ]
+    return [name for name in names if not any(name.startswith(package) for package in NOT_IN_THE_WHEEL)]
 
 
 def test_the_runtime_imports_without_what_it_does_not_need() -> None:
+    names = [name for name in _names(["runtime"]) if name.split(".")[1:2] in ([], ["runtime"])]
     _import_with_blocked(
-        ["amcnet", "amcnet.runtime", *_names("runtime")],
-        ["torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "safetensors", "PIL", "matplotlib"],
+        names, ["torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "safetensors", "PIL", "matplotlib"]
     )
 
 
 def test_the_rest_imports_without_runtimes() -> None:
-    _import_with_blocked(
-        [name for folder in FOLDERS for name in _names(folder)], ["onnxruntime", "tensorrt", "cuda", "openvino", "PIL"]
-    )
+    _import_with_blocked(_names(ORDER), ["onnxruntime", "tensorrt", "cuda", "openvino", "PIL"])
 
 
 def test_importing_amcnet_loads_nothing_heavy() -> None:
@@ -103,15 +172,24 @@ def test_importing_amcnet_loads_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("*/cli.py")), ids=lambda path: path.parent.name)
-def test_a_commands_main_is_a_thin_skin(path: Path) -> None:
-    main = next(n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef) and n.name == "main")
-    assert main.end_lineno is not None
-    assert main.end_lineno - main.lineno < 40
+COMMANDS = sorted(path for path in MODULES if path.stem in ("cli", "check_cli"))
+
+
+def test_all_commands_are_found() -> None:
+    modules = {script.partition(":")[0] for script in _project()["project"]["scripts"].values()}
+    assert {".".join(["amcnet", *path.with_suffix("").parts]) for path in COMMANDS} == modules
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=str)
+def test_a_command_is_a_thin_skin(path: Path) -> None:
+    for node in ast.parse((ROOT / path).read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < 40, f"{path}: {node.name}"
 
 
 def test_each_command_is_installed_and_helps() -> None:
-    scripts = _project()["project"]["scripts"]  # type: ignore[index]
+    scripts = _project()["project"]["scripts"]
     assert {"amc-infer", "amc-eval", "export-onnx"} <= set(scripts)
     for script in scripts:
         path = Path(sys.executable).parent / script

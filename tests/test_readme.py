@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from amcnet.benchmarks.readme_figures import documents_with_figures
+from amcnet.benchmarks.studies.readme_figures import documents_with_figures
 from amcnet.models import AMCNet, AMCNetConfig, PWCNet, seed_weights
 from amcnet.training.recipe import RECIPES
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import InputError, command
+from ..runtime.command import command
+from ..runtime.errors import InputError
 from ..runtime.extras import require
 from .recipe import RECIPES
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import CheckpointError
 from ..models.amcnet import AMCNet
 from ..models.resnet import BLOCKS
+from ..runtime.errors import CheckpointError
 
 _MEAN = torch.tensor((0.485, 0.456, 0.406))
 _STD = torch.tensor((0.229, 0.224, 0.225))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from .. import CheckpointError
 from ..models.amcnet import AMCNet, AMCNetConfig
 from ..models.checkpoint import load_amcnet
+from ..runtime.errors import CheckpointError
 from .encoder_weights import load_encoders
 from .recipe import Recipe
 

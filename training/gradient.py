@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import AmcNetError
 from ..models.amcnet import AMCNet
 from ..models.torch_threads import torch_threads
-from ..runtime.closes import Closes
-from .batches import Batch, Source
-from .loader import load_batches
+from ..runtime.closeable import Closes
+from ..runtime.errors import AmcNetError
+from .data.batches import Batch, Source
+from .data.loader import load_batches
 from .loss import segmentation_loss
 from .recipe import Recipe
 from .shared_memory import shared_like

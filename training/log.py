@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..export.atomic import replacing
+from ..runtime.files.atomic import replacing
 from .validation import Scores
 
 FIELDS = ("iteration", "seconds", "learning_rate", "loss", "J", "F", "J&F")

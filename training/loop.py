@@ -12,22 +12,22 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .. import InputError, OutputError
-from ..export.atomic import make_folder
-from ..runtime.backend import available_cores
+from ..runtime.errors import InputError, OutputError
 from ..runtime.extras import require
+from ..runtime.files.atomic import make_folder
+from ..runtime.machine_info import available_cores
 from ..runtime.opencv_state import single_threaded_opencv
-from .batches import Source
-from .clips import Clips
-from .davis import find_sequences, hold_out
+from .data.batches import Source
+from .data.clips import Clips
+from .data.davis import find_sequences, hold_out
+from .data.pictures import Pictures
+from .data.procedural import procedural_sample
+from .data.sample import Sample
 from .first_weights import make_network
 from .gradient import Gradient
 from .log import Log
-from .optimiser import make_optimiser, rate_factor
-from .pictures import Pictures
-from .procedural import procedural_sample
+from .optimizer import make_optimiser, rate_factor
 from .recipe import Recipe
-from .sample import Sample
 from .state import load_state, save_state, save_weights
 from .validation import Scores, score_sequences
 

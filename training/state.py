@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .. import CheckpointError
-from ..export.atomic import replacing
+from ..runtime.errors import CheckpointError
+from ..runtime.files.atomic import replacing
 from .recipe import Recipe
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..export.preprocessing import AMCNET
 from ..models.amcnet import AMCNet
-from ..runtime.backend import available_cores
-from ..runtime.boundary import boundary_accuracy
-from ..runtime.flow_image import color_flow
-from ..runtime.region import region_similarity
-from .sample import Sample
+from ..runtime.flow.flow_color import color_flow
+from ..runtime.machine_info import available_cores
+from ..runtime.metrics.boundary import boundary_accuracy
+from ..runtime.metrics.region import region_similarity
+from ..runtime.preprocessing.spec import AMCNET
+from .data.sample import Sample
 
 
 @dataclass(frozen=True, kw_only=True)

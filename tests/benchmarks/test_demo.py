@@ -12,7 +12,7 @@ from PIL import Image
 
 from amcnet import Segmenter
 from amcnet.benchmarks import demo
-from amcnet.benchmarks.readme_picture import write_animation
+from amcnet.benchmarks.studies.readme_picture import write_animation
 
 ROOT = Path(__file__).resolve().parents[2]
 # (x, y) in frames 40 to 51 of the footage: the belly of the rabbit; meadow, wall and sky.

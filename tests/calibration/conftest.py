@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from amcnet.export import Exported, onnx_file
+from amcnet.export import Exported
+from amcnet.runtime.files import onnx_file
 
 Feeds = list[dict[str, NDArray[Any]]]
 

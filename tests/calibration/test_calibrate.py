@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from amcnet import InputError
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.calibration import calibrate
 from amcnet.calibration.held_out import split_held_out, with_held_out
-from amcnet.export.onnx_file import OnnxFile
-from amcnet.runtime import reader
-from amcnet.runtime.clip_inputs import ClipInputs
-from amcnet.runtime.default_network import DEFAULT_AMCNET
-from amcnet.runtime.raw_frame import RawFrame
-from amcnet.runtime.stored_inputs import store_inputs
+from amcnet.runtime.errors import InputError
+from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET
+from amcnet.runtime.files.onnx_file import OnnxFile
+from amcnet.runtime.inputs.clip_inputs import ClipInputs
+from amcnet.runtime.inputs.stored_inputs import store_inputs
+from amcnet.runtime.video import reader
+from amcnet.runtime.video.undecoded_frame import RawFrame
 
 CLIP_FRAMES = 24
 
@@ -127,7 +127,7 @@ def test_a_file_that_was_not_compared_does_not_stay(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("amcnet.export.accuracy_gate.Gate.file", interrupt)
+    monkeypatch.setattr("amcnet.export.compare.accuracy_gate.Gate.file", interrupt)
     with pytest.raises(KeyboardInterrupt):
         calibrate(DEFAULT_AMCNET, tmp_path / "x.onnx", [clip], target="cpu", frames=1)
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amcnet import EngineError
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.calibration import calibrate_on_batches
 from amcnet.calibration.cli import main
-from amcnet.export.accuracy_gate import Gate
-from amcnet.export.onnx_file import OnnxFile
-from amcnet.runtime.clip_inputs import ClipInputs
-from amcnet.runtime.default_network import DEFAULT_AMCNET
+from amcnet.export.compare.accuracy_gate import Gate
+from amcnet.runtime.errors import EngineError
+from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET
+from amcnet.runtime.files.onnx_file import OnnxFile
+from amcnet.runtime.inputs.clip_inputs import ClipInputs
 
 
 @pytest.fixture(scope="module")

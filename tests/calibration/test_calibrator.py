@@ -13,12 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from amcnet import InputError, ModelFileError
 from amcnet.calibration import Calibrated, CalibrationTable, calibrate_on_batches, calibrator
-from amcnet.engines.lint import lint
-from amcnet.export.fidelity import flow_fidelity, mask_fidelity
-from amcnet.export.onnx_file import OnnxFile
-from amcnet.export.onnx_run import onnx_run
+from amcnet.engines.precision.onnx_lint import lint
+from amcnet.export.compare.fidelity import flow_fidelity, mask_fidelity
+from amcnet.export.compare.onnx_run import onnx_run
+from amcnet.runtime.errors import InputError, ModelFileError
+from amcnet.runtime.files.onnx_file import OnnxFile
 
 IMAGES = ("image", "flow_image")
 FRAMES = ("frame", "next_frame")

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
-from amcnet import ModelFileError
 from amcnet.calibration import CalibrationTable, calibrate_on_batches
 from amcnet.calibration.search import search
+from amcnet.runtime.errors import ModelFileError
 
 # What each of these layers of the chain costs in int8; the others cost nothing.
 HARM = {"4": 0.05, "0": 0.03, "3": 0.01}

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import parser
 
-from amcnet import ModelFileError
 from amcnet.calibration.statistics import SAMPLE_VALUES, collect_statistics
+from amcnet.runtime.errors import ModelFileError
 
 MODEL = """
 <ir_version: 8, opset_import: ["" : 17]>

@@ -20,16 +20,18 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from amcnet import EngineError, ModelFileError, OutputError
 from amcnet.engines import build, build_process
-from amcnet.engines.build import BuildOptions, build_engine
-from amcnet.engines.card import EngineFile, card_path
-from amcnet.engines.choices import default_flavour
-from amcnet.engines.machine import Machine
-from amcnet.export import Exported, OnnxFile, onnx_file
-from amcnet.export.accuracy_gate import OpenEngine
-from amcnet.export.onnx_run import onnx_run
-from amcnet.export.preprocessing import AMCNET
+from amcnet.engines.build import build_engine
+from amcnet.engines.build_options import BuildOptions
+from amcnet.engines.settings import default_flavour
+from amcnet.export import Exported, OnnxFile
+from amcnet.export.compare.accuracy_gate import OpenEngine
+from amcnet.export.compare.onnx_run import onnx_run
+from amcnet.runtime.errors import EngineError, ModelFileError, OutputError
+from amcnet.runtime.files import onnx_file
+from amcnet.runtime.preprocessing.spec import AMCNET
+from amcnet.runtime.trt.card import EngineFile, card_path
+from amcnet.runtime.trt.machine import Machine
 
 needs_tensorrt_rtx = pytest.mark.skipif(
     Machine.here().tensorrt.get("tensorrt-rtx") is None,
@@ -182,12 +184,12 @@ def test_what_the_parser_says_of_a_broken_file_is_passed_on(tiny: Callable[..., 
 def test_fp16_that_is_not_is_an_error(
     exported: Callable[[str], Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from amcnet.engines import half
+    from amcnet.engines.precision import fp16
 
     def only_says_so(source: Path, target: Path, **options: object) -> None:
         target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr(half, "to_half", only_says_so)
+    monkeypatch.setattr(fp16, "to_half", only_says_so)
     with pytest.raises(EngineError, match=r"--fp16 was asked for, but only 0\.0 % of the operations of pwcnet\.onnx"):
         _build(exported("pwcnet").file.path, tmp_path / "x.engine", fp16=True)
     assert _left(tmp_path) == []
@@ -377,7 +379,7 @@ def test_a_crash_in_the_library_is_an_error_with_its_log(
 def test_a_missing_library_is_an_error_that_says_how_to_install_it(
     tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from amcnet import BackendError
+    from amcnet.runtime.errors import BackendError
 
     (tmp_path / "tensorrt_rtx.py").write_text("raise ImportError('libtensorrt_rtx.so.1: no such file')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -12,18 +12,19 @@ from typing import Any
 import onnx
 import pytest
 
-from amcnet import EngineError
 from amcnet.calibration import CalibrationTable, quantise
 from amcnet.calibration.table import TensorRange
-from amcnet.engines.build import BuildOptions, build_engine
-from amcnet.engines.card import Card, EngineFile
-from amcnet.engines.half_share import product_flops
-from amcnet.engines.lint import OPSETS, lint
-from amcnet.engines.machine import Machine
+from amcnet.engines.build import build_engine
+from amcnet.engines.build_options import BuildOptions
+from amcnet.engines.precision.flops import product_flops
+from amcnet.engines.precision.onnx_lint import OPSETS, lint
 from amcnet.export import Exported
-from amcnet.export.graph_shapes import Skeleton
-from amcnet.export.onnx_file import file_sha256
+from amcnet.export.compare.graph_shapes import Skeleton
+from amcnet.runtime.errors import EngineError
+from amcnet.runtime.files.onnx_file import file_sha256
 from amcnet.runtime.segmenter import DEFAULT_AMCNET
+from amcnet.runtime.trt.card import Card, EngineFile
+from amcnet.runtime.trt.machine import Machine
 
 pytestmark = pytest.mark.skipif(
     Machine.here().tensorrt.get("tensorrt-rtx") is None,

@@ -19,12 +19,12 @@ import torch
 from exports import PIPELINE_SIZE, SMALL
 from onnx import numpy_helper
 
-from amcnet import ModelFileError
-from amcnet.export import exporter, graph
+from amcnet.export import exporter, onnx_model
 from amcnet.export.exporter import ExportOptions, Seed, export_amcnet, export_pwcnet
-from amcnet.export.onnx_file import OnnxFile, file_sha256
-from amcnet.export.preprocessing import AMCNET, Preprocessing
 from amcnet.models import AMCNet, AMCNetConfig, PWCNet, load_pwcnet, seed_weights
+from amcnet.runtime.errors import ModelFileError
+from amcnet.runtime.files.onnx_file import OnnxFile, file_sha256
+from amcnet.runtime.preprocessing.spec import AMCNET, Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +63,15 @@ def test_an_export_is_alone_and_leaves_logging_and_warnings_as_they_were(monkeyp
     log, seen = logging.getLogger("torch.onnx"), []
 
     def export(*arguments: object, **options: object) -> None:
-        seen.append((graph._ONE_EXPORT.locked(), log.level))
+        seen.append((onnx_model._ONE_EXPORT.locked(), log.level))
         raise KeyError
 
     monkeypatch.setattr(torch.onnx, "export", export)
     level, filters = log.level, list(warnings.filters)
     with pytest.raises(KeyError):
-        graph.to_onnx(torch.nn.Identity(), {}, [], opset=17, dynamic_batch=False, metadata={})
+        onnx_model.to_onnx(torch.nn.Identity(), {}, [], opset=17, dynamic_batch=False, metadata={})
     assert seen == [(True, logging.ERROR)]
-    assert (graph._ONE_EXPORT.locked(), log.level, list(warnings.filters)) == (False, level, filters)
+    assert (onnx_model._ONE_EXPORT.locked(), log.level, list(warnings.filters)) == (False, level, filters)
 
 
 def test_amcnet_keeps_the_contract(amcnet: exporter.Exported) -> None:
@@ -229,7 +229,7 @@ def test_weights_that_half_cannot_hold_stay_in_32_bits() -> None:
     ]
     node = ir.node("Add", values)
     made = ir.Graph([], node.outputs, nodes=[node], initializers=values, opset_imports={"": 17})
-    graph.halve_weights(made)
+    onnx_model.halve_weights(made)
     assert {name: str(value.const_value.dtype) for name, value in made.initializers.items() if value.const_value} == {
         "small.half": "FLOAT16",
         "large": "FLOAT",

@@ -10,8 +10,8 @@ import pytest
 import torch
 from references import checkpoint
 
-from amcnet import CheckpointError
 from amcnet.models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
+from amcnet.runtime.errors import CheckpointError
 
 StateDict = dict[str, torch.Tensor]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from amcnet import CheckpointError
 from amcnet.models import AMCNet, AMCNetConfig, load_amcnet, seed_weights
 from amcnet.models.attention import separable_block
 from amcnet.models.mobilenet import InvertedResidual, mobilenet_v2_stages
+from amcnet.runtime.errors import CheckpointError
 
 
 @pytest.fixture(scope="module")

@@ -55,8 +55,8 @@ def odd_videos(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 
 @pytest.fixture(scope="session")
 def make_engine() -> Callable[..., Path]:
-    """`make_engine(path, network, *, size, card, **plan) -> path`, as in `gpu/engines.py`."""
-    make: Callable[..., Path] = _load("gpu/engines").make_engine
+    """`make_engine(path, network, *, size, card, **plan) -> path`, as in `fake_gpu/engines.py`."""
+    make: Callable[..., Path] = _load("fake_gpu/engines").make_engine
     return make
 
 
@@ -84,15 +84,15 @@ def pwcnet_onnx(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) 
 def on_fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`on_fake_gpu(code, *arguments, **environment)` runs Python code on a machine whose GPU is made up.
 
-    In a process of its own, with a driver made of gpu/driver.c, which the real cuda-python finds as it finds the real
-    one, by the system's search path; and with the TensorRT of gpu/tensorrt.py, installed as from a wheel.
+    In a process of its own, with a driver made of fake_gpu/driver.c, which the real cuda-python finds as it finds the
+    real one, by the system's search path; and with the TensorRT of fake_gpu/tensorrt.py, installed as from a wheel.
     """
     pytest.importorskip("cuda.bindings", reason="cuda-python is not installed: pip install 'cuda-python>=13'")
     compiler = shutil.which("gcc")
     if compiler is None or sys.platform != "linux":
         pytest.skip("there is no gcc to make the driver for the tests")
     folder = tmp_path_factory.mktemp("driver")
-    source = Path(__file__).with_name("gpu") / "driver.c"
+    source = Path(__file__).with_name("fake_gpu") / "driver.c"
     options = ["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(folder / "libcuda.so.1")]
     subprocess.run([compiler, *options, str(source), "-lpthread", "-ldl"], check=True)
     shutil.copy(source.with_name("tensorrt.py"), folder)

@@ -9,8 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from amcnet.export import onnx_file
-from amcnet.export.preprocessing import AMCNET, pwcnet
+from amcnet.runtime.files import onnx_file
+from amcnet.runtime.preprocessing.spec import AMCNET, pwcnet
 
 BIAS = -0.7  # of the logits: about half of a clip's picture is inside
 FLOW_SHARE = 0.5

@@ -22,10 +22,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from amcnet import AmcNetError, InputError, ModelFileError, OutputError
-from amcnet.runtime.crf import refine
+from amcnet.runtime.errors import AmcNetError, InputError, ModelFileError, OutputError
 from amcnet.runtime.frame import SourceInfo
 from amcnet.runtime.infer import InferOptions, infer
+from amcnet.runtime.refine.crf import refine
 
 MakeClip = Callable[..., Path]
 FRAMES = 7

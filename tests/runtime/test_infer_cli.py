@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 import pytest
 
-from amcnet.runtime import cli, progress
+from amcnet.runtime import cli
 from amcnet.runtime.frame import SourceInfo
-from amcnet.runtime.progress import Progress
+from amcnet.runtime.output import progress
+from amcnet.runtime.output.progress import Progress
 
 MakeClip = Callable[..., Path]
 Run = Callable[..., tuple[int, str, str]]

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from amcnet import BackendError, EngineError, InputError, Segmenter
-from amcnet.engines.machine import Machine
+from amcnet import Segmenter
+from amcnet.runtime.errors import BackendError, EngineError, InputError
 from amcnet.runtime.infer import InferOptions, infer
+from amcnet.runtime.trt.machine import Machine
 
 OnFakeGpu = Callable[..., subprocess.CompletedProcess[str]]
 MakeClip = Callable[..., Path]

@@ -9,7 +9,7 @@ import av
 import cv2
 import pytest
 
-from amcnet import AmcNetError
+from amcnet.runtime.errors import AmcNetError
 from amcnet.runtime.infer import InferOptions, infer
 
 MASKS = 36  # how many of the 60 files hold frames; test_reader_shared_videos.py says for each why it does or does not

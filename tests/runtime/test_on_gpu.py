@@ -11,37 +11,38 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from amcnet import BackendError
-from amcnet.engines import tensorrt_api
-from amcnet.engines.build import BuildOptions, build_engine
-from amcnet.engines.card import EngineFile
+from amcnet.engines.build import build_engine
+from amcnet.engines.build_options import BuildOptions
 from amcnet.engines.inspector import kernel_precisions
-from amcnet.engines.machine import Machine
 from amcnet.export import Seed, export_pipeline
-from amcnet.export.onnx_file import OnnxFile
 from amcnet.models import AMCNetConfig
-from amcnet.runtime.backend import open_backend, open_pipeline
-from amcnet.runtime.cuda import Device, Event, Stream
-from amcnet.runtime.cuda_graph import Graph
-from amcnet.runtime.cuda_memory import TwinBuffer
-from amcnet.runtime.engine import Engine
+from amcnet.runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
+from amcnet.runtime.backends.open_backend import open_backend, open_pipeline
+from amcnet.runtime.errors import BackendError
+from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.frame import Frame
-from amcnet.runtime.onnxruntime_backend import OnnxRuntimeBackend
+from amcnet.runtime.gpu.cuda import Device, Event, Stream
+from amcnet.runtime.gpu.cuda_graph import Graph
+from amcnet.runtime.gpu.cuda_memory import TwinBuffer
 from amcnet.runtime.segmenter import DEFAULT_AMCNET
 from amcnet.runtime.stage_times import StageTimes
+from amcnet.runtime.trt import api
+from amcnet.runtime.trt.card import EngineFile
+from amcnet.runtime.trt.engine import Engine
+from amcnet.runtime.trt.machine import Machine
 
 pytestmark = pytest.mark.needs_cuda
 SIZE = (96, 64)
 Build = Callable[..., EngineFile]
 
 
-@pytest.fixture(scope="module", params=list(tensorrt_api.MODULES))
+@pytest.fixture(scope="module", params=list(api.MODULES))
 def build(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Build:
     """`build(model, fp16=…)`: its engine for this GPU, by each flavour that is here and knows the GPU."""
     flavour, machine = request.param, Machine.here()
     if flavour not in machine.tensorrt:
-        pytest.skip(f"{tensorrt_api.NAMES[flavour]} is not installed")
-    if flavour == "tensorrt-rtx" and machine.compute_capability not in tensorrt_api.RTX_COMPUTE_CAPABILITIES:
+        pytest.skip(f"{api.NAMES[flavour]} is not installed")
+    if flavour == "tensorrt-rtx" and machine.compute_capability not in api.RTX_COMPUTE_CAPABILITIES:
         pytest.skip(f"TensorRT-RTX does not know {machine.gpu_name}")
     folder = tmp_path_factory.mktemp(flavour)
 

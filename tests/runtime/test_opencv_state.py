@@ -12,13 +12,15 @@ import cv2
 import numpy as np
 import pytest
 
-from amcnet import InputError, Segmenter
-from amcnet.export.onnx_file import OnnxFile
-from amcnet.runtime import flow, picture_source
-from amcnet.runtime.clip_inputs import ClipInputs
+from amcnet import Segmenter
+from amcnet.runtime.errors import InputError
+from amcnet.runtime.files.onnx_file import OnnxFile
+from amcnet.runtime.flow import flow
 from amcnet.runtime.infer import InferOptions, infer
-from amcnet.runtime.picture_source import read_picture
-from amcnet.runtime.telling_frames import choose_frames
+from amcnet.runtime.inputs.clip_inputs import ClipInputs
+from amcnet.runtime.inputs.frame_selection import choose_frames
+from amcnet.runtime.video import image_source
+from amcnet.runtime.video.image_source import read_picture
 
 LOG = cv2.utils.logging
 
@@ -117,7 +119,7 @@ def test_pictures_decoded_by_two_threads_at_once_leave_the_log_level(
         return decode(stored, flags)
 
     decode = cv2.imdecode
-    monkeypatch.setattr(picture_source.cv2, "imdecode", imdecode)
+    monkeypatch.setattr(image_source.cv2, "imdecode", imdecode)
     before = LOG.setLogLevel(LOG.LOG_LEVEL_INFO)
     try:
         with ThreadPoolExecutor(1) as pool:

@@ -16,9 +16,10 @@ import pytest
 from numpy.typing import NDArray
 
 import amcnet
-from amcnet import InputError, MaskFrame, ModelFileError, Segmenter
+from amcnet import MaskFrame, Segmenter
 from amcnet.runtime import segmenter as module
-from amcnet.runtime.flow import Flow
+from amcnet.runtime.errors import InputError, ModelFileError
+from amcnet.runtime.flow.flow import Flow
 from amcnet.runtime.frame import Frame
 from amcnet.runtime.segmenter_plan import SegmenterPlan
 from amcnet.runtime.stage_times import StageTimes

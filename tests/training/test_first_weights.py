@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from amcnet import CheckpointError, InputError
 from amcnet.models import AMCNet, AMCNetConfig
+from amcnet.runtime.errors import CheckpointError, InputError
 from amcnet.training import LIGHT, train
 from amcnet.training.first_weights import make_network
 

@@ -11,9 +11,9 @@ import signal
 import pytest
 import torch
 
-from amcnet import AmcNetError
 from amcnet.models import AMCNet
-from amcnet.training.batches import Source
+from amcnet.runtime.errors import AmcNetError
+from amcnet.training.data.batches import Source
 from amcnet.training.first_weights import make_network
 from amcnet.training.gradient import Gradient
 from amcnet.training.recipe import LIGHT

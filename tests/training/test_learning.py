@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from amcnet import CheckpointError
 from amcnet.models import AMCNet, AMCNetConfig
 from amcnet.models.amcnet import AMCNetOutput
 from amcnet.models.mobilenet import mobilenet_v2_stages
 from amcnet.models.resnet import resnet_stages
+from amcnet.runtime.errors import CheckpointError
+from amcnet.training.data.procedural import procedural_sample
 from amcnet.training.encoder_weights import load_mobilenet_v2, load_resnet
 from amcnet.training.loss import segmentation_loss, soft_overlap
-from amcnet.training.optimiser import make_optimiser, rate_factor
-from amcnet.training.procedural import procedural_sample
+from amcnet.training.optimizer import make_optimiser, rate_factor
 from amcnet.training.recipe import LIGHT, PAPER
 from amcnet.training.validation import Scores, normalise, score_sequences
 

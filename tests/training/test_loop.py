@@ -12,8 +12,8 @@ import cv2
 import pytest
 import torch
 
-from amcnet import CheckpointError, InputError, OutputError
 from amcnet.models import load_amcnet
+from amcnet.runtime.errors import CheckpointError, InputError, OutputError
 from amcnet.training import LIGHT, PAPER, train
 from amcnet.training.gradient import Gradient
 

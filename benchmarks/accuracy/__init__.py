@@ -1,0 +1,1 @@
+"""J, F and temporal stability of masks: amc-eval."""

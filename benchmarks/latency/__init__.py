@@ -1,0 +1,1 @@
+"""Latency measurements and their reports: amc-bench."""

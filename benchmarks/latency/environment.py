@@ -1,0 +1,46 @@
+"""On what a report was measured: machine, system, and the versions of all that computes."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ...runtime.machine_info import available_cores, processor_name
+from ...runtime.trt.machine import Machine
+from ...runtime.version import __version__
+
+_PACKAGES = ("numpy", "opencv-python-headless", "av", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "onnx")
+
+
+def environment() -> dict[str, Any]:
+    """What stands in report.json under "environment"."""
+    machine = Machine.here()
+    return {
+        "processor": processor_name(),
+        "cores": available_cores(),
+        "architecture": platform.machine(),
+        "memory_gib": _memory_gib(),
+        "system": f"{platform.system()} {platform.release()}",
+        "gpu": machine.gpu_name if machine.has_gpu else None,
+        "driver": machine.driver,
+        "versions": {"amcnet": __version__, "python": platform.python_version()} | _installed(),
+    }
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _installed() -> dict[str, str]:
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions

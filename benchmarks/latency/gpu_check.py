@@ -1,0 +1,252 @@
+"""All that needs a GPU, in one command: python -m amcnet.benchmarks.latency.gpu_check (make gpu-check)
+
+Runs the tests marked needs_cuda; holds each backend that is here in FP32 and FP16 (ONNX Runtime on CUDA, and engines of
+each flavour, which it builds) against ONNX Runtime on the CPU on a rendered clip; measures latency by stage; writes
+benchmarks/results/<name of the GPU>.json. Status 0: all agree; 1: something does not; 2: there is no GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ...engines.build import build_engine
+from ...engines.build_options import BuildOptions
+from ...engines.inspector import kernel_precisions
+from ...engines.precision.fp16 import to_half
+from ...export.compare.accuracy_gate import MAX_FLOW_PX, MIN_IOU, Feeds
+from ...export.compare.fidelity import flow_fidelity, mask_fidelity
+from ...runtime.backends.base import Backend, NetworkFile
+from ...runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
+from ...runtime.backends.open_backend import open_backend
+from ...runtime.backends.tensorrt_backend import EngineBackend
+from ...runtime.command import command
+from ...runtime.errors import BackendError, EngineError
+from ...runtime.files.atomic import make_folder, replacing
+from ...runtime.files.onnx_file import OnnxFile
+from ...runtime.infer import InferOptions, infer
+from ...runtime.inputs.clip_inputs import ClipInputs
+from ...runtime.machine_info import available_cores
+from ...runtime.segmenter import DEFAULT_AMCNET
+from ...runtime.trt.api import NAMES, RTX_COMPUTE_CAPABILITIES
+from ...runtime.trt.card import EngineFile
+from ...runtime.trt.machine import Machine
+from ..demo_clip import write_clip
+from .environment import environment
+from .gpu_stages import gpu_stages_ms, network_ms
+from .latency import Effort, measure
+from .machine_state import MachineWatch
+
+SCHEMA = 1
+FRAMES = 24
+SECONDS = 5.0
+_TESTS = Path("tests")  # of the repository, from whose folder this is called
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A way to run `file` on the GPU: `make` gives what is run there, an engine or a file for ONNX Runtime."""
+
+    name: str
+    file: OnnxFile
+    make: Callable[[], NetworkFile]
+
+
+@command
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", type=Path, nargs="*", metavar="FILE.onnx", help="(the trained network inside)")
+    parser.add_argument("--engine", type=Path, nargs="*", help="check these, each beside its ONNX file; build none")
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"of the rendered clip ({FRAMES})")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"to measure each backend's calls ({SECONDS:g})")
+    parser.add_argument("--no-tests", action="store_true", help="leave out pytest -m needs_cuda")
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results"), help="folder to write to")
+    arguments = parser.parse_args()
+    report = gpu_check(
+        arguments.files or [DEFAULT_AMCNET],
+        arguments.engine,
+        frames=arguments.frames,
+        seconds=arguments.seconds,
+        tests=not arguments.no_tests,
+        tell=print,
+    )
+    make_folder(arguments.results)
+    path = arguments.results / f"{_file_name(report['environment']['gpu'])}.json"
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"{'all agree' if report['passed'] else 'NOT all agree'}: {path}")
+    return 0 if report["passed"] else 1
+
+
+def gpu_check(
+    files: Sequence[Path],
+    engines: Sequence[Path] | None = None,
+    *,
+    frames: int = FRAMES,
+    seconds: float = SECONDS,
+    tests: bool = True,
+    tell: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """What the JSON holds. `files` are ONNX files, whose engines are built; `engines` are checked instead, if given.
+
+    frames: of the rendered clip; seconds: to measure each backend's calls; tests: run those that need a GPU too; `tell`
+    gets a line for each step. Raises BackendError without a GPU, ModelFileError, EngineError.
+
+    A backend that cannot be run is a result, its message beside its name, and not the end of the check.
+    """
+    machine = Machine.here()
+    if not machine.has_gpu:
+        raise BackendError(
+            "no NVIDIA GPU or no driver was found, and this checks what runs on one; nothing was checked. "
+            "amc-check says what this machine has"
+        )
+    with tempfile.TemporaryDirectory() as folder, MachineWatch() as watch:
+        clip = Path(folder) / "clip.mp4"
+        write_clip(clip, frames)
+        tested = _run_tests(tell) if tests else {"status": None, "summary": "left out"}
+        results: dict[str, dict[str, Any]] = {}
+        for candidate in _candidates(files, engines, machine, Path(folder)):
+            tell(f"{candidate.file.path.name}: {candidate.name}")
+            result = check(candidate, clip, seconds)
+            results.setdefault(candidate.file.path.name, {})[candidate.name] = result
+            tell(f"  {result.get('error') or result['fidelity']}")
+    checked = [result for of_file in results.values() for result in of_file.values()]
+    return {
+        "schema": SCHEMA,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": environment(),
+        "trust": watch.report(),
+        "tests": tested,
+        "clip": f"rendered, {frames} frames of 854x480",
+        "results": results,
+        "passed": tested["status"] in (0, None) and bool(checked) and all(result["passed"] for result in checked),
+    }
+
+
+def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
+    """Fidelity to ONNX Runtime on the CPU, latency of single calls, stages, and whole runs of `amc-infer` on `clip`."""
+    feeds = [item.inputs for item in ClipInputs(candidate.file, [clip])]
+    try:
+        made = candidate.make()
+        with ExitStack() as stack:
+            reference = stack.enter_context(OnnxRuntimeBackend(candidate.file, available_cores()))
+            backend = stack.enter_context(open_backend(made, 1, "cuda"))
+            result = compare(reference, backend, made.network, made.precision, feeds, seconds)
+            if isinstance(backend, EngineBackend):
+                result["gpu_ms"] = gpu_stages_ms(backend.engine)
+                result["kernels"] = kernel_precisions(backend.engine.layers())
+            elif isinstance(backend, OnnxRuntimeBackend) and backend.binding is not None:
+                result["gpu_ms"] = network_ms(backend.binding)
+        if isinstance(made, EngineFile):
+            result["receipt"] = str(made.card.receipt)
+        if made.network != "pwcnet":
+            result["run"] = _whole_run(made, clip)
+    except (BackendError, EngineError) as error:
+        return {"error": str(error), "passed": False}
+    return result
+
+
+def compare(
+    reference: Backend, backend: Backend, network: str, precision: str, feeds: Feeds, seconds: float
+) -> dict[str, Any]:
+    """How far `backend` is from `reference` on `feeds`, whether that is within the bounds of engines, and how fast."""
+    if network == "pwcnet":
+        flow = flow_fidelity(reference.run, backend.run, feeds)
+        passed, fidelity = flow.median_px <= MAX_FLOW_PX[precision], flow.to_json()
+    else:
+        masks = mask_fidelity(reference.run, backend.run, feeds)
+        passed, fidelity = masks.mean_iou >= MIN_IOU[precision], masks.to_json()
+    latency = measure({"call": lambda: backend.run(feeds[0])}, Effort(seconds=seconds))["call"]
+    return {
+        "backend": backend.name,
+        "reference": reference.name,
+        "precision": precision,
+        "fidelity": fidelity,
+        "passed": passed,
+        "call": latency.to_json(),
+    }
+
+
+def _whole_run(made: NetworkFile, clip: Path) -> dict[str, Any]:
+    """Frames per second, the start of the session included, and latency by stage of `amc-infer`, decode to overlay."""
+    network = {"engine": made.path} if isinstance(made, EngineFile) else {"amcnet": made.path, "device": "cuda"}
+    options = InferOptions(source=clip, output=clip.with_name("out"), overwrite=True, **network)
+    report = infer(options)
+    return {name: report[name] for name in ("backend", "fps", "latency_ms")}
+
+
+def _candidates(
+    files: Sequence[Path], engines: Sequence[Path] | None, machine: Machine, folder: Path
+) -> Iterator[Candidate]:
+    if engines is not None:
+        for path in engines:
+            engine = EngineFile.read(path)
+            file = OnnxFile.read(path.with_name(engine.card.onnx_name))
+            if file.sha256() != engine.card.onnx_sha256:
+                raise EngineError(
+                    f"{path} was not built from {file.path}: the SHA-256 on its card is of another file; expected it "
+                    f"beside the engine. Build it again: {engine.card.rebuild}"
+                )
+            yield Candidate(name=f"{NAMES[engine.card.flavour]} {engine.precision}", file=file, make=_same(engine))
+        return
+    for path in files:
+        file = OnnxFile.read(path)
+        if file.network != "pipeline" and "CUDA" in machine.onnxruntime_providers:
+            yield Candidate(name="ONNX Runtime CUDA fp32", file=file, make=_same(file))
+            yield Candidate(name="ONNX Runtime CUDA fp16", file=file, make=_halved(file, folder))
+        for flavour, precision in _buildable(machine):
+            output = folder / f"{path.stem}.{flavour}.{precision}.engine"
+            options = BuildOptions(model=path, output=output, fp16=precision == "fp16", flavour=flavour)
+            yield Candidate(name=f"{NAMES[flavour]} {precision}", file=file, make=_built(options))
+
+
+def _buildable(machine: Machine) -> Iterator[tuple[str, str]]:
+    """The flavours that are here and know the GPU, with the precisions that they build for it."""
+    for flavour in machine.tensorrt if not machine.is_too_old else ():
+        if flavour == "tensorrt":
+            yield from ((flavour, "fp32"), (flavour, "fp16"))
+        elif machine.compute_capability in RTX_COMPUTE_CAPABILITIES:
+            # It multiplies no matrices in float on SM 7.5.
+            yield from ((flavour, precision) for precision in ("fp32", "fp16")[machine.compute_capability == "7.5" :])
+
+
+def _same(file: NetworkFile) -> Callable[[], NetworkFile]:
+    return lambda: file
+
+
+def _halved(file: OnnxFile, folder: Path) -> Callable[[], NetworkFile]:
+    return lambda: OnnxFile.read(to_half(file.path, folder / f"{file.path.stem}.fp16.onnx").path)
+
+
+def _built(options: BuildOptions) -> Callable[[], NetworkFile]:
+    return lambda: build_engine(options, on_note=lambda note: None)
+
+
+def _run_tests(tell: Callable[[str], None]) -> dict[str, Any]:
+    """pytest's status for the tests that need a GPU, and its last line; None where the tests are not here."""
+    if not _TESTS.is_dir():
+        return {"status": None, "summary": "there is no folder tests here; the repository has one"}
+    tell("tests marked needs_cuda")
+    run = [sys.executable, "-m", "pytest", "-q", "-m", "needs_cuda", "-p", "no:cacheprovider", str(_TESTS)]
+    result = subprocess.run(run, capture_output=True, text=True, check=False)
+    lines = result.stdout.strip().splitlines() or [result.stderr.strip()[-200:]]
+    tell(f"  {lines[-1]}")
+    return {"status": result.returncode, "summary": lines[-1], "failed": [x for x in lines if x.startswith("FAILED")]}
+
+
+def _file_name(gpu: str) -> str:
+    """ "NVIDIA GeForce RTX 3060 (SM 8.6)" -> "geforce-rtx-3060"."""
+    return "-".join(gpu.partition(" (SM")[0].removeprefix("NVIDIA ").lower().split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

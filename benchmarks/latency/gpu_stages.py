@@ -1,0 +1,54 @@
+"""How long an engine's stages take on the GPU, by its own clock: upload, network, download."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from itertools import pairwise
+
+from ...runtime.backends.onnxruntime_binding import DeviceBinding
+from ...runtime.gpu.cuda import Event, Stream
+from ...runtime.gpu.cuda_memory import TwinBuffer
+from ...runtime.trt.engine import Engine
+from .latency import host_clock, quantiles_ms
+
+STAGES = ("upload", "network", "download")
+
+
+def gpu_stages_ms(engine: Engine, runs: int = 50, warm_up_runs: int = 10) -> dict[str, dict[str, float]]:
+    """{stage: {"p50": ms, "p95": ms}}, one run after the other, without a CUDA graph. Raises EngineError, BackendError.
+
+    The inputs are zeros: what kernels do to them takes the same time as for pictures, up to what the clocks make of
+    the power it takes.
+    """
+    samples: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    with engine.on_device("failed"), ExitStack() as stack:
+        stream = stack.enter_context(Stream())
+        execution = stack.enter_context(engine.execution())
+        twins = {
+            name: stack.enter_context(TwinBuffer(spec.shape, spec.dtype)) for name, spec in execution.tensors.items()
+        }
+        for name, twin in twins.items():
+            execution.bind(name, twin.address)
+        marks = [stack.enter_context(Event(timing=True)) for _ in range(len(STAGES) + 1)]
+        for run in range(warm_up_runs + runs):
+            marks[0].record(stream)
+            for name in execution.inputs:
+                twins[name].upload(stream)
+            marks[1].record(stream)
+            execution.enqueue(stream)
+            marks[2].record(stream)
+            for name in execution.outputs:
+                twins[name].download(stream)
+            marks[3].record(stream)
+            stream.synchronize()
+            if run >= warm_up_runs:
+                for stage, (begin, end) in zip(STAGES, pairwise(marks), strict=True):
+                    samples[stage].append(end.ms_since(begin))
+    return {stage: quantiles_ms(values) for stage, values in samples.items()}
+
+
+def network_ms(binding: DeviceBinding, runs: int = 100) -> dict[str, dict[str, float]]:
+    """The same of what ONNX Runtime computes, "network" alone: the inputs of its last call are on the GPU, and its
+    answer stays there. By the host's clock, since each run waits for its end. Raises ValueError before the first call.
+    """
+    return {"network": quantiles_ms([host_clock(binding.again) for _ in range(runs)])}

@@ -1,0 +1,182 @@
+"""How cost grows: with the video's resolution, the batch, the clip's length, and the number of videos at once."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from ...runtime.backends.open_backend import open_backend
+from ...runtime.files.onnx_file import OnnxFile
+from ...runtime.frame import SourceInfo
+from ...runtime.infer import InferOptions, infer
+from ...runtime.inputs.clip_inputs import ClipInputs
+from ...runtime.machine_info import available_cores
+from ...runtime.segmenter import DEFAULT_AMCNET
+from ..demo_clip import write_clip
+from .machine_state import MachineWatch
+
+RESOLUTIONS = ((426, 240), (640, 360), (854, 480), (1280, 720), (1920, 1080), (3840, 2160))
+BATCHES = (1, 2, 4, 8, 16)
+LENGTHS = (24, 48, 96, 192)
+VIDEOS = (1, 2, 4)
+_FRAMES = 24
+_FRAMES_AT_ONCE = 96  # of each of several videos
+_WARM_UP_FRAMES = 8  # after the first: what is ready already when the clock starts
+
+
+def measure_scaling(amcnet: Path | None, progress: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+    """What stands in report.json under "scaling", for an AMC-Net's ONNX file (None: the one inside) with DIS flow.
+
+    resolutions: ms a frame of a whole run by the video's size. batches: ms a picture by the batch, None where the file
+    has a fixed one. lengths: the most memory that a run takes, by its frames. videos: frames a second of all together,
+    by how many run at once, and apart from that the seconds until each has its first frame. doubts: what disturbed it.
+    """
+    with tempfile.TemporaryDirectory() as name, MachineWatch() as watch:
+        folder = Path(name)
+        write_clip(folder / "clip.mp4", max(LENGTHS))
+        progress("measuring resolutions")
+        resolutions = [_resolution(amcnet, folder, size) for size in RESOLUTIONS]
+        progress("measuring batches")
+        batches = [_batch(amcnet, folder / "clip.mp4", batch) for batch in BATCHES]
+        progress("measuring clip lengths")
+        lengths = [_length(amcnet, folder, frames) for frames in LENGTHS]
+        progress("measuring videos at once")
+        videos = [_videos(amcnet, folder, count) for count in VIDEOS]
+    doubts = watch.report()["doubts"]
+    return {"resolutions": resolutions, "batches": batches, "lengths": lengths, "videos": videos, "doubts": doubts}
+
+
+def _resolution(amcnet: Path | None, folder: Path, size: tuple[int, int]) -> dict[str, Any]:
+    clip = folder / f"{size[0]}x{size[1]}.mp4"
+    _resized(folder / "clip.mp4", clip, size)
+    run = _run(amcnet, clip, folder / "out", None, threading.Barrier(1))
+    ms_per_frame = round(1e3 / run.frames_per_second, 2)
+    return {"size": list(size), "ms_per_frame": ms_per_frame, "stages_ms": _medians(run.report)}
+
+
+def _resized(source: Path, path: Path, size: tuple[int, int]) -> None:
+    """The first frames of `source` at another size, an even one."""
+    with av.open(str(source)) as reading, av.open(str(path), "w") as writing:
+        stream = writing.add_stream("libx264", rate=24, options={"crf": "20", "preset": "ultrafast"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for index, frame in enumerate(reading.decode(video=0)):
+            if index == _FRAMES:
+                break
+            writing.mux(stream.encode(frame.reformat(width=size[0], height=size[1], format="yuv420p")))
+        writing.mux(stream.encode(None))
+
+
+def _batch(amcnet: Path | None, clip: Path, batch: int) -> dict[str, Any]:
+    file = OnnxFile.read(amcnet or DEFAULT_AMCNET)
+    inputs = next(iter(ClipInputs(file, [clip]))).inputs
+    stacked = {name: np.repeat(value, batch, axis=0) for name, value in inputs.items()}
+    with open_backend(file, available_cores()) as backend:
+        try:
+            backend.run(stacked)
+        except Exception:  # a file exported without --dynamic-batch takes one picture only
+            return {"batch": batch, "ms_per_picture": None}
+        times = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            backend.run(stacked)
+            times.append(time.perf_counter() - begin)
+    return {"batch": batch, "ms_per_picture": round(1e3 * float(np.median(times)) / batch, 3)}
+
+
+def _length(amcnet: Path | None, folder: Path, frames: int) -> dict[str, Any]:
+    """The most resident memory during the run, looked at after each frame."""
+    gc.collect()
+    most = 0
+
+    def look(*_: object) -> None:
+        nonlocal most
+        most = max(most, _resident_bytes())
+
+    report = _infer(amcnet, folder / "clip.mp4", folder / "out", frames, look)
+    return {"frames": report["frames"], "resident_mib": round(most / 2**20, 1)}
+
+
+def _videos(amcnet: Path | None, folder: Path, count: int) -> dict[str, Any]:
+    together = threading.Barrier(count)
+    with ThreadPoolExecutor(count) as pool:
+        futures = [
+            pool.submit(_run, amcnet, folder / "clip.mp4", folder / f"out{number}", _FRAMES_AT_ONCE, together)
+            for number in range(count)
+        ]
+    errors = [error for future in futures if (error := future.exception())]
+    # Of a run that fails the others learn by a broken barrier.
+    for error in sorted(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
+        raise error
+    runs = [future.result() for future in futures]
+    return {
+        "videos": count,
+        "frames_per_second": round(sum(run.frames_per_second for run in runs), 2),
+        "startup_seconds": round(max(run.startup_seconds for run in runs), 2),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What `infer` reports, its steady rate, and the seconds until its first frame was done."""
+
+    report: dict[str, Any]
+    frames_per_second: float
+    startup_seconds: float
+
+
+def _run(amcnet: Path | None, clip: Path, output: Path, frames: int | None, together: threading.Barrier) -> _Run:
+    """One run, which waits for the others `together` after its first frame: loading takes each another time."""
+    done_s: list[float] = []
+
+    def completed(info: SourceInfo, number: int) -> None:
+        done_s.append(time.perf_counter())
+        if number == 1:
+            together.wait()
+
+    begin_s = time.perf_counter()
+    try:
+        report = _infer(amcnet, clip, output, frames, completed)
+    except BaseException:
+        together.abort()
+        raise
+    return _Run(report=report, frames_per_second=steady_rate(done_s), startup_seconds=done_s[0] - begin_s)
+
+
+def steady_rate(done_s: Sequence[float]) -> float:
+    """Frames a second of a run by the moments at which its frames were done, without the first ones."""
+    first = min(_WARM_UP_FRAMES, (len(done_s) - 1) // 2)
+    return (len(done_s) - 1 - first) / (done_s[-1] - done_s[first])
+
+
+def _infer(
+    amcnet: Path | None,
+    clip: Path,
+    output: Path,
+    frames: int | None = None,
+    progress: Callable[..., None] = lambda *_: None,
+) -> dict[str, Any]:
+    options = InferOptions(source=clip, output=output, amcnet=amcnet, frames=frames, overwrite=True)
+    return infer(options, progress)
+
+
+def _medians(report: dict[str, Any]) -> dict[str, float]:
+    return {stage: values["p50"] for stage, values in report["latency_ms"].items()}
+
+
+def _resident_bytes() -> int:
+    """Of this process; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,1 @@
+"""One-off measurements, run from a clone and not part of the wheel."""

@@ -1,0 +1,71 @@
+"""Time and memory of the largest conversions: python -m amcnet.benchmarks.studies.conversion_speed
+
+The pipeline with ResNet-101 exported at 854x480, and AMC-Net with ResNet-101 built into an FP16 engine by
+TensorRT-RTX, both with untrained weights, each in a process of its own. Exits with 1 above a limit: 90 s and 8 GB for
+the export, 60 s for the build. Expects an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ...runtime.command import command
+from ...runtime.errors import AmcNetError
+from ...runtime.extras import require
+from ...runtime.files.atomic import replacing
+
+LIMITS = {"export": {"seconds": 90.0, "peak_gb": 8.0}, "build": {"seconds": 60.0}}
+_EXPORT = "import sys; from amcnet.export.cli import main; sys.exit(main())"
+_BUILD = "import sys; from amcnet.engines.cli import main; sys.exit(main())"
+
+
+@command
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    require("this benchmark", "torch", "onnx", "onnxscript", "onnxruntime", "tensorrt_rtx")
+    with tempfile.TemporaryDirectory() as folder:
+        measured = {"export": run(_EXPORT, "pipeline", "--seed", "1", "-o", folder)}
+        run(_EXPORT, "amcnet", "--seed", "1", "-o", folder)
+        engine = ["--fp16", "--flavour", "tensorrt-rtx", "-o", f"{folder}/amcnet.engine"]
+        measured["build"] = run(_BUILD, f"{folder}/amcnet.onnx", *engine)
+    text = json.dumps({"measured": measured, "limits": LIMITS}, indent=2) + "\n"
+    print(text, end="")
+    if arguments.json:
+        with replacing(arguments.json) as temporary:
+            temporary.write_text(text)
+    return int(bool(beyond(measured)))
+
+
+def run(code: str, *arguments: str) -> dict[str, float]:
+    """Seconds, and the peak memory in GB, of a Python process that runs `code`; AmcNetError if it fails."""
+    begin = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - begin
+    if process.returncode:
+        raise AmcNetError(f"{' '.join(arguments)} ended with status {process.returncode}; expected 0, see above")
+    return {"seconds": round(seconds, 1), "peak_gb": round(usage.ru_maxrss * 1024 / 1e9, 2)}
+
+
+def beyond(measured: dict[str, dict[str, float]]) -> list[str]:
+    """The figures of `measured` that are above their limits, as "export seconds"."""
+    return [
+        f"{name} {figure}"
+        for name, limits in LIMITS.items()
+        for figure, limit in limits.items()
+        if measured[name][figure] > limit
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

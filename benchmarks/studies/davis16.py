@@ -1,0 +1,88 @@
+"""J and F of the embedded default on DAVIS-2016: python -m amcnet.benchmarks.studies.davis16 --davis DIR [--json FILE]
+
+DIR holds JPEGImages/480p and Annotations/480p. Masks at native resolution, threshold 0.5; once as `amc-infer` makes
+them, once with the motion taken away (a white flow picture, as of a scene that stands still), and once with the CRF.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ...runtime.command import command
+from ...runtime.files.atomic import replacing
+from ...runtime.files.onnx_file import OnnxFile
+from ...runtime.infer import InferOptions, infer
+from ...runtime.segmenter import DEFAULT_AMCNET
+from ...runtime.version import __version__
+from ..accuracy.evaluation import Evaluation, evaluate
+from ..accuracy.report import evaluation_table
+
+
+@command
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--davis", type=Path, required=True, help="folder with JPEGImages/480p and Annotations/480p")
+    parser.add_argument("--amcnet", type=Path, help="ONNX file (the embedded default in FP32)")
+    parser.add_argument("--crf", action="store_true", help="measure the CRF too: 3 s a frame")
+    parser.add_argument("--masks", type=Path, help="keep the masks there")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.masks or Path(temporary)
+        variants = dict(_measure(arguments, folder))
+    for name, evaluation in variants.items():
+        print(f"\n{name}\n{evaluation_table(evaluation)}")
+    if arguments.json:
+        results = {name: evaluation.to_json() for name, evaluation in variants.items()}
+        network = OnnxFile.read(arguments.amcnet or DEFAULT_AMCNET)
+        report = {"amcnet": __version__, "amcnet_sha256": network.sha256(), "variants": results}
+        with replacing(arguments.json) as path:
+            path.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def _measure(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Evaluation]]:
+    variants: dict[str, dict[str, Any]] = {"default": {}, "without motion": {"still": True}}
+    if arguments.crf:
+        variants["with CRF"] = {"crf": True}
+    amcnet = arguments.amcnet or DEFAULT_AMCNET
+    for name, changes in variants.items():
+        yield name, masks_score(arguments.davis, amcnet, folder / name.replace(" ", "-"), **changes)
+
+
+def masks_score(davis: Path, amcnet: Path | None, masks: Path, *, still: bool = False, crf: bool = False) -> Evaluation:
+    """Write the masks of every sequence of `davis` under `masks`, and score them.
+
+    amcnet: None for the embedded default. still: white flow pictures in place of the motion.
+    """
+    images, annotations = (davis / kind / "480p" for kind in ("JPEGImages", "Annotations"))
+    for sequence in sorted(path for path in images.iterdir() if path.is_dir()):
+        flow = str(_still_flow(masks.parent / "still", sequence)) if still else "dis"
+        infer(
+            InferOptions(
+                source=str(sequence), output=masks / sequence.name, amcnet=amcnet, flow=flow, crf=crf, overwrite=True
+            )
+        )
+    return evaluate(masks, annotations)
+
+
+def _still_flow(folder: Path, sequence: Path) -> Path:
+    """A folder with the flow picture of a scene without motion, once per frame."""
+    still = folder / sequence.name
+    still.mkdir(parents=True, exist_ok=True)
+    for index, _ in enumerate(sequence.iterdir()):
+        cv2.imwrite(str(still / f"{index:05d}.png"), np.full((384, 384, 3), 255, np.uint8))
+    return still
+
+
+if __name__ == "__main__":
+    sys.exit(main())

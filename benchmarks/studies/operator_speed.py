@@ -1,0 +1,116 @@
+"""Which form of an operator ONNX Runtime runs fastest: python -m amcnet.benchmarks.studies.operator_speed [--json FILE]
+
+PReLU of one slope as LeakyRelu against PRelu, in AMC-Net; the correlation as banded matrix products against 81 slices,
+in PWC-Net. Both forms run in turn in one process; what counts is the median of the ratios of neighbouring runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper, parser
+
+from ...export import Seed, export_amcnet, export_pwcnet
+from ...runtime.command import command
+
+_SLICES = "\n".join(
+    f"""
+    start_{k} = Constant <value = int64[2] {{{k // 9}, {k % 9}}}> ()
+    end_{k} = Add (start_{k}, size)
+    shifted_{k} = Slice (framed, start_{k}, end_{k}, axes)
+    product_{k} = Mul (first, shifted_{k})
+    plane_{k} = ReduceMean <axes = [1], keepdims = 1> (product_{k})"""
+    for k in range(81)
+)
+_CORRELATION_BY_SLICES = f"""<domain: "amcnet", opset_import: ["" : 17]>
+AmcCorrelation (first, second) => (correlation) {{
+    axes = Constant <value = int64[2] {{2, 3}}> ()
+    margin = Constant <value = int64[8] {{0, 0, 4, 4, 0, 0, 4, 4}}> ()
+    size = Shape <start = 2, end = 4> (first)
+    framed = Pad (second, margin)
+    {_SLICES}
+    correlation = Concat <axis = 1> ({", ".join(f"plane_{k}" for k in range(81))})
+}}"""
+
+
+@command
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--runs", type=int, default=15, help="of each form (15)")
+    arguments.add_argument("--json", type=Path, help="write the figures there")
+    options = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        amcnet = onnx.load(export_amcnet(Seed(number=1), Path(folder)).file.path)
+        pwcnet = onnx.load(export_pwcnet(Seed(number=1), Path(folder), size=(384, 384)).file.path)
+    results = {
+        "PRelu / LeakyRelu, AMC-Net 384x384": _compare(amcnet, _with_prelu, options.runs),
+        "81 slices / banded products, PWC-Net 384x384": _compare(pwcnet, _with_slices, options.runs),
+    }
+    for name, figures in results.items():
+        ms = f"{figures['other_ms']:.0f} / {figures['ours_ms']:.0f} ms"
+        print(f"{name}: ratio {figures['ratio']:.3f} ({figures['ratio_min']:.3f} to {figures['ratio_max']:.3f}), {ms}")
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+    return 0
+
+
+def _compare(model: onnx.ModelProto, change: Callable[[onnx.ModelProto], None], runs: int) -> dict[str, float]:
+    ours = _session(model)
+    change(model)
+    other = _session(model)
+    rng = np.random.default_rng(0)
+    feeds = {i.name: rng.standard_normal(i.shape).astype(np.float32) for i in ours.get_inputs()}
+    difference = max(
+        float(np.abs(a - b).max()) for a, b in zip(ours.run(None, feeds), other.run(None, feeds), strict=True)
+    )
+    assert difference < 1e-2, f"the two forms differ by {difference}"
+    pairs = [(_milliseconds(other, feeds), _milliseconds(ours, feeds)) for _ in range(runs)]
+    ratios = [a / b for a, b in pairs]
+    return {
+        "ratio": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+        "other_ms": statistics.median(a for a, _ in pairs),
+        "ours_ms": statistics.median(b for _, b in pairs),
+    }
+
+
+def _session(model: onnx.ModelProto) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def _milliseconds(session: Any, feeds: dict[str, NDArray[np.float32]]) -> float:
+    begin = time.perf_counter()
+    session.run(None, feeds)
+    return 1e3 * (time.perf_counter() - begin)
+
+
+def _with_prelu(model: onnx.ModelProto) -> None:
+    for index, node in enumerate(n for n in model.graph.node if n.op_type == "LeakyRelu"):
+        slope = np.full((1, 1, 1), node.attribute[0].f, np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(slope, f"slope_{index}"))
+        node.op_type = "PRelu"
+        del node.attribute[:]
+        node.input.append(f"slope_{index}")
+
+
+def _with_slices(model: onnx.ModelProto) -> None:
+    function = next(f for f in model.functions if f.name == "AmcCorrelation")
+    function.CopyFrom(parser.parse_function(_CORRELATION_BY_SLICES))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

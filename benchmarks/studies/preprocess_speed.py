@@ -1,0 +1,94 @@
+"""How fast a frame gets to the network's input, against Pillow and the straightforward forms.
+
+    python -m amcnet.benchmarks.studies.preprocess_speed
+
+Both sides of a line are timed in turn, so that other programs disturb both. Needs Pillow (extra `test`).
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...runtime.flow.color_wheel import COLOR_WHEEL
+from ...runtime.flow.flow import DisFlow
+from ...runtime.flow.flow_color import color_flow
+from ...runtime.frame import Frame
+from ...runtime.preprocessing.resize import Bicubic, normalise
+from ...runtime.preprocessing.spec import Preprocessing
+
+ROUNDS = 40
+NETWORK = Preprocessing(size=(384, 384), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+VIDEO_SIZES = ((854, 480), (1280, 720), (1920, 1080))
+
+
+def main() -> None:
+    """Print one line per step: median ms of ours, of the other form, and the median of their ratios."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    print(f"{'step':<38}{'ours ms':>9}{'other ms':>10}{'ratio':>7}")
+    for width, height in VIDEO_SIZES:
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        ours, pillow = Bicubic((width, height), NETWORK.size), Image.fromarray(pixels)
+        _line(
+            f"bicubic {width}x{height}, Pillow",
+            partial(ours, pixels),
+            partial(pillow.resize, NETWORK.size, Image.Resampling.BICUBIC),
+        )
+    picture = rng.integers(0, 256, (384, 384, 3), dtype=np.uint8)
+    _line("normalise 384x384, formula", lambda: normalise(picture, NETWORK), lambda: _normalised_plainly(picture))
+    for width, height in ((384, 384), VIDEO_SIZES[0]):
+        flow = np.asarray(cv2.GaussianBlur(rng.normal(size=(height, width, 2)), (0, 0), 8), np.float32)
+        _line(
+            f"colour flow {width}x{height}, formula",
+            partial(color_flow, flow),
+            partial(_coloured_plainly, flow),
+        )
+    scene = np.asarray(cv2.GaussianBlur(rng.integers(0, 256, (480, 858, 3), dtype=np.uint8), (0, 0), 3), np.uint8)
+    frames = [Frame(pixels=scene[:, x : x + 854], index=x, pts=x, pts_seconds=x) for x in (0, 4)]
+    small, large = DisFlow(NETWORK.size), DisFlow(VIDEO_SIZES[0])
+    _line("DIS flow of 854x480, full size", lambda: small.flow(*frames), lambda: large.flow(*frames))
+
+
+def _line(step: str, ours: Callable[[], object], other: Callable[[], object]) -> None:
+    times = [(_elapsed_ms(ours), _elapsed_ms(other)) for _ in range(ROUNDS + 1)][1:]  # the first one warms up
+    ours_ms, other_ms = (statistics.median(side) for side in zip(*times, strict=True))
+    ratio = statistics.median(a / b for a, b in times)
+    print(f"{step:<38}{ours_ms:>9.2f}{other_ms:>10.2f}{ratio:>7.2f}")
+
+
+def _elapsed_ms(step: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    step()
+    return (time.perf_counter() - start) * 1e3
+
+
+def _normalised_plainly(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    scaled = picture.astype(np.float32) / 255
+    scaled = (scaled - np.array(NETWORK.mean, np.float32)) / np.array(NETWORK.std, np.float32)
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
+
+
+def _coloured_plainly(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The wheel's formula as one writes it down first: gathers, and everything at once."""
+    wheel = COLOR_WHEEL / 255
+    longest = np.linalg.norm(flow, axis=2).max() + np.float32(1e-5)
+    u, v = flow[..., 0] / longest, flow[..., 1] / longest
+    length = np.sqrt(u * u + v * v)[..., None]
+    position = (np.arctan2(-v, -u) / np.float32(np.pi) + 1) / 2 * 54
+    hue = np.floor(position).astype(np.int32)
+    part = (position - hue)[..., None]
+    colour = (1 - part) * wheel[hue] + part * wheel[(hue + 1) % 55]
+    colour = np.where(length <= 1, 1 - length * (1 - colour), colour * 0.75)
+    return np.asarray(np.floor(255 * colour), np.uint8)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Figures in README.md and docs/*.md, filled in from committed measurements.
+
+    python -m amcnet.benchmarks.studies.readme_figures [--check]
+
+Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
+benchmarks/results: davis16.json, davis16-int8.json, ingredients.json, run-*.json (each the run.json of an `amc-infer`
+run), overlap.json, operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
+h200.json and h200-paper.json of gpu_check, h200-correlation.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...runtime.command import command
+from ...runtime.errors import AmcNetError
+
+_BLOCK = re.compile(r"(<!-- begin (\S+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+
+
+@command
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default=Path("."), help="the repository (default: current folder)")
+    parser.add_argument("--check", action="store_true", help="change nothing; status 2 if a document is out of date")
+    arguments = parser.parse_args()
+    for path, updated in documents_with_figures(arguments.root).items():
+        if updated != path.read_text():
+            if arguments.check:
+                raise AmcNetError(f"{path}: its figures differ from benchmarks/results. Fix: run this without --check")
+            path.write_text(updated)
+    return 0
+
+
+def documents_with_figures(root: Path) -> dict[Path, str]:
+    """README.md and docs/*.md under `root` -> their texts with all figures updated.
+
+    Raises AmcNetError for a section of `SECTIONS` that is in no document or in two.
+    """
+    paths = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    texts = {path: path.read_text() for path in paths}
+    found = [match[2] for text in texts.values() for match in _BLOCK.finditer(text)]
+    if sorted(found) != sorted(SECTIONS):
+        raise AmcNetError(
+            f"the documents have the sections {', '.join(sorted(found))}; expected each of "
+            f"{', '.join(sorted(SECTIONS))} once. Fix: add <!-- begin NAME --> and <!-- end NAME -->"
+        )
+    results = root / "benchmarks" / "results"
+    return {path: with_figures(text, results) for path, text in texts.items()}
+
+
+def with_figures(text: str, results: Path) -> str:
+    """`text` with each of its sections filled in from the measurements in `results`."""
+    return _BLOCK.sub(lambda match: f"{match[1]}{SECTIONS[match[2]](results)}{match[3]}", text)
+
+
+def _summary(results: Path) -> str:
+    """Quality and speed of the bundled network by precision and library, and the speed of the paper's networks."""
+    quality = {
+        "fp32": _load(results / "davis16.json")["variants"]["default"]["average"],
+        "int8": _load(results / "davis16-int8.json")["variants"]["default"]["average"],
+    }
+    lines = ["| network | library | J&F | ms per frame |", "|---|---|---|---|"]
+    for name, row in _load(results / "cpu-speed.json")["amc-infer"].items():
+        library, precision = name.rsplit(" ", 1)
+        score = f"{100 * quality[precision]['J&F']:.1f}"
+        lines.append(f"| bundled, {precision.upper()}, flow by DIS | {library} | {score} | {row['p50_ms']:.0f} |")
+    paper = _load(results / "run-resnet101-blackswan.json")
+    library = re.split(r" \d", paper["backend"])[0]  # without its version
+    lines.append(f"| ResNet-101 and PWC-Net, untrained | {library} | | {1e3 / paper['fps']:.0f} |")
+    machine = _load(results / "cpu-speed.json")["machine"]
+    lines.append(f"\n{machine['cores']} cores of {machine['processor']}.")
+    return "\n".join(lines) + "\n"
+
+
+def _quality(results: Path) -> str:
+    """J and F of the bundled network per sequence, and the averages of its variants."""
+    variants = json.loads((results / "davis16.json").read_text())["variants"]
+    lines = ["| DAVIS-2016 val, 6 sequences | J mean | F mean | J&F |", "|---|---|---|---|"]
+    for name, scores in variants["default"]["sequences"].items():
+        lines.append(_row(name, scores["J"]["mean"], scores["F"]["mean"]))
+    int8 = _load(results / "davis16-int8.json")["variants"]["default"]
+    for name, variant in (variants | {"int8": int8}).items():
+        average = variant["average"]
+        lines.append(_row(f"**average, {name}**", average["J"]["mean"], average["F"]["mean"]))
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, region: float, boundary: float) -> str:
+    return f"| {name} | {100 * region:.1f} | {100 * boundary:.1f} | {50 * (region + boundary):.1f} |"
+
+
+def _ingredients(results: Path) -> str:
+    """J&F after short trainings that lack one ingredient of the recipe, a column for each length."""
+    variants = _load(results / "ingredients.json")["variants"]
+    lengths = sorted({length for scores in variants.values() for length in scores}, key=int)
+    lines = ["| J&F after | " + " | ".join(f"{length} iterations" for length in lengths) + " |"]
+    lines.append("|---|" + "---|" * len(lengths))
+    for name, scores in variants.items():
+        figures = [f"{100 * scores[length]['J&F']:.1f}" if length in scores else "" for length in lengths]
+        lines.append(f"| {name} | {' | '.join(figures)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _speed(results: Path) -> str:
+    """Median ms per frame and stage of whole runs."""
+    runs = {path.stem.removeprefix("run-"): _load(path) for path in sorted(results.glob("run-*.json"))}
+    stages = list(next(iter(runs.values()))["latency_ms"])
+    lines = ["| run | frames | ms per frame | " + " | ".join(stages) + " |", "|---|---|---|" + "---|" * len(stages)]
+    for name, report in runs.items():
+        times = " | ".join(f"{report['latency_ms'][stage]['p50']:.1f}" for stage in stages)
+        lines.append(f"| {name} | {report['frames']} | {1e3 / report['fps']:.1f} | {times} |")
+    machines = {f"{run['backend']} of {run['machine']['processor']}" for run in runs.values()}
+    lines.append(f"\n{'; '.join(sorted(machines))}.")
+    return "\n".join(lines) + "\n"
+
+
+def _bench(results: Path) -> str:
+    """Latency of the networks alone by library, from the reports of amc-bench."""
+    reports = [_load(results / name) for name in ("cpu.json", "cpu-paper.json")]
+    lines = ["| network alone, all cores | library | p50 ms | p95 ms | ratio to amcnet |", "|---|---|---|---|---|"]
+    for network in (network for report in reports for network in report["networks"]):
+        size = "x".join(map(str, network["size"]))
+        for row in network["rows"]:
+            latency, ours = row["latency"], network["rows"][0]["latency"]["p50_ms"]
+            mark = "" if row["stable"] else " (unstable)"
+            times = f"{latency['p50_ms'] / ours:.2f}" if row is not network["rows"][0] else ""
+            figures = f"{latency['p50_ms']:.1f}{mark} | {latency['p95_ms']:.1f} | {times}"
+            lines.append(f"| {network['name']}, {size} | {row['way']} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
+def _ratios(results: Path) -> str:
+    """Gain of each design choice, as ratios within one run."""
+    overlap, operators = _load(results / "overlap.json"), _load(results / "operators.json")
+    rows = {"stages one after the other / overlapping, whole `amc-infer`": overlap} | operators
+    whole = _load(results / "cpu-speed.json")["amc-infer"]
+    rows |= {f"ONNX Runtime fp32 / {name}, whole `amc-infer`": row for name, row in whole.items() if row["ratio"] != 1}
+    int8 = _load(results / "int8.json")["networks"]
+    rows |= {f"fp32 / int8, {name}": row for name, row in int8.items()}
+    lines = ["| slower form / form in use | ratio (least to most) |", "|---|---|"]
+    for name, row in rows.items():
+        lines.append(f"| {name} | {row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) |")
+    return "\n".join(lines) + "\n"
+
+
+def _gpu(results: Path) -> str:
+    """Latency and fidelity of each file on the GPU, and the bound on what a correlation kernel could gain."""
+    checks = [_load(results / name) for name in ("h200.json", "h200-paper.json")]
+    gpu = checks[0]["environment"]["gpu"].partition(" (")[0]
+    lines = [f"| network on an {gpu} | library | ms per call | of which on the GPU | mean mask IoU with the CPU |"]
+    lines.append("|---|---|---|---|---|")
+    for check in checks:
+        for file, ways in check["results"].items():
+            for way, row in ways.items():
+                times = f"{row['call']['p50_ms']:.1f} | {row['gpu_ms']['network']['p50']:.1f}"
+                lines.append(f"| {file} | {way} | {times} | {row['fidelity']['mean_iou']:.4f} |")
+    lines += ["", "| PWC-Net, same GPU | ms per call | with zero-cost correlation | upper bound of the speedup |"]
+    lines.append("|---|---|---|---|")
+    for name, row in _load(results / "h200-correlation.json")["networks"].items():
+        times = f"{row['ours_ms']:.2f} | {row['free_ms']:.2f}"
+        lines.append(f"| {name.removeprefix('PWC-Net ')} | {times} | {row['ratio']:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _load(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+SECTIONS: dict[str, Callable[[Path], str]] = {
+    "summary": _summary,
+    "quality": _quality,
+    "ingredients": _ingredients,
+    "speed": _speed,
+    "bench": _bench,
+    "ratios": _ratios,
+    "gpu": _gpu,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""FP16 conversion of ONNX files and its rules."""

@@ -1,0 +1,97 @@
+"""Engines of single networks (AMC-Net, PWC-Net) as a backend: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..closeable import Closes
+from ..errors import ModelFileError
+from ..gpu.cuda import Stream
+from ..gpu.cuda_memory import TwinBuffer
+from ..trt.card import EngineFile
+from ..trt.engine import Engine
+from .base import check_contract, check_finite
+from .resource_pool import Lanes
+
+
+class EngineBackend(Closes):
+    """An `engine` that several threads may run at once: while one's arrays are copied, the other's are computed."""
+
+    def __init__(self, file: EngineFile) -> None:
+        """Raises EngineError or BackendError, with what the card says, if it cannot be run here; ModelFileError."""
+        self._file = file
+        with ExitStack() as stack:
+            self.engine = stack.enter_context(Engine(file))
+            self._lanes = self.engine.parts.enter_context(Lanes(lambda: _Lane(self.engine)))
+            with self.engine.on_device("cannot be run"), self._lanes.take() as lane:
+                check_contract(file, list(lane.inputs), list(lane.outputs))
+                self.name = f"{self.engine.name}, {'a' if lane.graph else 'no'} CUDA graph"
+            stack.pop_all()
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        with self.engine.on_device("failed"), self._lanes.take() as lane:
+            outputs = lane.run(self._file, inputs)
+        check_finite(self._file, outputs)
+        return outputs
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+class _Lane(Closes):
+    """What one frame at a time goes through: a stream, an execution context and memory, bound once.
+
+    Upload, network and download are one CUDA graph, recorded after they have run once.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        with ExitStack() as stack:
+            self._stream = stack.enter_context(Stream())
+            self._execution = stack.enter_context(engine.execution())
+            twins = {
+                name: stack.enter_context(TwinBuffer(spec.shape, spec.dtype))
+                for name, spec in self._execution.tensors.items()
+            }
+            self.inputs = {name: twins[name] for name in self._execution.inputs}
+            self.outputs = {name: twins[name] for name in self._execution.outputs}
+            for name, twin in twins.items():
+                self._execution.bind(name, twin.address)
+            self._work()
+            self._stream.synchronize()
+            self.graph = self._execution.record(self._stream, self._work)
+            if self.graph is not None:
+                stack.enter_context(self.graph)
+            self._owned = stack.pop_all()
+
+    def run(self, file: EngineFile, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        given = {name: (value.shape, value.dtype) for name, value in inputs.items()}
+        wanted = {name: (twin.host.shape, twin.host.dtype) for name, twin in self.inputs.items()}
+        if given != wanted:
+            raise ModelFileError(f"{file.path} takes {_listed(wanted)}; it was given {_listed(given)}")
+        for name, value in inputs.items():
+            self.inputs[name].host[...] = value
+        if self.graph is not None:
+            self.graph.launch(self._stream)
+        else:
+            self._work()
+        self._stream.synchronize()
+        return {name: twin.host.astype(np.float32) for name, twin in self.outputs.items()}
+
+    def close(self) -> None:
+        self._owned.close()
+
+    def _work(self) -> None:
+        for twin in self.inputs.values():
+            twin.upload(self._stream)
+        self._execution.enqueue(self._stream)
+        for twin in self.outputs.values():
+            twin.download(self._stream)
+
+
+def _listed(tensors: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
+    return ", ".join(f"{name} {dtype} {shape}" for name, (shape, dtype) in tensors.items())

@@ -1,0 +1,1 @@
+"""Atomic writing, ONNX files and their metadata, the bundled network."""

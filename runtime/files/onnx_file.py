@@ -1,0 +1,126 @@
+"""An ONNX file of ours, and what it says of itself. Needs neither onnx nor torch."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ModelFileError
+
+# What `metadata_props` of every file of ours holds.
+NETWORK = "amcnet.network"  # amcnet, pwcnet or pipeline
+CHECKPOINT_SHA256 = "amcnet.checkpoint_sha256"  # of the checkpoint file, or "untrained, seed N"
+PRECISION = "amcnet.precision"  # fp32, fp16, int8
+PREPROCESSING = "amcnet.preprocessing"  # JSON: see preprocessing.py
+CONFIG = "amcnet.config"  # JSON: backbone, corrections, gate
+INT8_TARGET = "amcnet.int8_target"  # of int8 files: tensorrt, or cpu
+TOOL_VERSION = "amcnet.tool_version"
+REQUIRED = (NETWORK, CHECKPOINT_SHA256, PRECISION, PREPROCESSING, TOOL_VERSION)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxFile:
+    """`path` and the `metadata_props` that stand in it."""
+
+    path: Path
+    metadata: dict[str, str]
+
+    @classmethod
+    def read(cls, path: str | Path, network: str | None = None) -> OnnxFile:
+        """The file at `path`; with `network` ("amcnet", "pwcnet", "pipeline"), only if it holds that one.
+
+        Raises ModelFileError for a file that is missing, no ONNX, not exported by this package, or another network.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ModelFileError(f"{path}: no such file; expected an ONNX file; make one with: export-onnx --help")
+        try:
+            metadata = _metadata_props(path)
+        except ValueError as error:
+            raise ModelFileError(f"{path} is not an ONNX file ({error}); expected one made by export-onnx") from None
+        missing = [key for key in REQUIRED if key not in metadata]
+        if missing:
+            raise ModelFileError(
+                f"{path} has no {missing[0]!r} in its metadata, so nothing says how to feed it; expected a file made "
+                "by export-onnx; export it again from its checkpoint"
+            )
+        if network is not None and metadata[NETWORK] != network:
+            raise ModelFileError(
+                f"{path} holds the network {metadata[NETWORK]!r}; expected {network!r}; "
+                f"make one with: export-onnx {network} --help"
+            )
+        return cls(path=path, metadata=metadata)
+
+    @property
+    def network(self) -> str:
+        return self.metadata[NETWORK]
+
+    @property
+    def precision(self) -> str:
+        """fp32, fp16 or int8."""
+        return self.metadata[PRECISION]
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the weights come from a seed: good for timing, not for masks."""
+        return self.metadata[CHECKPOINT_SHA256].startswith("untrained")
+
+    def sha256(self) -> str:
+        return file_sha256(self.path)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _metadata_props(path: Path) -> dict[str, str]:
+    """The `metadata_props` of a ModelProto, read without onnx and without touching the 628 MB of weights before them.
+
+    In ModelProto field 14 is metadata_props; in StringStringEntryProto 1 is the key and 2 the value.
+    """
+    if path.stat().st_size == 0:
+        raise ValueError("it is empty")
+    metadata = {}
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as model:
+        for field, start, end in _fields(model, 0, len(model)):
+            if field == 14:
+                entry = {number: model[a:b].decode() for number, a, b in _fields(model, start, end)}
+                metadata[entry.get(1, "")] = entry.get(2, "")
+    return metadata
+
+
+def _fields(message: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Number, first byte and end of each field that has bytes, in the protobuf message from `position` to `end`."""
+    while position < end:
+        tag, position = _varint(message, position, end)
+        field, wire = tag >> 3, tag & 7
+        if field == 0 or wire not in (0, 1, 2, 5):
+            raise ValueError(f"byte {position} starts no field")
+        length = {1: 8, 5: 4}.get(wire, 0)
+        if wire in (0, 2):
+            number, position = _varint(message, position, end)
+            length = number if wire == 2 else 0
+        if position + length > end:
+            raise ValueError("a field reaches beyond its end")
+        if wire == 2:
+            yield field, position, position + length
+        position += length
+
+
+def _varint(message: mmap.mmap, position: int, end: int) -> tuple[int, int]:
+    """The number at `position`, seven bits a byte, and the position behind it."""
+    number = 0
+    for shift in range(0, 64, 7):
+        if position >= end:
+            raise ValueError("it ends in the middle of a number")
+        byte = message[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, position
+    raise ValueError("a number is too long")

@@ -1,0 +1,1 @@
+"""Optical flow: DIS, PWC-Net, precomputed files, and its coloring."""

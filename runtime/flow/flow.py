@@ -1,0 +1,180 @@
+"""Where the flow picture of a frame comes from: OpenCV's DIS flow, or files made beforehand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..closeable import Closes
+from ..errors import InputError
+from ..frame import Frame
+from ..opencv_state import single_threaded_opencv
+from ..preprocessing.resize import Bicubic
+from ..video.image_source import in_natural_order, is_picture, read_picture
+from .flow_color import color_flow
+
+_FLO_MAGIC = np.array(202021.25, "<f4").tobytes()  # "PIEH"
+_UNKNOWN_PX = 1e9  # the Middlebury format's mark for vectors that are not known
+
+
+class Flow(Closes, ABC):
+    """A source of flow pictures; frame t is shown with the motion t -> t+1.
+
+    One object serves one video, in order, from one thread.
+
+    with DisFlow((384, 384)) as flow:
+        picture = flow.picture(frame, next_frame)
+    """
+
+    @abstractmethod
+    def picture(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+        """The coloured flow from `frame` to `next_frame`, (h, w, 3) uint8 RGB of the network's size.
+
+        The last frame has no next one (None): it gets the flow of the pair before it, and zero flow (white) when it is
+        the only frame.
+        """
+
+
+class FlowInside(Flow):
+    """For a pipeline, which makes its flow itself: nobody asks for pictures."""
+
+    def picture(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+        raise NotImplementedError("a pipeline has its flow inside")
+
+
+class DisFlow(Flow):
+    """Dense inverse search (OpenCV, medium preset), computed at the network's size: 8 ms where 854x480 takes 23."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        """`size` is the network's (width, height) in pixels."""
+        self._size = size
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._last = np.full((size[1], size[0], 3), 255, np.uint8)
+        self._grey: tuple[Frame, NDArray[np.uint8]] | None = None
+
+    def flow(self, frame: Frame, next_frame: Frame) -> NDArray[np.float32]:
+        """Flow (h, w, 2) float32 on the network's grid, its vectors in pixels of `frame`'s own grid.
+
+        Only so are the angles of a picture that is not square right: its two sides are shrunk by different ratios. A
+        next frame of another size is stretched over the first one.
+        """
+        with single_threaded_opencv:
+            flow = self._dis.calc(self._shrunk(frame), self._shrunk(next_frame), None)  # type: ignore[call-overload]
+        height, width = frame.pixels.shape[:2]
+        scale = np.array([width / self._size[0], height / self._size[1]], np.float32)
+        return np.asarray(flow * scale, np.float32)
+
+    def picture(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+        if next_frame is not None:
+            self._last = color_flow(self.flow(frame, next_frame))
+        return self._last
+
+    def _shrunk(self, frame: Frame) -> NDArray[np.uint8]:
+        """Grey at the network's size. The picture of t+1 is kept: it is the first one of the next pair."""
+        if self._grey is not None and self._grey[0] is frame:
+            return self._grey[1]
+        grey = cv2.cvtColor(np.ascontiguousarray(frame.pixels), cv2.COLOR_RGB2GRAY)
+        shrunk = np.asarray(cv2.resize(grey, self._size, interpolation=cv2.INTER_AREA), np.uint8)
+        self._grey = (frame, shrunk)
+        return shrunk
+
+
+class PrecomputedFlow(Flow):
+    """Flow made beforehand (by RAFT, say): a folder of `.flo` files or of flow pictures, in natural order.
+
+    File n belongs to frame n of the source. One file fewer than frames is right too: the last frame then reuses the
+    flow of the pair before it. Pictures are used as they are; `.flo` files are coloured at their own size.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        size: tuple[int, int],
+        *,
+        start: int = 0,
+        stride: int = 1,
+        expected_frames: int | None = None,
+    ) -> None:
+        """`size` is the network's (width, height); `start` and `stride` are those with which the source is read.
+
+        `expected_frames` is how many frames will come, so that a wrong number of files is known before the first one;
+        None where that is not known or where the source is to end early. Raises InputError if `folder` holds no flow
+        files or a number that does not match.
+        """
+        self._folder = folder
+        self._size = size
+        self._start = start
+        self._stride = stride
+        self._files = _flow_files(folder)
+        if expected_frames is not None:
+            # The source ends with the last frame wanted or up to stride - 1 frames later, and one file may be missing.
+            fewest = start + (expected_frames - 1) * stride
+            most = start + expected_frames * stride
+            if not fewest <= len(self._files) <= most:
+                raise self._miscounted(f"{fewest + 1}" if stride == 1 else f"{fewest + 1} to {most}")
+
+    def picture(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+        position = self._start + frame.index * self._stride
+        if next_frame is None and position == len(self._files):
+            position -= 1
+        if position >= len(self._files):
+            raise self._miscounted(f"at least {position + 1}")
+        path = self._files[position]
+        picture = color_flow(read_flo(path)) if path.suffix.lower() == ".flo" else read_picture(path)
+        return Bicubic((picture.shape[1], picture.shape[0]), self._size)(picture)
+
+    def _miscounted(self, frames: str) -> InputError:
+        return InputError(
+            f"{self._folder}: the folder holds {len(self._files)} flow files, the source {frames} frames; expected one "
+            "file per frame, or one fewer, and nothing else. Make the flow anew from this source"
+        )
+
+
+def read_flo(path: Path) -> NDArray[np.float32]:
+    """A Middlebury `.flo` file as (H, W, 2) float32 px, NaN where it marks a vector as unknown. Raises InputError."""
+    try:
+        stored = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: the flow file cannot be read ({error.strerror})") from error
+    if stored[:4] != _FLO_MAGIC:
+        raise InputError(
+            f"{path}: not a .flo file: it begins with {stored[:4]!r}; expected the number 202021.25 ({_FLO_MAGIC!r}), "
+            "then width, height, and u, v for each pixel"
+        )
+    width, height = (int(side) for side in np.frombuffer(stored[4:12].ljust(8, b"\0"), "<i4"))
+    expected_bytes = 12 + 8 * width * height
+    if width < 1 or height < 1 or len(stored) != expected_bytes:
+        raise InputError(
+            f"{path}: the flow file is damaged: its header says {width}x{height}, which is {expected_bytes} bytes, but "
+            f"it has {len(stored)}; make it anew"
+        )
+    flow = np.frombuffer(stored, "<f4", offset=12).reshape(height, width, 2).astype(np.float32)  # (H, W, 2)
+    flow[(np.abs(flow) > _UNKNOWN_PX).any(axis=2)] = np.nan
+    return flow
+
+
+def resize_flow(flow: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """(h, w, 2) px to (H, W, 2) in pixels of the new grid, `size` being (W, H): bilinear with half-pixel centres."""
+    height, width = flow.shape[:2]
+    resized = np.asarray(cv2.resize(np.ascontiguousarray(flow), size, interpolation=cv2.INTER_LINEAR), np.float32)
+    resized *= np.array([size[0] / width, size[1] / height], np.float32)
+    return resized
+
+
+def _flow_files(folder: Path) -> list[Path]:
+    """The `.flo` files in `folder`, or else its pictures, in natural order. Raises InputError if there are none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected one with .flo files or flow pictures, one per frame")
+    files = [path for path in folder.iterdir() if path.is_file()]
+    flow_files = [path for path in files if path.suffix.lower() == ".flo" and not path.name.startswith(".")]
+    chosen = flow_files or [path for path in files if is_picture(path)]
+    if not chosen:
+        raise InputError(
+            f"{folder}: the folder holds {len(files)} files, but no flow; expected .flo files or flow pictures "
+            "(png, jpg), one per frame"
+        )
+    return in_natural_order(chosen)

@@ -1,0 +1,76 @@
+"""Optical flow to a colour picture, the form in which the network sees motion: hue is direction, white is stillness."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .color_wheel import COLOR_WHEEL
+
+# Pixels per strip: the float64 strips stay in the second-level cache (384x384: 2.5 ms, in one piece 5.1 ms).
+_STRIP_PX = 1 << 14
+
+
+# Per channel a look-up table from a hue's number to its value and to that of the next hue, in [0, 1]; cv2.LUT wants 256
+# entries. It reads 16 k pixels in 8 us, a numpy gather in 60.
+_HUE, _NEXT_HUE = np.zeros((2, 3, 256))
+_HUE[:, : len(COLOR_WHEEL)] = COLOR_WHEEL.T / 255
+_NEXT_HUE[:, : len(COLOR_WHEEL)] = np.roll(COLOR_WHEEL, -1, axis=0).T / 255
+
+
+def color_flow(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colour `flow` (H, W, 2) float32 px as the Middlebury wheel does: (H, W, 3) uint8 RGB, white where nothing moves.
+
+    Vectors are divided by the longest one of the picture (+ 1e-5), so only their ratios matter; hue by interpolating
+    the wheel at atan2(-v, -u), paleness 1 - |flow|. A vector that is unknown (NaN, infinite, or too long for its
+    square) counts as zero motion. Equal to flow_vis 0.1 in every pixel, with its types: float32 up to the position on
+    the wheel, float64 for the colours. That includes its one quirk: where rounding leaves the longest vector a hair
+    above length 1, that pixel is darkened by a quarter.
+    """
+    if flow.ndim != 3 or flow.shape[2] != 2:
+        raise ValueError(f"flow has the shape {flow.shape}; expected (H, W, 2)")
+    u, v = cv2.split(np.ascontiguousarray(flow, np.float32))
+    with np.errstate(over="ignore", invalid="ignore"):
+        length = np.sqrt(u * u + v * v)
+    known = np.isfinite(length)
+    if not known.all():
+        for part in (u, v, length):
+            part[~known] = 0
+    longest = np.float32(length.max()) + np.float32(1e-5)
+
+    picture = np.empty((*u.shape, 3), np.uint8)
+    rows = max(1, _STRIP_PX // u.shape[1])
+    for top in range(0, len(u), rows):
+        strip = slice(top, top + rows)
+        picture[strip] = _color_strip(u[strip] / longest, v[strip] / longest)
+    return picture
+
+
+def _color_strip(u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colour vectors that are at most about 1 long."""
+    length = np.sqrt(u * u + v * v).astype(np.float64)
+    position = np.arctan2(-v, -u) / np.float32(np.pi)  # [-1, 1]
+    position += np.float32(1)
+    position *= np.float32((len(COLOR_WHEEL) - 1) / 2)  # [0, 54]; flow_vis halves first, which rounds nothing
+    hue = position.astype(np.uint8)
+    towards_next = (position - hue).astype(np.float64)
+    towards_hue = 1 - towards_next
+    too_long = length > 1
+
+    channels = []
+    for table, next_table in zip(_HUE, _NEXT_HUE, strict=True):
+        # In place, and in the reference's order of operations: any other order changes pixels.
+        colour = np.asarray(cv2.LUT(hue, table), np.float64)
+        colour *= towards_hue
+        colour_next = np.asarray(cv2.LUT(hue, next_table), np.float64)
+        colour_next *= towards_next
+        colour += colour_next
+        pale = 1 - colour
+        pale *= length
+        np.subtract(1, pale, out=pale)
+        if too_long.any():
+            np.copyto(pale, colour * 0.75, where=too_long)
+        pale *= 255
+        channels.append(pale.astype(np.uint8))  # truncates: the values are not negative
+    return np.asarray(cv2.merge(channels), np.uint8)

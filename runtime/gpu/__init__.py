@@ -1,0 +1,1 @@
+"""CUDA memory, streams and graphs."""

@@ -1,0 +1,1 @@
+"""Frames of clips as network inputs, for calibration, range probes and comparisons."""

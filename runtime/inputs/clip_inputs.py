@@ -1,0 +1,126 @@
+"""What a network is fed with for the frames of clips, as the deployed runtime feeds it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..files.onnx_file import PREPROCESSING, OnnxFile
+from ..flow.flow import DisFlow
+from ..flow.pwcnet_flow import PwcFlow, pwcnet_input
+from ..frame import Frame
+from ..opencv_state import single_threaded_opencv
+from ..preprocessing.resize import network_input
+from ..preprocessing.spec import Preprocessing
+from ..video.reader import FrameReader, open_frames
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ClipInput:
+    """The `inputs` of a network by name for `frame` of `clip`; its index counts the frames of the clip."""
+
+    clip: str
+    frame: Frame
+    inputs: dict[str, NDArray[Any]]
+
+
+class ClipInputs:
+    """Inputs for the frames of clips, made one at a time; can be iterated as often as is needed.
+
+    for item in ClipInputs(OnnxFile.read("amcnet.onnx"), ["clip.mp4", "frames/"], every=10):
+        session.run(None, item.inputs)
+    """
+
+    def __init__(
+        self,
+        file: OnnxFile,
+        clips: Sequence[str | Path],
+        *,
+        flow: str | Path = "dis",
+        every: int = 1,
+        chosen: Collection[tuple[str, int]] | None = None,
+    ) -> None:
+        """For `file`, an AMC-Net, PWC-Net or pipeline; `clips` are what `open_frames` takes.
+
+        flow: what an AMC-Net sees the motion by, "dis" or the ONNX file of a PWC-Net. every: each n-th frame is given,
+        with the motion to the one right behind it. chosen: (clip, index) of the frames to give instead;
+        frames between them are decoded but not converted, and a clip is read as far as its last one.
+        """
+        self._network = file.network
+        self._preprocessing = Preprocessing.from_json(file.metadata[PREPROCESSING])
+        self._clips = clips
+        self._flow_file = None if str(flow) == "dis" else OnnxFile.read(flow, "pwcnet")
+        self._every = every
+        self._chosen = None if chosen is None else frozenset(chosen)
+        self._last: dict[str, int] = {}  # clip -> its last chosen frame
+        for clip, index in sorted(self._chosen or ()):
+            self._last[clip] = index
+
+    def __iter__(self) -> Iterator[ClipInput]:
+        """Raises InputError for a clip that cannot be read, has one frame only, or another size than a pipeline's."""
+        for clip in self._clips:
+            name = str(clip)
+            if self._chosen is not None and name not in self._last:
+                continue
+            with single_threaded_opencv, open_frames(clip) as reader, self._open_flow() as flow:
+                for frame, next_frame in self._pairs(name, reader):
+                    yield ClipInput(clip=name, frame=frame, inputs=self._inputs(flow, frame, next_frame))
+
+    def _pairs(self, clip: str, reader: FrameReader) -> Iterator[tuple[Frame, Frame]]:
+        """The wanted frames, each with the one behind it. No other frame is converted."""
+        last = self._last.get(clip)
+        before: Frame | None = None
+        wanted = False  # whether the frame before is given
+        for index in count():
+            if last is not None and index > last + 1:
+                return
+            wanted, wanted_before = self._wants(clip, index), wanted
+            try:
+                if wanted or wanted_before:
+                    frame: Frame | None = next(reader)
+                else:
+                    frame = None
+                    reader.skip()
+            except StopIteration:
+                break
+            if wanted_before and before is not None and frame is not None:
+                yield before, frame
+            before = frame
+        if index < 2:
+            raise InputError(f"{clip} has one frame; expected two or more, since motion is between two")
+
+    def _wants(self, clip: str, index: int) -> bool:
+        return index % self._every == 0 if self._chosen is None else (clip, index) in self._chosen
+
+    def _open_flow(self) -> DisFlow | PwcFlow:
+        size = self._preprocessing.size
+        return DisFlow(size) if self._flow_file is None else PwcFlow(self._flow_file, size)
+
+    def _inputs(self, flow: DisFlow | PwcFlow, frame: Frame, next_frame: Frame) -> dict[str, NDArray[Any]]:
+        if self._network == "amcnet":
+            picture: NDArray[np.uint8] = flow.picture(frame, next_frame)
+            return {
+                "image": network_input(frame.pixels, self._preprocessing),
+                "flow_image": network_input(picture, self._preprocessing),
+            }
+        if self._network == "pwcnet":
+            return {
+                "frame": pwcnet_input(frame, self._preprocessing),
+                "next_frame": pwcnet_input(next_frame, self._preprocessing),
+            }
+        width, height = self._preprocessing.size
+        for pixels in (frame.pixels, next_frame.pixels):
+            if pixels.shape[:2] != (height, width):
+                size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+                raise InputError(
+                    f"the clip is {size}, and the pipeline takes {width}x{height}; take other clips, or export it for "
+                    f"this size: export-onnx pipeline --video-size {size}"
+                )
+        return {"frame": frame.pixels[None], "next_frame": next_frame.pixels[None]}

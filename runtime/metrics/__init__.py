@@ -1,0 +1,1 @@
+"""Region similarity, boundary accuracy and IoU of masks."""

@@ -1,0 +1,1 @@
+"""Masks, overlay, audio, the run folder and the progress bar."""

@@ -1,0 +1,143 @@
+"""The source video with the masks drawn over it, for a person to look at: same size, same times, same sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+import av
+import cv2
+import numpy as np
+from av.container import OutputContainer
+from numpy.typing import NDArray
+
+from ..files.atomic import begin, cannot_write, commit, discard
+from ..frame import Frame, SourceInfo
+from .audio import SourceAudio
+from .video_track import VideoTrack, ticks_per_second
+
+# (3, 4): half of the pixel plus half of the tint, for homogeneous RGB. cv2.transform takes a sixth of the time of a
+# three-channel look-up table.
+_TO_TINT = np.array([[0.5, 0, 0, 127.5], [0, 0.5, 0, 16], [0, 0, 0.5, 32]], np.float32)
+
+
+def blend(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Tint `pixels` (H, W, 3) RGB half red where `mask` (H, W) holds, with a white line just inside its edge.
+
+    Returns a new array; outside the mask nothing changes. 0.3 ms at 854x480 with a tenth of it inside.
+    """
+    blended = pixels.copy()
+    inside = np.ascontiguousarray(mask).view(np.uint8)
+    x, y, width, height = cv2.boundingRect(inside)
+    if width == 0:
+        return blended
+    line = max(1, round(min(mask.shape) / 400))  # px: 1 at 480p, 3 at 1080p, 5 at 2160p
+    # One line's width more on each side, so that the mask's edge is seen as one; at the picture's edge there is none.
+    box = np.s_[max(0, y - line) : y + height + line, max(0, x - line) : x + width + line]
+    inside = inside[box]  # (h, w)
+    edge = inside - cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=line)
+    tinted = blended[box].copy()  # (h, w, 3)
+    cv2.copyTo(cv2.transform(tinted, _TO_TINT), inside, tinted)
+    blended[box] = cv2.max(tinted, cv2.merge([edge * np.uint8(255)] * 3))
+    return blended
+
+
+class OverlayWriter:
+    """Writes the overlay frame by frame: `with OverlayWriter(path, info) as overlay: overlay.write(frame, mask)`.
+
+    The video has the size of the first frame (later frames of another size are scaled to it), the frames' times to the
+    tick, and the sound of `info.video`. A run that begins with the source's first frame keeps the source's times; one
+    that begins later starts at 0, sound and pictures alike. Sound is cut to the time span of the frames.
+
+    However the `with` block is left, by an exception or Ctrl-C too, the file is finished, playable with the frames so
+    far, and renamed to `path`. Without a single frame, or if it cannot be written (OutputError), nothing is left under
+    that name. `notes` has a sentence for everything that is not as in the source; it is complete after the block.
+    """
+
+    def __init__(self, path: Path, info: SourceInfo) -> None:
+        self.notes: list[str] = []
+        self._path, self._info = path, info
+        self._temporary: Path | None = None
+        self._container: OutputContainer | None = None
+        self._track: VideoTrack | None = None
+        self._audio: SourceAudio | None = None
+        self._resized = self._broken = False
+
+    def __enter__(self) -> Self:
+        self._temporary = begin(self._path)
+        return self
+
+    def write(self, frame: Frame, mask: NDArray[np.bool_]) -> None:
+        """Add `frame` with `mask` (H, W) drawn over it. Raises OutputError."""
+        pixels = blend(frame.pixels, mask)
+        with self._writing():
+            if self._container is None or self._track is None:
+                self._container, self._track = self._open(frame)
+            self._resized |= pixels.shape[1::-1] != self._track.size
+            self._track.add(pixels, frame.pts)
+            if self._audio is not None:
+                self._audio.advance(self._container, until=self._track.begin_seconds(frame.pts))
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._container is not None and self._track is not None and not self._broken:
+                with self._writing():
+                    self._finish(self._container, self._track)
+                if self._temporary is not None:
+                    commit(self._temporary, self._path)
+        finally:
+            if self._audio is not None:
+                self._audio.close()
+            if self._container is not None:
+                with suppress(av.FFmpegError, OSError):  # of a broken file; a finished one is closed already
+                    self._container.close()
+            if self._temporary is not None:
+                discard(self._temporary)
+
+    def _open(self, frame: Frame) -> tuple[OutputContainer, VideoTrack]:
+        info = self._info
+        self._audio = SourceAudio(info.video) if info.video is not None else None
+        begin_seconds = frame.pts * info.time_base
+        start_seconds = self._audio.video_start if self._audio is not None else None
+        from_the_start = 0 <= begin_seconds <= (start_seconds or 0)
+        origin = Fraction(0) if from_the_start else begin_seconds
+        container, track = self._begin(frame.pixels.shape[1::-1], origin)
+        if self._audio is not None:
+            self._audio.attach(container, origin=None if from_the_start else origin)
+            try:
+                container.start_encoding()
+            except ValueError as error:  # of FFmpeg: a track that MP4 cannot describe
+                self._audio.leave_out(error)
+                container, track = self._begin(frame.pixels.shape[1::-1], origin)
+        return container, track
+
+    def _begin(self, size: tuple[int, int], origin: Fraction) -> tuple[OutputContainer, VideoTrack]:
+        ticks = str(ticks_per_second(self._info))
+        # The movie's own clock too: it says how late the first frame begins, by default to 1 ms.
+        options = {"movie_timescale": ticks, "video_track_timescale": ticks}
+        container = av.open(f"file:{self._temporary}", "w", format="mp4", container_options=options)
+        return container, VideoTrack(container, self._info, size, origin)
+
+    def _finish(self, container: OutputContainer, track: VideoTrack) -> None:
+        end_seconds = track.finish()
+        if self._audio is not None:
+            self._audio.advance(container, until=end_seconds)
+            self.notes += self._audio.notes
+        container.close()
+        if self._resized:
+            width, height = track.size
+            self.notes.append(
+                f"the frames change size on their way; the overlay keeps the first one's, {width}x{height}"
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            self._broken = True
+            reason = OSError(error.errno, error.strerror)
+            raise cannot_write(self._path, reason) from error

@@ -1,0 +1,133 @@
+"""The folder that `amc-infer` writes: masks/, overlay.mp4 and run.json, and whether a stopped run can go on there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, OutputError
+from ..files.atomic import cannot_write, make_folder, replacing
+from .mask_files import finished_masks
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`path` and what stands where in it."""
+
+    path: Path
+
+    @property
+    def masks(self) -> Path:
+        return self.path / "masks"
+
+    @property
+    def probabilities(self) -> Path:
+        return self.path / "probabilities"
+
+    @property
+    def overlay(self) -> Path:
+        return self.path / "overlay.mp4"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "run.json"
+
+    def finished(self, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> int:
+        """How many masks of an earlier run are good for one with `settings`; writes nothing.
+
+        Raises OutputError if something is in the way: an earlier run when neither `resume` nor `overwrite` is given,
+        or results that are not from here (those are never replaced). Raises InputError if the run to resume had other
+        settings.
+        """
+        try:
+            earlier = self.report.exists()
+        except OSError as error:  # a name that is too long, a folder that must not be read
+            raise cannot_write(self.path, error) from error
+        if not earlier:
+            for theirs in (self.masks, self.probabilities, self.overlay):
+                if theirs.exists():
+                    raise OutputError(
+                        f"{theirs} is in the way, and without {self.report.name} beside it nothing says that it may be "
+                        "replaced; expected a new folder, or one that amc-infer made. Choose another with -o"
+                    )
+        elif resume:
+            self._compare(settings)
+            return finished_masks(self.masks)
+        elif not overwrite and any(self.masks.glob("*.png")):
+            raise OutputError(
+                f"{self.path} holds an earlier run; expected a new folder. Go on with it by --resume, replace it "
+                "by --overwrite, or choose another folder with -o"
+            )
+        return 0
+
+    def complete_report(self) -> dict[str, Any] | None:
+        """What run.json says, if the run has come to its end. Call `finished` first."""
+        report: dict[str, Any] = json.loads(self.report.read_text()) if self.report.exists() else {}
+        return report if report.get("complete") else None
+
+    def require_writable(self) -> None:
+        """Raises OutputError where the folder cannot be made or written to, as far as that is known without writing."""
+        try:
+            above = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        problem = None if above.is_dir() else errno.ENOTDIR
+        if problem is None and not os.access(above, os.W_OK | os.X_OK):
+            problem = errno.EACCES
+        if problem is not None:
+            raise cannot_write(self.path, OSError(problem, os.strerror(problem)))
+
+    def begin(self, report: dict[str, Any], finished: int) -> None:
+        """Write `report`, and remove what an earlier run left, but for its first `finished` masks. Raises OutputError.
+
+        Only what a run writes is removed, by its name.
+        """
+        make_folder(self.path)
+        try:
+            self.write_report(report)
+        except OutputError:
+            with suppress(OSError):
+                self.path.rmdir()  # which keeps a folder that is not empty
+            raise
+        make_folder(self.masks)
+        for folder in (self.masks, self.probabilities):
+            for file in folder.glob("*.png"):
+                if file.stem.isdigit() and int(file.stem) >= finished:
+                    file.unlink()
+        if finished == 0:
+            self.overlay.unlink(missing_ok=True)
+        for folder in (self.path, self.masks, self.probabilities):
+            for unfinished in folder.glob(".*.part"):  # of a run that was killed
+                unfinished.unlink()
+
+    def write_report(self, report: dict[str, Any]) -> None:
+        with replacing(self.report) as temporary:
+            temporary.write_text(json.dumps(report, indent=2) + "\n")
+
+    def _compare(self, settings: dict[str, Any]) -> None:
+        try:
+            earlier = _flat(json.loads(self.report.read_text())["settings"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{self.report} cannot be read ({error!r}), so nothing says what to resume; start anew by --overwrite"
+            ) from error
+        now = _flat(settings)
+        for key in earlier | now:
+            if earlier.get(key) != now.get(key):
+                raise InputError(
+                    f"{self.path} was begun with {key} {earlier.get(key)!r}, now it is {now.get(key)!r}; expected the "
+                    "same to resume. Use the same options, or start anew by --overwrite"
+                )
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"files": {"amcnet": 1}} to {"files.amcnet": 1}, so that a difference can be named."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

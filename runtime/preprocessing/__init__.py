@@ -1,0 +1,1 @@
+"""The preprocessing specification in the metadata of ONNX files, and the resizing."""

@@ -1,0 +1,1 @@
+"""TensorRT engines: loading, cards and checks."""

@@ -1,0 +1,205 @@
+"""Can this machine run that file? One sentence before anything is deserialised, with the command that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import EngineError
+from ..files import onnx_file
+from ..files.onnx_file import OnnxFile, file_sha256
+from .api import EXTRAS, NAMES, OLDEST_COMPUTE_CAPABILITY, OLDEST_DRIVER_CUDA, RTX_COMPUTE_CAPABILITIES, TURING
+from .card import Card, card_path, read_card
+from .machine import Machine, number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether the machine can run the file, and one sentence: that it can, or why not and what to do."""
+
+    can_run: bool
+    sentence: str
+
+
+def check_file(path: Path, machine: Machine) -> Verdict:
+    """X.engine or X.onnx. Raises EngineError or ModelFileError for a file that is missing or cannot be read."""
+    return check_onnx(path, machine) if path.suffix == ".onnx" else check_engine(path, machine)
+
+
+def check_engine(path: Path, machine: Machine) -> Verdict:
+    """Raises EngineError for a missing engine and for a card that cannot be read."""
+    if not path.is_file():
+        raise EngineError(f"{path}: no such file; expected an engine or an ONNX file")
+    card = read_card(path)
+    if card is None:
+        return _no(
+            f"{path.name} has no card {card_path(path).name} beside it, so nothing says what it is for; copy the card "
+            "too, or build the engine again: build-engine --help"
+        )
+    if file_sha256(path) != card.engine_sha256:
+        return _no(
+            f"{path.name} is not the file that its card describes (its SHA-256 differs); build it again: {card.rebuild}"
+        )
+    return check_card(path, card, machine)
+
+
+def check_card(path: Path, card: Card, machine: Machine) -> Verdict:
+    """Whether the machine runs the engine at `path` if it is what this card says."""
+    problem = (
+        _gpu_problem(card, machine) or _library_problem(path, card, machine) or _target_problem(path, card, machine)
+    )
+    if problem:
+        return _no(problem)
+    return Verdict(
+        can_run=True,
+        sentence=f"{path.name} ({card.onnx_metadata[onnx_file.NETWORK]}, {card.precision}) runs here: "
+        f"{NAMES[card.flavour]} {machine.tensorrt[card.flavour]} on {machine.gpu_name}",
+    )
+
+
+def check_onnx(path: Path, machine: Machine) -> Verdict:
+    """Raises ModelFileError for a file that is not one of ours."""
+    file = OnnxFile.read(path)
+    if machine.onnxruntime is None:
+        return _no(f"{path.name} needs ONNX Runtime, which is not installed: pip install 'amcnet[cpu]'")
+    where = "GPU" if machine.has_gpu and "CUDA" in machine.onnxruntime_providers else "CPU"
+    untrained = "; its weights are untrained: good for timing only" if file.untrained else ""
+    # Only products are in int8 there, and each goes back to float: a CPU gains little by it.
+    slow = file.precision == "int8" and file.metadata.get(onnx_file.INT8_TARGET) != "cpu" and where == "CPU"
+    advice = "; it is made for TensorRT and slow here: amc-calibrate MODEL.onnx --target cpu" if slow else ""
+    return Verdict(
+        can_run=True,
+        sentence=f"{path.name} ({file.network}, {file.precision}) runs here: ONNX Runtime {machine.onnxruntime} on the "
+        f"{where}{advice}{untrained}",
+    )
+
+
+def describe(machine: Machine) -> Iterator[str]:
+    """What the machine has, a line each, and what is missing for what."""
+    yield f"GPU           {machine.gpu_name if machine.has_gpu else 'none found'}"
+    cuda = f", CUDA up to {machine.cuda[0]}.{machine.cuda[1]}" if machine.cuda else ""
+    yield f"driver        {(machine.driver or 'version unknown') + cuda if machine.has_gpu else 'none found'}"
+    for flavour, name in NAMES.items():
+        yield f"{name:<13} {machine.tensorrt.get(flavour, 'not installed')}"
+    yield f"cuda-python   {'installed' if machine.cuda_python else 'not installed'}"
+    providers = f" ({', '.join(machine.onnxruntime_providers)})" if machine.onnxruntime_providers else ""
+    yield f"ONNX Runtime  {machine.onnxruntime or 'not installed'}{providers}"
+    yield ""
+    yield f"run ONNX files on the CPU: {_yes_or(_no_onnxruntime(machine))}"
+    yield f"run ONNX files on the GPU: {_yes_or(_no_gpu(machine) or _no_cuda_provider(machine))}"
+    for flavour, name in NAMES.items():
+        missing = "" if flavour in machine.tensorrt else _install(flavour)
+        # TensorRT times kernels on the GPU it builds for; TensorRT-RTX compiles without one.
+        building = missing or (_old_or_no_gpu(machine) if flavour == "tensorrt" else "")
+        yield f"build {name} engines: {_yes_or(building)}"
+        untargeted = flavour == "tensorrt-rtx" and machine.compute_capability not in RTX_COMPUTE_CAPABILITIES
+        running = (
+            _old_or_no_gpu(machine)
+            or (f"no, it does not know {machine.gpu_name}" if untargeted else "")
+            or missing
+            or ("" if machine.cuda_python else "no: pip install cuda-python")
+        )
+        yield f"run {name} engines: {_yes_or(running)}"
+
+
+def _gpu_problem(card: Card, machine: Machine) -> str:
+    name = NAMES[card.flavour]
+    if not machine.has_gpu:
+        return (
+            f"no GPU or no driver was found, and {name} engines need both; install the NVIDIA driver (nvidia-smi shows "
+            f"it){_or_on_the_cpu(card)}"
+        )
+    if machine.is_too_old:
+        return (
+            f"{machine.gpu_name} is older than SM {OLDEST_COMPUTE_CAPABILITY} and cannot run {name}; run "
+            f"{card.onnx_name} in ONNX Runtime instead: pip install 'amcnet[gpu]'"
+        )
+    if machine.cuda is not None and machine.cuda < OLDEST_DRIVER_CUDA:
+        return (
+            f"the driver {machine.driver or ''} knows CUDA up to {machine.cuda[0]}.{machine.cuda[1]}, and {name} needs "
+            f"{OLDEST_DRIVER_CUDA[0]}.{OLDEST_DRIVER_CUDA[1]}; update the NVIDIA driver to 580 or later"
+        )
+    return ""
+
+
+def _or_on_the_cpu(card: Card) -> str:
+    """A pipeline's file runs nowhere else; the networks in it do."""
+    if card.onnx_metadata[onnx_file.NETWORK] == "pipeline":
+        return ", or run the networks in it on the CPU: amc-infer --help"
+    return f", or run {card.onnx_name} on the CPU"
+
+
+def _library_problem(path: Path, card: Card, machine: Machine) -> str:
+    name = NAMES[card.flavour]
+    version = machine.tensorrt.get(card.flavour)
+    wheel = f"{card.flavour}-cu13=={card.version}"
+    if version is None:
+        return f"{path.name} needs {name} {card.version}, which is not installed: pip install {wheel}"
+    if not machine.cuda_python:
+        return f"{path.name} needs cuda-python to be run, which is not installed: pip install cuda-python"
+    if number(version) == number(card.version) or (card.version_compatible and _is_later(version, card.version)):
+        return ""
+    return (
+        f"{path.name} was built by {name} {card.version}, this machine has {version}; rebuild it: {card.rebuild}; or "
+        f"pip install {wheel}"
+    )
+
+
+def _target_problem(path: Path, card: Card, machine: Machine) -> str:
+    own = machine.compute_capability or ""
+    if own in card.compute_capability:
+        return ""
+    # The mode is called Ampere plus: it can neither be built on nor run on older GPUs.
+    if card.hardware_compatible and number(own) >= (8, 0):
+        return ""
+    built_for = f"{path.name} was built for SM {', '.join(card.compute_capability)}, this GPU is {machine.gpu_name}"
+    if card.flavour == "tensorrt-rtx" and own not in RTX_COMPUTE_CAPABILITIES:
+        return f"{built_for}, which TensorRT-RTX does not know; rebuild it: {_with_flavour(card, 'tensorrt')}"
+    if card.flavour == "tensorrt-rtx" and own == TURING and card.precision == "fp32":
+        only = "for which TensorRT-RTX builds no fp32"
+        return f"{built_for}, {only}; rebuild it here: {_with_flavour(card, 'tensorrt')}"
+    target = f" --compute-capability {own}" if card.flavour == "tensorrt-rtx" else ""
+    return f"{built_for}; rebuild it{' here' if not target else ''}: {card.rebuild}{target}"
+
+
+def _with_flavour(card: Card, flavour: str) -> str:
+    return card.rebuild.replace(f"--flavour {card.flavour}", f"--flavour {flavour}")
+
+
+def _is_later(version: str, built: str) -> bool:
+    """A version-compatible engine runs in later releases of its major version, and one of TensorRT 10 in 11."""
+    ours, theirs = number(version), number(built)
+    return ours >= theirs and (ours[0] == theirs[0] or (theirs[0], ours[0]) == (10, 11))
+
+
+def _no_onnxruntime(machine: Machine) -> str:
+    return "" if machine.onnxruntime else "no: pip install 'amcnet[cpu]'"
+
+
+def _no_gpu(machine: Machine) -> str:
+    return "" if machine.has_gpu else "no, there is no GPU or no driver"
+
+
+def _no_cuda_provider(machine: Machine) -> str:
+    if "CUDA" in machine.onnxruntime_providers:
+        return ""
+    return "no: pip uninstall onnxruntime; pip install 'amcnet[gpu]'"
+
+
+def _old_or_no_gpu(machine: Machine) -> str:
+    if machine.is_too_old:
+        return f"no, {machine.gpu_name} is older than SM {OLDEST_COMPUTE_CAPABILITY}"
+    return _no_gpu(machine)
+
+
+def _install(flavour: str) -> str:
+    return f"no: pip install 'amcnet[{EXTRAS[flavour]}]'"
+
+
+def _yes_or(problem: str) -> str:
+    return problem or "yes"
+
+
+def _no(sentence: str) -> Verdict:
+    return Verdict(can_run=False, sentence=sentence)

@@ -1,0 +1,178 @@
+"""An engine on the GPU: checked by its card, deserialised, and run in execution contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..closeable import Closes
+from ..errors import BackendError, EngineError
+from ..gpu.cuda import Device, Stream, stream_handle
+from ..gpu.cuda_graph import Graph
+from ..gpu.cuda_memory import DeviceMemory, Shape
+from .api import NAMES, LoadedPlan, bind, can_be_recorded, enqueue, layer_information, load_plan, make_context
+from .card import EngineFile
+from .check import check_card
+from .machine import Machine
+
+_DTYPES = {
+    "float": np.float32,
+    "half": np.float16,
+    "int64": np.int64,
+    "int32": np.int32,
+    "int8": np.int8,
+    "uint8": np.uint8,
+    "bool": np.bool_,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """An input or output as it is bound: no size is free."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+
+
+class Engine(Closes):
+    """A deserialised engine and the GPU that it is on. `execution()` gives what runs it.
+
+    What is put into `parts` is closed before the engine, and while the GPU is current.
+    """
+
+    def __init__(self, file: EngineFile) -> None:
+        """Raises EngineError, before anything is deserialised, if this machine cannot run it; BackendError."""
+        verdict = check_card(file.path, file.card, Machine.here())
+        if not verdict.can_run:
+            raise EngineError(verdict.sentence)
+        self.file = file
+        self.device = Device()
+        self.parts = ExitStack()
+        self._plan: LoadedPlan | None = None
+        try:
+            with self.on_device("cannot be loaded"):
+                data = file.path.read_bytes()
+                self._plan = load_plan(file.card.flavour, data, version_compatible=file.card.version_compatible)
+        except BaseException:
+            self.close()
+            raise
+        self.name = f"{NAMES[file.card.flavour]} {self._plan.version} on {self.device.name}, {file.card.precision}"
+
+    @property
+    def plan(self) -> LoadedPlan:
+        if self._plan is None:
+            raise ValueError(f"{self.file.path} is closed; run it inside the `with` block that opened it")
+        return self._plan
+
+    def execution(self) -> Execution:
+        """A context of its own, for one thread at a time; close it before the engine."""
+        return Execution(self)
+
+    def layers(self) -> list[dict[str, Any]]:
+        """What the engine inspector says of each layer; engines/inspector.py counts precisions in it."""
+        with self.on_device("cannot be inspected"):
+            return layer_information(self.plan)
+
+    @contextmanager
+    def on_device(self, failed: str) -> Iterator[None]:
+        """Make the GPU current for the block; its errors come out with what the card says of the engine."""
+        card, name = self.file.card, self.file.path.name
+        try:
+            with self.device.current():
+                yield
+        except (EngineError, BackendError) as error:
+            if str(error).startswith(name):
+                raise  # a block within this one has said it
+            raise type(error)(
+                f"{name} ({self.file.network}, {card.precision}, built by {NAMES[card.flavour]} "
+                f"{card.version} for SM {', '.join(card.compute_capability)}) {failed}: {error}; "
+                f"build it again if that does not help: {card.rebuild}"
+            ) from error
+
+    def close(self) -> None:
+        if self._plan is not None:
+            with self.device.current():
+                self.parts.close()
+                self._plan = None
+        self.device.close()
+
+
+class Execution(Closes):
+    """An execution context of an engine. What is bound and given to it may be the caller's own, PyCUDA's for example:
+
+        import pycuda.autoprimaryctx  # not autoinit: engines run in the primary context, and memory must be of it
+        import pycuda.driver, pycuda.gpuarray
+
+        with Engine(EngineFile.read("pipeline.engine")) as engine, engine.execution() as execution:
+            memory = {name: pycuda.gpuarray.empty(s.shape, s.dtype) for name, s in execution.tensors.items()}
+            for name, array in memory.items():
+                execution.bind(name, array)
+            memory["frame"].set(frame[None])
+            memory["next_frame"].set(next_frame[None])
+            stream = pycuda.driver.Stream()
+            execution.enqueue(stream)
+            stream.synchronize()
+            mask = memory["mask"].get()[0]
+
+    An engine with free sizes is run at the least of its profile.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        plan, profile = engine.plan, engine.file.card.profile
+        shapes = {
+            tensor.name: tuple(profile[tensor.name][0]) if -1 in tensor.shape else tensor.shape
+            for tensor in plan.inputs
+        }
+        with engine.on_device("cannot be run"):
+            self._context, output_shapes = make_context(plan, shapes)
+            dtypes = {tensor.name: _dtype(tensor.dtype, tensor.name) for tensor in (*plan.inputs, *plan.outputs)}
+        self.inputs = {name: TensorSpec(shape=shape, dtype=dtypes[name]) for name, shape in shapes.items()}
+        self.outputs = {name: TensorSpec(shape=shape, dtype=dtypes[name]) for name, shape in output_shapes.items()}
+
+    @property
+    def tensors(self) -> dict[str, TensorSpec]:
+        """All that must be bound, by name."""
+        return self.inputs | self.outputs
+
+    def bind(self, name: str, memory: Any) -> None:
+        """Read or write `name` in `memory` of the GPU from now on, which stays the caller's.
+
+        memory: see `DeviceMemory.of`. Raises BackendError for an unknown name or memory of another shape or type.
+        """
+        if name not in self.tensors:
+            raise BackendError(f"{self._engine.file.path.name} has no {name!r}; expected {', '.join(self.tensors)}")
+        spec, given = self.tensors[name], DeviceMemory.of(memory)
+        if (given.shape or spec.shape, given.dtype or spec.dtype) != (spec.shape, spec.dtype):
+            raise BackendError(f"{name} is {given.dtype} {given.shape}; expected {spec.dtype} {spec.shape}")
+        with self._engine.on_device("cannot be run"):
+            bind(self._engine.plan, self._context, name, given.address)
+
+    def enqueue(self, stream: Any) -> None:
+        """Give the work to a stream, ours or the caller's (see `stream_handle`), and do not wait for it."""
+        with self._engine.on_device("cannot be run"):
+            enqueue(self._engine.plan, self._context, stream_handle(stream))
+
+    def record(self, stream: Stream, work: Callable[[], None]) -> Graph | None:
+        """`work`, which ran once and enqueues this, as a CUDA graph; None for an engine that cannot be recorded."""
+        if not can_be_recorded(self._engine.plan, self._context, stream.handle):
+            return None
+        try:
+            return Graph(stream, work)
+        except (BackendError, EngineError):  # an engine that waits for its own results in between, for example
+            return None
+
+    def close(self) -> None:
+        if self._context is not None:
+            with self._engine.device.current():
+                self._context = None
+
+
+def _dtype(name: str, tensor: str) -> np.dtype[Any]:
+    if name not in _DTYPES:
+        raise EngineError(f"{tensor} is of type {name}; expected {', '.join(_DTYPES)}")
+    return np.dtype(_DTYPES[name])

@@ -1,0 +1,111 @@
+"""Frames from whatever a person has: a video, pictures, or a pipe; one at a time, in order of presentation."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from ..closeable import Closes
+from ..errors import InputError
+from ..frame import Frame, SourceInfo
+from .image_source import PictureSource, is_picture, pictures_in, pictures_matching
+from .undecoded_frame import RawFrame, RawSource
+from .video_source import EXPECTED, VideoSource
+
+
+def open_frames(source: str | Path, *, start: int = 0, frames: int | None = None, stride: int = 1) -> FrameReader:
+    """Open `source` and decode its first wanted frame, so that whatever cannot be read is known at once.
+
+    `source` is a video file or URL, a picture, a folder of pictures (natural order: `frame2` before `frame10`), a glob
+    pattern (`'frames/*.png'`), or `-` for a y4m stream on standard input. `start` frames are passed over, then every
+    `stride`-th one is taken, at most `frames` of them (None: all). What is passed over is decoded (a video has no
+    other way to count) but not converted.
+
+    Raises InputError if the source is missing, empty, not readable, or holds no frame at `start`.
+    """
+    if start < 0 or stride < 1 or (frames is not None and frames < 1):
+        raise InputError(
+            f"start {start}, frames {frames}, stride {stride}: expected start 0 or more, frames and stride 1 or more"
+        )
+    raw = _open_source(source)
+    try:
+        return FrameReader(raw, start=start, frames=frames, stride=stride)
+    except BaseException:
+        raw.close()
+        raise
+
+
+class FrameReader(Closes, Iterator[Frame]):
+    """An iterator of `Frame`, and a context manager that closes the source. Made by `open_frames`.
+
+    `info` says what is known of the source. No frame is held longer than until the next one is asked for.
+    """
+
+    def __init__(self, raw: RawSource, *, start: int, frames: int | None, stride: int) -> None:
+        self._raw = raw
+        self._index = 0
+        every = raw.frames()
+        passed_over = sum(1 for _ in islice(every, start))
+        self._wanted = islice(every, 0, None if frames is None else (frames - 1) * stride + 1, stride)
+        first = next(self._wanted, None)
+        if first is None:
+            raise InputError(f"{raw.info.name}: start {start} is beyond the end; there are {passed_over} frames")
+        whole = raw.info.expected_frames
+        expected = None if whole is None else max(1, -(-(whole - start) // stride))
+        if expected is not None and frames is not None:
+            expected = min(expected, frames)
+        self.info: SourceInfo = dataclasses.replace(raw.info, expected_frames=expected)
+        self._first_frame: Frame | None = self._develop(first)
+
+    @property
+    def truncated(self) -> str | None:
+        """What of the source was lost so far and after how many frames, in one sentence; None if nothing was."""
+        return self._raw.truncated
+
+    def close(self) -> None:
+        """Close the file; further frames do not come. Closing twice is allowed."""
+        self._wanted = islice(self._wanted, 0)
+        self._first_frame = None
+        self._raw.close()
+
+    def __next__(self) -> Frame:
+        first, self._first_frame = self._first_frame, None
+        return first if first is not None else self._develop(next(self._wanted))
+
+    def skip(self) -> None:
+        """Pass over the next frame: it is decoded but not converted. Raises StopIteration behind the last one."""
+        if self._first_frame is not None:
+            self._first_frame = None
+        else:
+            next(self._wanted)
+            self._index += 1
+
+    def _develop(self, raw: RawFrame) -> Frame:
+        pts_seconds = float(raw.pts * self._raw.info.time_base)
+        frame = Frame(pixels=raw.to_rgb(), index=self._index, pts=raw.pts, pts_seconds=pts_seconds)
+        self._index += 1
+        return frame
+
+
+def _open_source(source: str | Path) -> RawSource:
+    name, path = str(source), Path(source)
+    if name == "-":
+        if sys.stdin.isatty():
+            raise InputError(
+                "standard input: nothing is piped in; expected a y4m stream, or name a file instead of '-'"
+            )
+        return VideoSource("standard input", y4m=sys.stdin.buffer)
+    if "://" in name:
+        return VideoSource(name)
+    if path.is_dir():
+        return PictureSource(name, pictures_in(path))
+    if not path.exists():
+        if any(wildcard in name for wildcard in "*?["):
+            return PictureSource(name, pictures_matching(name))
+        raise InputError(f"{name}: there is no such file or folder; {EXPECTED}")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{name}: the file is empty (0 bytes); {EXPECTED}")
+    return PictureSource(name, [path]) if is_picture(path) else VideoSource(name)

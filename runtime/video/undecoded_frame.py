@@ -1,0 +1,38 @@
+"""What the readers hand on before anything is converted: skipping a frame must not cost a conversion to RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frame import SourceInfo
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawFrame:
+    """One frame at its time `pts` (in the source's time base); `to_rgb()` gives its (H, W, 3) uint8 RGB, upright."""
+
+    pts: int
+    to_rgb: Callable[[], NDArray[np.uint8]]
+
+
+class RawSource(Protocol):
+    """All frames of a source in order of presentation, each once, without any of them being held.
+
+    `info.expected_frames` is that of the whole source. `truncated` says in a sentence what could not be read, None
+    if nothing was missed so far.
+    """
+
+    @property
+    def info(self) -> SourceInfo: ...
+
+    @property
+    def truncated(self) -> str | None: ...
+
+    def frames(self) -> Iterator[RawFrame]: ...
+
+    def close(self) -> None: ...

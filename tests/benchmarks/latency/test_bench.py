@@ -1,0 +1,314 @@
+"""amc-bench as a command: what it writes, what it says, and the page as a browser shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from onnx import helper, numpy_helper, parser, save_model
+
+from amcnet.benchmarks.demo_clip import write_clip
+from amcnet.benchmarks.latency import cli, scaling
+from amcnet.benchmarks.latency.bench import EMBEDDED, BenchOptions, bench
+from amcnet.benchmarks.latency.cli import write_report
+from amcnet.benchmarks.latency.latency import Effort
+from amcnet.benchmarks.latency.report_html import report_page
+from amcnet.benchmarks.latency.report_markdown import report_markdown
+from amcnet.runtime.errors import InputError
+from amcnet.runtime.files import onnx_file
+from amcnet.runtime.preprocessing.spec import pwcnet
+from amcnet.runtime.segmenter import DEFAULT_AMCNET
+
+QUICK = Effort(runs=8, seconds=2, rounds=4, warm_up_seconds=0.2)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Of the networks inside, on a short clip."""
+    clip = tmp_path_factory.mktemp("bench") / "clip.mp4"
+    write_clip(clip, 16)
+    return bench(BenchOptions(video=clip, effort=QUICK))
+
+
+@pytest.fixture
+def rich(report: dict[str, Any]) -> dict[str, Any]:
+    """With all that a report can hold, the figures made up: a peer, an absent one, a card, doubts, predictions."""
+    made: dict[str, Any] = json.loads(json.dumps(report))
+    network = made["networks"][0]
+    ratio = {"ratio": 1.5, "ratio_min": 1.4, "ratio_max": 1.7}
+    network["rows"].append(
+        network["rows"][0] | {"way": "A <peer> & co", "is_peer": True, "stable": False, "against_ours": ratio}
+    )
+    network["absent"] = {"Another": "not installed: pip install another"}
+    network["fidelity"] = {"onnx": {"iou": {"mean": 0.9961}}}
+    network["predictions"] = [
+        {"gpu": "T4", "precision": "fp16", "is_prediction": True, "fast_ms": 17, "likely_ms": 32, "slow_ms": 63}
+    ]
+    made["trust"]["doubts"] = ["other programs took 74% of the cores' time"]
+    made["notes"] = ["a note"]
+    made["scaling"] = {
+        "resolutions": [{"size": [426 * k, 240 * k], "ms_per_frame": 20.0 * k * k} for k in (1, 2, 3, 9)],
+        "batches": [{"batch": 1, "ms_per_picture": 20.0}, {"batch": 4, "ms_per_picture": 15.0}],
+        "lengths": [{"frames": 24 * k, "resident_mib": 300.0} for k in (1, 2, 4)],
+        "videos": [{"videos": k, "frames_per_second": 24.0, "startup_seconds": 0.5 * k} for k in (1, 2, 4)],
+        "doubts": ["the clock went from 3000 to 2000 MHz"],
+    }
+    return made
+
+
+def test_a_report_of_the_network_inside(report: dict[str, Any]) -> None:
+    assert [network["name"] for network in report["networks"]] == [path.name for path in EMBEDDED]
+    network = report["networks"][0]
+    (row,) = network["rows"]
+    assert (network["name"], network["size"], network["trained"]) == ("amcnet-light.onnx", [256, 256], True)
+    assert row["latency"]["runs"] == 8
+    assert [len(turn) for turn in row["latency"]["rounds_ms"]] == [2, 2, 2, 2]
+    # What is achieved follows from the median and the counts, and cannot be more than the ceiling by much.
+    assert row["achieved"]["flops_per_second"] == pytest.approx(
+        network["cost"]["flops"] / row["latency"]["p50_ms"] * 1e3, rel=1e-3
+    )
+    assert 0 < row["achieved"]["share_of_compute"] < 1.5
+    assert row["target"]["same_network"] is False
+    assert network["predictions"] == []
+    assert report["frame"]["flow"] == "dis"
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+def test_the_command_writes_three_files_and_compares_them(
+    tmp_path: Path, report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "bench", lambda options, progress: report)
+    monkeypatch.setattr(sys, "argv", ["amc-bench", "-o", str(tmp_path / "a")])
+    assert cli.main() == 0
+    said = capsys.readouterr().out
+    assert "amcnet-light.onnx at 256x256: " in said
+    assert "the paper's 57 ms is of another network" in said
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["index.html", "report.json", "report.md"]
+
+    # What was measured here and now may be anything; what is compared is a machine without a tremor.
+    steady = json.loads((tmp_path / "a" / "report.json").read_text())
+    rows = [row for network in steady["networks"] for row in network["rows"]]
+    for latency in (*(row["latency"] for row in rows), steady["frame"]["latency"], steady["reference"]):
+        latency["rounds_ms"] = [[10.0, 10.1]] * 4
+    (tmp_path / "a" / "report.json").write_text(json.dumps(steady))
+    rows[0]["latency"]["rounds_ms"] = [[30.0, 30.3]] * 4
+    (tmp_path / "b.json").write_text(json.dumps(steady))
+    a, b = str(tmp_path / "a" / "report.json"), str(tmp_path / "b.json")
+    for words, status in (([a, a], 0), ([a, b], 1), ([b, a], 0), ([a, b, "--tolerance", "9"], 0), ([a, "none"], 2)):
+        monkeypatch.setattr(sys, "argv", ["amc-bench", "compare", *words])
+        assert cli.main() == status, words
+    assert "REGRESSION" in capsys.readouterr().out
+
+
+def _tiny_pwcnet(path: Path) -> Path:
+    """A "PWC-Net" for 128x64: one convolution of 4x4 over what changed."""
+    model = parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        tiny (float[1,3,64,128] frame, float[1,3,64,128] next_frame, float[2,3,4,4] w) => (float[1,2,16,32] flow)
+        { growth = Sub (next_frame, frame)  flow = Conv <strides = [4, 4]> (growth, w) }"""
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((2, 3, 4, 4), np.float32), "w"))
+    del model.graph.input[2]
+    keys = (onnx_file.NETWORK, onnx_file.CHECKPOINT_SHA256, onnx_file.PRECISION, onnx_file.PREPROCESSING)
+    values = ("pwcnet", "ab" * 32, "fp32", pwcnet((128, 64)).to_json())
+    helper.set_model_props(model, dict(zip(keys, values, strict=True)) | {onnx_file.TOOL_VERSION: "0"})
+    save_model(model, path)
+    return path
+
+
+def test_files_are_measured_in_turns_and_two_of_one_name_told_apart(tmp_path: Path) -> None:
+    files = []
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        files.append(_tiny_pwcnet(tmp_path / folder / "pwcnet.onnx"))
+    write_clip(tmp_path / "clip.mp4", 3)
+    steps: list[str] = []
+    made = bench(BenchOptions(files=tuple(files), video=tmp_path / "clip.mp4", effort=QUICK), steps.append)
+    assert [network["name"] for network in made["networks"]] == ["old/pwcnet.onnx", "new/pwcnet.onnx"]
+    measured = [step.split(":")[0].removeprefix("measuring ") for step in steps if ": " in step]
+    there = ["the machine itself", "old/pwcnet.onnx", "new/pwcnet.onnx"]
+    back = there[::-1]
+    assert measured == [*there, *there, *back, *there, *back]  # warm-up, then four turns
+    assert made["frame"] is None  # without an AMC-Net there are no masks
+    # The tiny network is one convolution of 4x4 over 3 channels, (2, 16, 32) in the end, behind a subtraction.
+    assert made["networks"][0]["cost"]["flops"] == 2 * (2 * 16 * 32) * (3 * 4 * 4)
+
+
+def test_markdown_marks_what_is_unstable_and_what_is_predicted(rich: dict[str, Any]) -> None:
+    text = report_markdown(rich)
+    assert "**Unstable run:** other programs took 74% of the cores' time." in text
+    assert "| A <peer> & co (unstable) |" in text
+    assert "1.50 (1.40 to 1.70)" in text
+    assert "- Another: not measured; not installed: pip install another" in text
+    assert "**Prediction, not measured:**" in text
+
+
+class _Balance(HTMLParser):
+    """Notes elements that are not closed in order, and what would be fetched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetched: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+        self.fetched += [value or "" for name, value in attributes if name in ("src", "href") and value != "data:,"]
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed_escaped_and_needs_nothing_else(rich: dict[str, Any]) -> None:
+    text = report_page(rich)
+    page = _Balance()
+    page.feed(text)
+    assert page.open == []
+    assert page.fetched == []
+    assert "A &lt;peer&gt; &amp; co" in text
+    assert "<peer>" not in text
+    assert "Unstable run." in text
+    assert "Prediction for GPUs" in text
+    assert "0.9961" in text
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = next((path for name in ("chromium", "google-chrome", "chrome") if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    return found
+
+
+@pytest.mark.parametrize("width", [500, 1100])  # the narrowest window that headless Chromium opens, and a desk's
+def test_a_browser_shows_it_without_errors(rich: dict[str, Any], tmp_path: Path, chromium: str, width: int) -> None:
+    write_report(rich, tmp_path)
+    picture = tmp_path / "page.png"
+    result = subprocess.run(
+        [
+            chromium,
+            *("--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--hide-scrollbars"),
+            *("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}"),
+            *(f"--window-size={width},1600", f"--screenshot={picture}"),
+            (tmp_path / "index.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not re.findall(r"CONSOLE.*", result.stderr)
+    pixels = cv2.imread(str(picture))
+    assert pixels is not None
+    assert pixels.shape[1] == width
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20  # not an empty page
+    # Nothing sticks out to the right: the last columns are paper throughout.
+    assert len(np.unique(pixels[:, -6:].reshape(-1, 3), axis=0)) == 1
+
+
+@pytest.mark.slow
+def test_how_cost_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaling, "RESOLUTIONS", ((96, 64), (192, 128)))
+    monkeypatch.setattr(scaling, "BATCHES", (1, 2))
+    monkeypatch.setattr(scaling, "LENGTHS", (4, 8))
+    monkeypatch.setattr(scaling, "VIDEOS", (1, 2))
+    grown = scaling.measure_scaling(DEFAULT_AMCNET)
+    assert [row["size"] for row in grown["resolutions"]] == [[96, 64], [192, 128]]
+    assert grown["batches"][0]["ms_per_picture"] > 0
+    assert grown["batches"][1]["ms_per_picture"] is None  # the network inside takes one picture at a time
+    assert [row["frames"] for row in grown["lengths"]] == [4, 8]
+    assert all(row["resident_mib"] > 50 for row in grown["lengths"])
+    assert all(row["frames_per_second"] > 0 for row in grown["videos"])
+    assert all(row["startup_seconds"] > 0 for row in grown["videos"])
+
+
+class _Clocks(threading.local):
+    """A clock for each thread, of which `run` is one video: its start-up, then frames of even length."""
+
+    now_s = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+    def run(self, startup_s: float, frame_s: float, frames: int, progress: Callable[..., None]) -> dict[str, int]:
+        self.now_s += startup_s
+        for number in range(1, frames + 1):
+            self.now_s += frame_s
+            progress(None, number)
+        return {"frames": frames}
+
+
+def test_videos_at_once_are_measured_without_their_start_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks, videos = _Clocks(), {"out0": (30.0, 0.1), "out1": (50.0, 0.2)}
+    monkeypatch.setattr(scaling, "time", clocks)
+    monkeypatch.setattr(
+        scaling, "infer", lambda options, progress: clocks.run(*videos[options.output.name], options.frames, progress)
+    )
+    assert scaling._videos(None, tmp_path, 1) == {"videos": 1, "frames_per_second": 10.0, "startup_seconds": 30.1}
+    assert scaling._videos(None, tmp_path, 2) == {"videos": 2, "frames_per_second": 15.0, "startup_seconds": 50.2}
+
+
+def test_frames_that_were_ready_before_the_clock_started_do_not_count() -> None:
+    ready = [5.0] * 9
+    assert scaling.steady_rate([*ready, *(5 + k / 10 for k in range(1, 51))]) == pytest.approx(10)
+    assert scaling.steady_rate([1.0, 1.5]) == 2
+
+
+@pytest.mark.parametrize("failing", ["out0", "out1"])
+def test_a_video_that_fails_ends_the_others(failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def infer(options: Any, progress: Callable[..., None]) -> dict[str, int]:
+        if options.output.name == failing:
+            raise InputError("gone")
+        progress(None, 1)
+        return {}
+
+    monkeypatch.setattr(scaling, "infer", infer)
+    with pytest.raises(InputError, match="gone"):
+        scaling._videos(None, tmp_path, 2)
+
+
+def test_an_engine_on_a_made_up_gpu(
+    on_fake_gpu: Callable[..., subprocess.CompletedProcess[str]],
+    make_engine: Callable[..., Path],
+    amcnet_onnx: Path,
+    tmp_path: Path,
+) -> None:
+    shutil.copy(amcnet_onnx, tmp_path / "amcnet.onnx")
+    card = {"onnx_sha256": onnx_file.file_sha256(amcnet_onnx), "accuracy": {"engine": {"mean_iou": 0.999}}}
+    make_engine(tmp_path / "amcnet.engine", "amcnet", card=card)
+    write_clip(tmp_path / "clip.mp4", 12)
+    code = """
+import json, pathlib, sys
+from amcnet.benchmarks.latency.bench import BenchOptions, bench
+from amcnet.benchmarks.latency.cli import write_report
+from amcnet.benchmarks.latency.latency import Effort
+folder = pathlib.Path(sys.argv[1])
+effort = Effort(runs=4, seconds=1, rounds=2, warm_up_seconds=0)
+files = (folder / "amcnet.engine",)
+write_report(bench(BenchOptions(files=files, video=folder / "clip.mp4", effort=effort)), folder)
+"""
+    result = on_fake_gpu(code, tmp_path)
+    assert result.returncode == 0, result.stderr
+    made = json.loads((tmp_path / "report.json").read_text())
+    (network,) = made["networks"]
+    assert network["rows"][0]["way"].startswith("TensorRT 10.16.1.11 on NVIDIA Made-up GPU")
+    assert list(network["rows"][0]["gpu_ms"]) == ["upload", "network", "download"]
+    assert "achieved" not in network["rows"][0]  # the ceilings are the CPU's, as long as no GPU is asked for
+    assert network["fidelity"] == {"engine": {"mean_iou": 0.999}}
+    assert network["cost"]["bytes"] > 0
+    assert made["frame"]["amcnet"] == "amcnet.engine"
+    assert "On the GPU alone: upload" in (tmp_path / "index.html").read_text()

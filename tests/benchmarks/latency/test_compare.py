@@ -1,0 +1,86 @@
+"""Two reports: the same, slower, or too restless to tell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from amcnet.benchmarks.latency.compare import compare, comparison_table, machine_change
+from amcnet.benchmarks.latency.latency import Latency
+from amcnet.runtime.errors import InputError
+
+
+def _report(path: Path, rounds_ms: Any, *, stable: bool = True, name: str = "a.onnx", machine_ms: float = 7.0) -> Path:
+    latency = Latency(rounds_ms=tuple(map(tuple, rounds_ms))).to_json()
+    row = {"way": "fast", "latency": latency, "stable": stable}
+    machine = Latency(rounds_ms=((machine_ms,) * 4,) * 5).to_json()
+    report = {"schema": 1, "reference": machine, "networks": [{"name": name, "rows": [row]}], "frame": None}
+    path.write_text(json.dumps(report))
+    return path
+
+
+def _rounds(mean_ms: float, seed: int, wobble: float = 0.0) -> Any:
+    """Five turns of twenty runs: 2 % noise, and `wobble` from turn to turn."""
+    rng = np.random.default_rng(seed)
+    return mean_ms * rng.normal(1, wobble, (5, 1)) * rng.normal(1, 0.02, (5, 20))
+
+
+def test_the_same_machine_twice_cannot_be_told_apart(tmp_path: Path) -> None:
+    (row,) = compare(_report(tmp_path / "a", _rounds(10, 1)), _report(tmp_path / "b", _rounds(10, 2)))
+    assert row.verdict == "cannot tell"
+    assert row.low < 0 < row.high
+    assert not row.is_regression(0)
+
+
+def test_slower_and_faster(tmp_path: Path) -> None:
+    a, b = _report(tmp_path / "a", _rounds(10, 1)), _report(tmp_path / "b", _rounds(12, 2))
+    (slower,), (faster,) = compare(a, b), compare(b, a)
+    assert (slower.verdict, faster.verdict) == ("slower", "faster")
+    assert slower.change == pytest.approx(0.2, abs=0.02)
+    assert slower.low < 0.2 < slower.high
+    assert slower.is_regression(0.05)
+    assert not slower.is_regression(0.25)
+    assert not faster.is_regression(0)
+
+
+def test_a_machine_that_was_slower_is_no_regression(tmp_path: Path) -> None:
+    a = _report(tmp_path / "a", _rounds(10, 1), machine_ms=7)
+    b = _report(tmp_path / "b", _rounds(12, 2), machine_ms=8.4)
+    (row,) = compare(a, b)
+    assert machine_change(a, b) == pytest.approx(0.2)
+    assert (row.first_ms, row.second_ms) == pytest.approx((10, 12), rel=0.02)
+    assert row.change == pytest.approx(0, abs=0.02)
+    assert row.verdict == "cannot tell"
+
+
+def test_turns_that_differ_make_it_unsure(tmp_path: Path) -> None:
+    quiet = compare(_report(tmp_path / "a", _rounds(10, 1)), _report(tmp_path / "b", _rounds(10.5, 2)))
+    restless = compare(_report(tmp_path / "c", _rounds(10, 1, 0.1)), _report(tmp_path / "d", _rounds(10.5, 2, 0.1)))
+    assert quiet[0].verdict == "slower"
+    assert restless[0].verdict == "cannot tell"
+    assert restless[0].high - restless[0].low > 3 * (quiet[0].high - quiet[0].low)
+
+
+def test_the_table_says_what_is_unstable_and_what_is_a_regression(tmp_path: Path) -> None:
+    differences = compare(
+        _report(tmp_path / "a", _rounds(10, 1)), _report(tmp_path / "b", _rounds(20, 2), stable=False)
+    )
+    table = comparison_table(differences, tolerance=0.05)
+    assert "a.onnx: fast" in table
+    assert "slower REGRESSION (unstable run)" in table
+    assert "REGRESSION" not in comparison_table(differences, tolerance=2)
+
+
+def test_what_is_no_report_is_said(tmp_path: Path) -> None:
+    report = _report(tmp_path / "a", _rounds(10, 1))
+    (tmp_path / "b").write_text("{}")
+    with pytest.raises(InputError, match="no report"):
+        compare(report, tmp_path / "b")
+    with pytest.raises(InputError, match="cannot be read"):
+        compare(report, tmp_path / "missing")
+    with pytest.raises(InputError, match="no row in common"):
+        compare(report, _report(tmp_path / "c", _rounds(10, 1), name="other.onnx"))

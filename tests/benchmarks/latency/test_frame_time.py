@@ -1,0 +1,59 @@
+"""Where a frame's time goes, and the sentence about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from amcnet.benchmarks.demo_clip import write_clip
+from amcnet.benchmarks.latency.frame_time import LANES, frame_gaps_ms, frame_time, lane_times, verdict
+from amcnet.runtime.segmenter import frames_at_once
+
+
+def test_stages_that_share_a_thread_add_up() -> None:
+    stages = {
+        "decode": 2.0,
+        "flow": 10,
+        "prepare": 5,
+        "network": 60,
+        "upsample": 2,
+        "write masks": 1,
+        "write overlay": 7,
+    }
+    assert lane_times(stages, at_once=2) == {"decode": 2, "flow": 15, "network": 31, "encode": 8}
+
+
+def test_frames_that_come_in_pairs_take_half_of_the_time_between_pairs() -> None:
+    done_s = [1.0, 1.02, 2.0, 2.02, 3.0, 3.02]
+    assert frame_gaps_ms(done_s, at_once=2) == pytest.approx([500] * 4)
+    assert frame_gaps_ms(done_s[::2], at_once=1) == pytest.approx([1000, 1000])
+
+
+def test_network_bound() -> None:
+    said = verdict({"decode": 2.0, "flow": 15.0, "network": 31.0, "encode": 8.0}, cores_busy=0.5, at_once=2)
+    assert said == "network-bound: a faster engine gains until flow is next (31.0 ms a frame, flow 15.0)"
+
+
+def test_decode_bound() -> None:
+    said = verdict({"decode": 20.0, "flow": 15.0, "network": 3.0, "encode": 8.0}, cores_busy=0.5, at_once=2)
+    assert said == "decode-bound: a faster engine gains nothing (decode 20.0 ms a frame)"
+
+
+def test_core_bound() -> None:
+    lanes = {"decode": 0.0, "flow": 20.0, "network": 20.0, "encode": 20.0}  # of two frames at once: 40 ms of work each
+    said = verdict(lanes, cores_busy=0.97, at_once=2)
+    assert "the network is 50% of the work, so one twice as fast gains about 25%" in said
+
+
+def test_a_run_of_the_default(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip, 16)
+    report = frame_time(clip, amcnet=None, flow="dis", frames=14)
+    assert report["frames"] == 14
+    gaps = 14 - frames_at_once()
+    assert report["latency"]["runs"] == gaps - min(8, gaps // 2)  # the first ones warm up
+    assert report["frames_per_second"] == pytest.approx(1e3 / report["latency"]["p50_ms"], rel=0.01)
+    assert {stage for stages in LANES.values() for stage in stages} >= set(report["stages_ms"])
+    assert report["critical_path"] in LANES
+    assert 0 < report["cores_busy"] <= 1.05

@@ -1,0 +1,31 @@
+"""The committed reports of amc-bench: what they count is what is known, and the page can be built of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amcnet.benchmarks.latency.bench import SCHEMA
+from amcnet.benchmarks.latency.report_html import report_page
+from amcnet.benchmarks.latency.report_markdown import report_markdown
+
+RESULTS = Path(__file__).resolve().parents[3] / "benchmarks" / "results"
+REPORTS = ("cpu.json", "cpu-paper.json")
+
+
+def _load(name: str) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((RESULTS / name).read_text())
+    return report
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_page_is_built_of_it(name: str) -> None:
+    report = _load(name)
+    assert report["schema"] == SCHEMA
+    for text in (report_page(report), report_markdown(report)):
+        for network in report["networks"]:
+            assert network["name"] in text
+            assert f"{network['rows'][0]['latency']['p50_ms']:.1f}" in text

@@ -1,0 +1,138 @@
+"""The gate lets through what agrees with the FP32 file, with figures worked out by hand, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from amcnet.engines.precision.fp16 import to_half
+from amcnet.export.compare.accuracy_gate import Gate
+from amcnet.runtime.errors import EngineError, ModelFileError
+from amcnet.runtime.files import onnx_file
+from amcnet.runtime.files.onnx_file import OnnxFile
+
+MASK = "g (float[1, 1, 1, 4] x) => (float[1, 1, 1, 4] mask) { [sigmoid] mask = Sigmoid (x) }"
+FLOW = "g (float[1, 2, 1, 4] x) => (float[1, 2, 1, 4] flow) { [relu] flow = Relu (x) }"
+# 60000 x is beyond half from 1.1 on, and the softmax of infinities is no number.
+WIDE = """
+g (float[1, 1, 1, 4] x) => (float[1, 1, 1, 4] mask)
+    <float[1, 1, 1, 4] a, float[1, 1, 1, 4] b, float[1, 1, 1, 1] many = {60000.0}> {
+    [a] a = Conv (x, many)
+    [b] b = Softmax <axis = 3> (a)
+    [mask] mask = Sigmoid (b)
+}
+"""
+INSIDE = np.array([1, 1, 1, -1], np.float32).reshape(1, 1, 1, 4)
+Feed = Mapping[str, NDArray[Any]]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., OnnxFile]:
+    """`write(graph, **metadata)`: a file of ours, an AMC-Net in float32 but for `metadata`."""
+
+    def make(graph: str, name: str = "reference.onnx", **metadata: str) -> OnnxFile:
+        model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {graph}')
+        values = {"network": "amcnet", "checkpoint_sha256": "c0ffee", "precision": "fp32"} | metadata
+        stated = dict.fromkeys(onnx_file.REQUIRED, "{}") | {f"amcnet.{key}": value for key, value in values.items()}
+        onnx.helper.set_model_props(model, stated)
+        onnx.save(onnx.shape_inference.infer_shapes(model), tmp_path / name)
+        return OnnxFile.read(tmp_path / name)
+
+    return make
+
+
+def _gate(reference: OnnxFile, *feeds: NDArray[np.float32], min_iou: float | None = None) -> Gate:
+    return Gate(reference=reference, feeds=[{"x": x} for x in feeds], min_iou=min_iou, on_phase=lambda phase: None)
+
+
+def _without_one(feed: Feed) -> Feed:
+    """The mask of `INSIDE` without one of its three pixels, that of anything else as it is."""
+    mask = 1 / (1 + np.exp(-feed["x"]))
+    mask[..., 0] = np.where((feed["x"] == INSIDE).all(), 0, mask[..., 0])
+    return {"mask": mask}
+
+
+def test_masks_are_held_to_their_mean_iou(write: Callable[..., OnnxFile]) -> None:
+    reference, half = write(MASK), write(MASK, "half.onnx", precision="fp16")
+    gate = _gate(reference, INSIDE, -INSIDE, min_iou=0.83)
+    assert gate.engine(half, _without_one, "L4 (SM 8.9)") == {
+        "of": "the engine of half.onnx on L4 (SM 8.9)",
+        "against": "reference.onnx",
+        "mask": {
+            "frames": 2,
+            "mean_iou": pytest.approx(5 / 6),
+            "iou_p1": pytest.approx(2 / 3, abs=0.01),
+            "flipped": 1 / 8,
+        },
+        "min_iou": 0.83,
+    }
+    with pytest.raises(EngineError, match=r"mean mask IoU over 2 frames is 0\.8333; expected at least 0\.84; build it"):
+        _gate(reference, INSIDE, -INSIDE, min_iou=0.84).engine(half, _without_one, "L4")
+
+
+@pytest.mark.parametrize(("precision", "frames"), [("fp32", 67), ("fp16", 67), ("int8", 17)])
+def test_the_bound_is_that_of_the_precision(precision: str, frames: int, write: Callable[..., OnnxFile]) -> None:
+    # The IoU of one frame is 2/3: among 67 the mean is 0.99502, among 66 0.99495; 0.9804 among 17, 0.979 among 16.
+    reference, file = write(MASK), write(MASK, "x.onnx", precision=precision)
+    others = [-INSIDE] * (frames - 1)
+    found = _gate(reference, INSIDE, *others).engine(file, _without_one, "L4")
+    assert found["mask"]["mean_iou"] == pytest.approx(1 - 1 / 3 / frames)
+    with pytest.raises(EngineError, match=f"expected at least {found['min_iou']:g}"):
+        _gate(reference, INSIDE, *others[1:]).engine(file, _without_one, "L4")
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("fp16", 0.05), ("int8", 0.5)])
+def test_flow_is_held_to_its_median(precision: str, bound: float, write: Callable[..., OnnxFile]) -> None:
+    reference = write(FLOW, network="pwcnet")
+    file = write(FLOW, "x.onnx", network="pwcnet", precision=precision)
+    x = np.ones((1, 2, 1, 4), np.float32)
+
+    def moved(by: float) -> Callable[[Feed], Feed]:
+        return lambda feed: {"flow": feed["x"] + np.array([0.6 * by, 0.8 * by], np.float32).reshape(1, 2, 1, 1)}
+
+    found = _gate(reference, x, x).engine(file, moved(0.99 * bound), "L4")
+    assert found["flow"]["median_px"] == pytest.approx(0.99 * bound, rel=1e-4)
+    assert found["max_median_px"] == bound
+    with pytest.raises(EngineError, match=rf"median flow difference over 2 frames is .* px; expected at most {bound}"):
+        _gate(reference, x, x).engine(file, moved(1.01 * bound), "L4")
+
+
+def test_halves_are_rounded_where_onnx_runtime_would_not(write: Callable[..., OnnxFile], tmp_path: Path) -> None:
+    import onnxruntime
+
+    reference = write(WIDE)
+    to_half(reference.path, tmp_path / "half.onnx")
+    x = 20 * np.abs(INSIDE)
+    session = onnxruntime.InferenceSession(tmp_path / "half.onnx", providers=["CPUExecutionProvider"])
+    assert np.isfinite(session.run(None, {"x": x})[0]).all()
+    with pytest.raises(ModelFileError, match="'mask' has values that are not finite"):
+        _gate(reference, x).file(OnnxFile.read(tmp_path / "half.onnx"), tmp_path)
+
+
+def test_a_file_that_agrees(write: Callable[..., OnnxFile], tmp_path: Path) -> None:
+    reference = write(MASK)
+    phases: list[str] = []
+    gate = Gate(reference=reference, feeds=[{"x": INSIDE}] * 2, min_iou=None, on_phase=phases.append)
+    found = gate.file(write(MASK, "int8.onnx", precision="int8"), tmp_path)
+    assert found["of"] == "int8.onnx in ONNX Runtime on the CPU"
+    assert found["mask"]["mean_iou"] == 1
+    assert phases == [f"comparing int8.onnx in ONNX Runtime on the CPU, frame {index}/2" for index in (1, 2)]
+
+
+def test_only_the_fp32_file_of_the_same_checkpoint_is_a_reference(write: Callable[..., OnnxFile]) -> None:
+    file = write(MASK, "x.onnx", precision="fp16")
+    for reference in (write(MASK, checkpoint_sha256="another"), write(MASK, precision="int8")):
+        with pytest.raises(EngineError, match=r"to compare x\.onnx with, expected fp32 of c0ffee: --reference"):
+            _gate(reference, INSIDE).engine(file, _without_one, "L4")
+
+
+def test_frames_that_do_not_fit(write: Callable[..., OnnxFile]) -> None:
+    reference = write(MASK)
+    with pytest.raises(ModelFileError, match=r"reference\.onnx takes x 1x1x1x4; it came x 1x1x1x3"):
+        _gate(reference, INSIDE[..., 1:]).engine(reference, _without_one, "L4")

@@ -1,0 +1,95 @@
+"""OpenVINO as a backend: the same answers as ONNX Runtime, for files with our functions in them too."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from amcnet.benchmarks.demo_clip import write_clip
+from amcnet.export.compare.fidelity import mask_fidelity
+from amcnet.runtime.backends import openvino_backend
+from amcnet.runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
+from amcnet.runtime.backends.open_backend import open_backend
+from amcnet.runtime.backends.openvino_backend import OpenVinoBackend, runs_in_openvino
+from amcnet.runtime.errors import BackendError, ModelFileError
+from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8
+from amcnet.runtime.files.onnx_file import OnnxFile
+from amcnet.runtime.inputs.clip_inputs import ClipInputs
+
+pytest.importorskip("openvino")
+INPUTS = {name: np.zeros((1, 3, 384, 384), np.float32) for name in ("image", "flow_image")}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("openvino") / "clip.mp4"
+    write_clip(path, 4)
+    return path
+
+
+def test_float_is_float(clip: Path) -> None:
+    file = OnnxFile.read(DEFAULT_AMCNET)
+    with OpenVinoBackend(file, 1) as ours, OnnxRuntimeBackend(file, 1) as other:
+        for item in ClipInputs(file, [clip]):
+            found, expected = ours.run(item.inputs)["mask"], other.run(item.inputs)["mask"]
+            assert expected.max() > 0.9
+            np.testing.assert_allclose(found, expected, atol=1e-4)  # BF16, its own choice, is 1e-2 away
+
+
+def test_int8_is_the_same_network(clip: Path) -> None:
+    file = OnnxFile.read(DEFAULT_INT8)
+    with OpenVinoBackend(file, 1) as ours, OnnxRuntimeBackend(file, 1) as other:
+        feeds = [item.inputs for item in ClipInputs(file, [clip])]
+        assert mask_fidelity(other.run, ours.run, feeds).mean_iou > 0.9
+
+
+def test_several_frames_at_once(amcnet_onnx: Path) -> None:
+    feeds = [{name: np.full((1, 3, 384, 384), k, np.float32) for name in INPUTS} for k in range(8)]
+    with OpenVinoBackend(OnnxFile.read(amcnet_onnx), 1) as network, ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda feed: network.run(feed)["mask"][0, 0, 0, 0], feeds))
+        assert found == [network.run(feed)["mask"][0, 0, 0, 0] for feed in feeds]
+    assert len(set(found)) == 8
+
+
+def test_it_is_taken_where_it_is_installed(
+    amcnet_onnx: Path, pwcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_backend(OnnxFile.read(amcnet_onnx), 1) as network:
+        assert network.name.startswith("OpenVINO 20")
+        assert network.name.endswith("CPU, 1 thread a frame")
+    with open_backend(OnnxFile.read(pwcnet_onnx), 1) as network:
+        assert network.name.startswith("ONNX Runtime")
+    file = OnnxFile.read(pwcnet_onnx)
+    int8 = OnnxFile(path=file.path, metadata=file.metadata | {"amcnet.int8_target": "cpu", "amcnet.precision": "int8"})
+    monkeypatch.setattr(openvino_backend, "multiplies_int8", lambda: False)
+    assert not runs_in_openvino(int8)
+    assert runs_in_openvino(OnnxFile.read(amcnet_onnx))
+    monkeypatch.setattr(openvino_backend, "multiplies_int8", lambda: True)
+    with open_backend(int8, 1) as network:
+        assert network.name.startswith("OpenVINO")
+        assert (
+            network.run({n: np.zeros((1, 3, 64, 128), np.float32) for n in ("frame", "next_frame")})["flow"].any() == 0
+        )
+    monkeypatch.setattr(openvino_backend.importlib.util, "find_spec", lambda name: None)
+    assert not runs_in_openvino(OnnxFile.read(amcnet_onnx))
+
+
+def test_what_it_says(tmp_path: Path, amcnet_onnx: Path, networks: ModuleType) -> None:
+    network = OpenVinoBackend(OnnxFile.read(amcnet_onnx), 1)
+    with network, pytest.raises(ModelFileError, match="cannot be run on"):
+        network.run({name: np.zeros((1, 2, 384, 384), np.float32) for name in INPUTS})
+    with pytest.raises(ValueError, match="is closed"):
+        network.run(INPUTS)
+    file = OnnxFile.read(networks.make_amcnet(tmp_path / "nan.onnx", nan=True))
+    with OpenVinoBackend(file, 1) as network, pytest.raises(ModelFileError, match="not finite"):
+        network.run(INPUTS)
+    file = OnnxFile.read(networks.make_amcnet(tmp_path / "other.onnx", output="masque"))
+    with pytest.raises(ModelFileError, match="gives masque"):
+        OpenVinoBackend(file, 1)
+    (tmp_path / "other.onnx").write_bytes(b"nothing")
+    with pytest.raises(BackendError, match="refuses"):
+        OpenVinoBackend(file, 1)

@@ -1,0 +1,109 @@
+"""Which of the networks inside is taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from amcnet import Segmenter
+from amcnet.runtime import machine_info, segmenter_plan
+from amcnet.runtime.errors import InputError
+from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8, default_network
+from amcnet.runtime.files.onnx_file import CHECKPOINT_SHA256, OnnxFile
+from amcnet.runtime.frame import SourceInfo
+from amcnet.runtime.infer import InferOptions, infer
+from amcnet.runtime.machine_info import multiplies_int8
+from amcnet.runtime.segmenter_plan import INT8_PAYS_FROM_FRAMES, SegmenterPlan
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("processor: 0\nflags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
+        ("processor: 0\nflags\t\t: fpu avx2 avx_vnni\n", True),
+        ("processor: 0\nflags\t\t: fpu avx2 avx512f\n", False),
+        ("processor: 0\nFeatures\t: fp asimd asimddp\n", True),
+        ("processor: 0\nFeatures\t: fp asimd\n", False),
+        ("", False),
+    ],
+)
+def test_what_the_processor_can(tmp_path: Path, text: str, expected: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(text)
+    assert multiplies_int8(tmp_path / "cpuinfo") == expected
+    assert not multiplies_int8(tmp_path / "absent")
+
+
+def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    for fast in (True, False):
+        monkeypatch.setattr(machine_info, "multiplies_int8", lambda fast=fast: fast)
+        assert default_network("auto", "cpu") == (DEFAULT_INT8 if fast else DEFAULT_AMCNET)
+        assert default_network("auto", "cuda") == DEFAULT_AMCNET
+        assert default_network("int8", "cpu") == DEFAULT_INT8
+        assert default_network("fp32", "cpu") == DEFAULT_AMCNET
+
+
+@pytest.mark.parametrize(
+    ("frames", "precision", "openvino", "expected"),
+    [
+        (INT8_PAYS_FROM_FRAMES - 1, "auto", True, "fp32"),
+        (INT8_PAYS_FROM_FRAMES, "auto", True, "int8"),
+        (None, "auto", True, "int8"),
+        (1, "auto", False, "int8"),
+        (1, "int8", True, "int8"),
+        (INT8_PAYS_FROM_FRAMES, "fp32", True, "fp32"),
+    ],
+)
+def test_short_videos_do_not_wait_for_int8_to_be_compiled(
+    monkeypatch: pytest.MonkeyPatch, frames: int | None, precision: str, openvino: bool, expected: str
+) -> None:
+    monkeypatch.setattr(machine_info, "multiplies_int8", lambda: True)
+    monkeypatch.setattr(segmenter_plan, "is_installed", lambda: openvino)
+    assert SegmenterPlan.make(precision=precision, frames=frames).file.precision == expected
+
+
+def test_a_run_and_its_resumption_take_the_same_network(
+    monkeypatch: pytest.MonkeyPatch, make_clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine_info, "multiplies_int8", lambda: True)
+    monkeypatch.setattr(segmenter_plan, "is_installed", lambda: True)
+    clip = make_clip(tmp_path / "clip.mp4", frames=6)
+    whole, stopped = (InferOptions(source=clip, output=tmp_path / name) for name in ("whole", "stopped"))
+    assert infer(whole)["settings"]["files"]["amcnet"]["precision"] == "fp32"
+
+    def stop(_: SourceInfo, done: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        infer(stopped, stop)
+    assert infer(replace(stopped, resume=True))["settings"]["files"]["amcnet"]["precision"] == "fp32"
+    for index in range(6):
+        mask = f"masks/{index:05d}.png"
+        assert (tmp_path / "stopped" / mask).read_bytes() == (tmp_path / "whole" / mask).read_bytes()
+
+
+def test_what_there_is_not(amcnet_onnx: Path) -> None:
+    with pytest.raises(InputError, match="for CPUs"):
+        default_network("int8", "cuda")
+    with pytest.raises(InputError, match="expected one of auto, fp32, int8"):
+        default_network("int4", "cpu")
+    with pytest.raises(InputError, match="has its own"):
+        Segmenter.load(amcnet_onnx, precision="int8")
+
+
+def test_the_two_are_one_network_and_small() -> None:
+    float_file, int8_file = OnnxFile.read(DEFAULT_AMCNET, "amcnet"), OnnxFile.read(DEFAULT_INT8, "amcnet")
+    assert (float_file.precision, int8_file.precision) == ("fp32", "int8")
+    assert int8_file.metadata[CHECKPOINT_SHA256] == float_file.metadata[CHECKPOINT_SHA256]
+    assert sum(path.stat().st_size for path in DEFAULT_AMCNET.parent.iterdir()) < 25e6
+    card = (DEFAULT_AMCNET.parent / "README.md").read_text()
+    assert int8_file.sha256() in card
+    results = json.loads((ROOT / "benchmarks/results/davis16-int8.json").read_text())
+    assert results["amcnet_sha256"] == int8_file.sha256()
+    assert f"{100 * results['variants']['default']['average']['J&F']:.1f} (`benchmarks" in card

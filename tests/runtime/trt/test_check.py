@@ -1,0 +1,341 @@
+"""`amc-check` on machines that are made up: the right sentence for each, before anything is deserialised."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from amcnet.runtime.errors import EngineError, ModelFileError
+from amcnet.runtime.files import onnx_file
+from amcnet.runtime.trt.card import card_path
+from amcnet.runtime.trt.check import check_file, describe
+from amcnet.runtime.trt.machine import Machine
+
+NONE = Machine(tensorrt={"tensorrt-rtx": "1.7.1.116"}, onnxruntime="1.22.0", onnxruntime_providers=("CPU",))
+RTX_3060 = Machine(
+    gpu="GeForce RTX 3060",
+    compute_capability="8.6",
+    driver="580.65.06",
+    cuda=(13, 0),
+    tensorrt={"tensorrt": "10.16.1.11", "tensorrt-rtx": "1.7.1.116"},
+    cuda_python=True,
+    onnxruntime="1.22.0",
+    onnxruntime_providers=("CUDA", "CPU"),
+)
+GTX_1080_TI = replace(RTX_3060, gpu="GeForce GTX 1080 Ti", compute_capability="6.1")
+T4 = replace(RTX_3060, gpu="Tesla T4", compute_capability="7.5")
+H200 = replace(RTX_3060, gpu="H200", compute_capability="9.0")
+PLAIN = {
+    "flavour": "tensorrt",
+    "version": "10.16.1.11",
+    "compute_capability": ("8.6",),
+    "gpu": "GeForce RTX 3060",
+    "rebuild": "build-engine amcnet.onnx --fp16 --flavour tensorrt",
+}
+
+MakeEngine = Callable[..., Path]
+
+
+def _sentence(engine: Path, machine: Machine) -> str:
+    verdict = check_file(engine, machine)
+    assert not verdict.can_run
+    return verdict.sentence
+
+
+def test_an_engine_for_this_gpu_runs(write_engine: MakeEngine) -> None:
+    verdict = check_file(write_engine(), RTX_3060)
+    assert verdict.can_run
+    assert verdict.sentence == (
+        "x.engine (amcnet, fp16) runs here: TensorRT-RTX 1.7.1.116 on GeForce RTX 3060 (SM 8.6)"
+    )
+
+
+def test_wrong_gpu(write_engine: MakeEngine) -> None:
+    assert _sentence(write_engine(), T4) == (
+        "x.engine was built for SM 8.6, 8.9, this GPU is Tesla T4 (SM 7.5); rebuild it: "
+        "build-engine amcnet.onnx --fp16 --flavour tensorrt-rtx --compute-capability 7.5"
+    )
+    assert _sentence(write_engine(**PLAIN), T4) == (
+        "x.engine was built for SM 8.6, this GPU is Tesla T4 (SM 7.5); rebuild it here: "
+        "build-engine amcnet.onnx --fp16 --flavour tensorrt"
+    )
+
+
+def test_fp32_for_turing(write_engine: MakeEngine) -> None:
+    card = {"precision": "fp32", "rebuild": "build-engine amcnet.onnx --flavour tensorrt-rtx"}
+    assert _sentence(write_engine(**card), T4) == (
+        "x.engine was built for SM 8.6, 8.9, this GPU is Tesla T4 (SM 7.5), for which TensorRT-RTX builds no fp32; "
+        "rebuild it here: build-engine amcnet.onnx --flavour tensorrt"
+    )
+
+
+def test_a_gpu_that_tensorrt_rtx_does_not_know(write_engine: MakeEngine) -> None:
+    assert _sentence(write_engine(), H200).endswith(
+        "this GPU is H200 (SM 9.0), which TensorRT-RTX does not know; rebuild it: "
+        "build-engine amcnet.onnx --fp16 --flavour tensorrt"
+    )
+
+
+def test_a_hardware_compatible_engine_runs_from_ampere_on(write_engine: MakeEngine) -> None:
+    engine = write_engine(**PLAIN, hardware_compatible=True)
+    assert check_file(engine, replace(RTX_3060, compute_capability="12.0")).can_run
+    assert check_file(engine, H200).can_run
+    assert "was built for SM 8.6" in _sentence(engine, T4)
+
+
+def test_wrong_version(write_engine: MakeEngine) -> None:
+    later = replace(RTX_3060, tensorrt={"tensorrt-rtx": "1.8.0.1"})
+    assert _sentence(write_engine(), later) == (
+        "x.engine was built by TensorRT-RTX 1.7.1.116, this machine has 1.8.0.1; rebuild it: "
+        "build-engine amcnet.onnx --fp16 --flavour tensorrt-rtx; or pip install tensorrt-rtx-cu13==1.7.1.116"
+    )
+
+
+@pytest.mark.parametrize(
+    ("built", "installed", "runs"),
+    [
+        ("10.13.0.35", "10.16.1.11", True),
+        ("10.16.1.11", "10.16.1.11", True),
+        ("10.16.1.11", "11.4.0.106", True),
+        ("10.16.1.11", "10.13.0.35", False),
+        ("11.4.0.106", "10.16.1.11", False),
+        ("10.16.1.11", "12.0.0.1", False),
+    ],
+)
+def test_a_version_compatible_engine_runs_in_later_versions(
+    built: str, installed: str, runs: bool, write_engine: MakeEngine
+) -> None:
+    machine = replace(RTX_3060, tensorrt={"tensorrt": installed})
+    assert check_file(write_engine(**PLAIN | {"version": built}, version_compatible=True), machine).can_run is runs
+    assert check_file(write_engine(**PLAIN | {"version": built}), machine).can_run is (built == installed)
+
+
+def test_missing_library(write_engine: MakeEngine) -> None:
+    assert _sentence(write_engine(), replace(RTX_3060, tensorrt={})) == (
+        "x.engine needs TensorRT-RTX 1.7.1.116, which is not installed: pip install tensorrt-rtx-cu13==1.7.1.116"
+    )
+
+
+def test_missing_cuda_python(write_engine: MakeEngine) -> None:
+    machine = replace(RTX_3060, cuda_python=False)
+    assert _sentence(write_engine(), machine) == (
+        "x.engine needs cuda-python to be run, which is not installed: pip install cuda-python"
+    )
+    text = "\n".join(describe(machine))
+    assert "build TensorRT-RTX engines: yes" in text
+    assert "run TensorRT-RTX engines: no: pip install cuda-python" in text
+
+
+def test_missing_driver(write_engine: MakeEngine) -> None:
+    assert _sentence(write_engine(), NONE) == (
+        "no GPU or no driver was found, and TensorRT-RTX engines need both; install the NVIDIA driver (nvidia-smi "
+        "shows it), or run amcnet.onnx on the CPU"
+    )
+    metadata = {"amcnet.network": "pipeline", "amcnet.checkpoint_sha256": "untrained, seed 1"}
+    pipeline = write_engine(onnx_name="pipeline.onnx", onnx_metadata=metadata)
+    assert _sentence(pipeline, NONE).endswith(", or run the networks in it on the CPU: amc-infer --help")
+
+
+def test_old_driver(write_engine: MakeEngine) -> None:
+    old = replace(RTX_3060, driver="535.54.03", cuda=(12, 2))
+    assert _sentence(write_engine(), old) == (
+        "the driver 535.54.03 knows CUDA up to 12.2, and TensorRT-RTX needs 13.0; update the NVIDIA driver to 580 or "
+        "later"
+    )
+
+
+@pytest.mark.parametrize("changed", [{}, PLAIN])
+def test_gtx_1080_ti(changed: dict[str, object], write_engine: MakeEngine) -> None:
+    sentence = _sentence(write_engine(**changed), GTX_1080_TI)
+    assert sentence.startswith("GeForce GTX 1080 Ti (SM 6.1) is older than SM 7.5 and cannot run TensorRT")
+    assert sentence.endswith("run amcnet.onnx in ONNX Runtime instead: pip install 'amcnet[gpu]'")
+
+
+def test_changed_file(write_engine: MakeEngine) -> None:
+    engine = write_engine()
+    engine.write_bytes(b"another plan")
+    assert _sentence(engine, RTX_3060) == (
+        "x.engine is not the file that its card describes (its SHA-256 differs); build it again: "
+        "build-engine amcnet.onnx --fp16 --flavour tensorrt-rtx"
+    )
+
+
+def test_missing_card(write_engine: MakeEngine) -> None:
+    engine = write_engine()
+    card_path(engine).unlink()
+    assert _sentence(engine, RTX_3060) == (
+        "x.engine has no card x.engine.json beside it, so nothing says what it is for; copy the card too, or build "
+        "the engine again: build-engine --help"
+    )
+
+
+def test_files_that_cannot_be_read(tmp_path: Path, write_engine: MakeEngine) -> None:
+    with pytest.raises(EngineError, match="no such file"):
+        check_file(tmp_path / "y.engine", RTX_3060)
+    with pytest.raises(ModelFileError, match="no such file"):
+        check_file(tmp_path / "y.onnx", RTX_3060)
+    engine = write_engine()
+    card_path(engine).write_text("{}")
+    with pytest.raises(EngineError, match="cannot be read as an engine's card"):
+        check_file(engine, RTX_3060)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    graph = onnx.parser.parse_graph("g (float[1] x) => (float[1] y) { y = Relu (x) }")
+    proto = onnx.helper.make_model(graph)
+    values = dict.fromkeys(onnx_file.REQUIRED, "fp32") | {
+        onnx_file.NETWORK: "amcnet",
+        onnx_file.CHECKPOINT_SHA256: "untrained, seed 1",
+    }
+    onnx.helper.set_model_props(proto, values)
+    path = tmp_path / "amcnet.onnx"
+    onnx.save(proto, path)
+    return path
+
+
+def test_onnx_files(model: Path) -> None:
+    verdict = check_file(model, NONE)
+    assert verdict.can_run
+    assert verdict.sentence == (
+        "amcnet.onnx (amcnet, fp32) runs here: ONNX Runtime 1.22.0 on the CPU; its weights are untrained: good for "
+        "timing only"
+    )
+    assert "on the GPU" in check_file(model, GTX_1080_TI).sentence
+    assert _sentence(model, replace(NONE, onnxruntime=None)) == (
+        "amcnet.onnx needs ONNX Runtime, which is not installed: pip install 'amcnet[cpu]'"
+    )
+
+
+def test_int8(model: Path, write_engine: MakeEngine) -> None:
+    card = {"precision": "int8", "rebuild": "build-engine amcnet.int8.onnx --int8 --flavour tensorrt-rtx"}
+    engine = write_engine(**card)
+    assert check_file(engine, RTX_3060).sentence.startswith("x.engine (amcnet, int8) runs here")
+    assert _sentence(engine, T4).endswith(f"rebuild it: {card['rebuild']} --compute-capability 7.5")
+    for target, machine, advised in (("tensorrt", NONE, True), ("cpu", NONE, False), ("tensorrt", RTX_3060, False)):
+        proto = onnx.load(model)
+        values = {entry.key: entry.value for entry in proto.metadata_props}
+        onnx.helper.set_model_props(proto, values | {onnx_file.PRECISION: "int8", onnx_file.INT8_TARGET: target})
+        onnx.save(proto, model)
+        verdict = check_file(model, machine)
+        assert verdict.can_run
+        assert ("slow here: amc-calibrate MODEL.onnx --target cpu" in verdict.sentence) is advised
+
+
+@pytest.mark.parametrize(
+    ("machine", "on_gpu"),
+    [
+        (RTX_3060, "yes"),
+        (GTX_1080_TI, "yes"),
+        (replace(RTX_3060, onnxruntime_providers=("CPU",)), "no: pip uninstall onnxruntime; pip install 'amcnet[gpu]'"),
+        (NONE, "no, there is no GPU or no driver"),
+        (replace(NONE, onnxruntime_providers=("CUDA", "CPU")), "no, there is no GPU or no driver"),
+    ],
+)
+def test_onnx_files_on_the_gpu(machine: Machine, on_gpu: str, model: Path) -> None:
+    assert f"run ONNX files on the GPU: {on_gpu}" in list(describe(machine))
+    assert ("on the GPU" in check_file(model, machine).sentence) is (on_gpu == "yes")
+
+
+def test_description_of_a_machine_with_all() -> None:
+    lines = list(describe(RTX_3060))
+    assert lines[:6] == [
+        "GPU           GeForce RTX 3060 (SM 8.6)",
+        "driver        580.65.06, CUDA up to 13.0",
+        "TensorRT      10.16.1.11",
+        "TensorRT-RTX  1.7.1.116",
+        "cuda-python   installed",
+        "ONNX Runtime  1.22.0 (CUDA, CPU)",
+    ]
+    assert [line.rsplit(": ")[1] for line in lines[7:]] == ["yes"] * 6
+
+
+def test_description_of_a_machine_without_a_gpu() -> None:
+    text = "\n".join(describe(NONE))
+    assert "GPU           none found" in text
+    assert "run ONNX files on the CPU: yes" in text
+    assert "build TensorRT engines: no: pip install 'amcnet[tensorrt]'" in text
+    assert "build TensorRT-RTX engines: yes" in text
+    assert "run TensorRT-RTX engines: no, there is no GPU or no driver" in text
+
+
+def test_description_of_a_1080_ti() -> None:
+    text = "\n".join(describe(GTX_1080_TI))
+    assert "run ONNX files on the GPU: yes" in text
+    assert "run TensorRT engines: no, GeForce GTX 1080 Ti (SM 6.1) is older than SM 7.5" in text
+    assert "build TensorRT engines: no, GeForce GTX 1080 Ti (SM 6.1) is older than SM 7.5" in text
+    assert "build TensorRT-RTX engines: yes" in text
+
+
+def test_the_machine_is_asked_through_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\n"
+        'if [ "$1" ]; then echo "NVIDIA GeForce RTX 3060, 8.6, 580.65.06"; echo "Tesla T4, 7.5, 580.65.06"; '
+        'else echo "| NVIDIA-SMI 580.65.06    Driver Version: 580.65.06    CUDA Version: 13.0  |"; fi\n'
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    machine = Machine.here()
+    assert (machine.gpu_name, machine.driver, machine.cuda) == ("GeForce RTX 3060 (SM 8.6)", "580.65.06", (13, 0))
+
+
+def test_an_nvidia_smi_that_fails_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'Failed to initialize NVML: Driver/library version mismatch'\nexit 18\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "cuda", None)
+    assert not Machine.here().has_gpu
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_without_nvidia_smi_cuda_python_is_asked(works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes = types.SimpleNamespace(
+        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR="major", CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR="minor"
+    )
+    driver = types.ModuleType("cuda.bindings.driver")
+    driver.__dict__.update(
+        CUdevice_attribute=attributes,
+        cuInit=lambda flags: (0 if works else 100,),
+        cuDriverGetVersion=lambda: (0, 13010),
+        cuDeviceGet=lambda index: (0, 7),
+        cuDeviceGetName=lambda length, device: (0, b"NVIDIA L4\0\0\0"),
+        cuDeviceGetAttribute=lambda which, device: (0, {"major": 8, "minor": 9}[which]),
+    )
+    for name, module in {
+        "cuda": types.ModuleType("cuda"),
+        "cuda.bindings": types.ModuleType("cuda.bindings"),
+        "cuda.bindings.driver": driver,
+    }.items():
+        module.__spec__ = types.SimpleNamespace(submodule_search_locations=[])  # type: ignore[assignment]
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    machine = Machine.here()
+    assert machine.cuda_python
+    assert (machine.gpu_name, machine.cuda) == (("L4 (SM 8.9)", (13, 1)) if works else ("no GPU", None))
+
+
+def _amc_check(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "import sys; from amcnet.runtime.trt.check_cli import main; sys.exit(main())"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_amc_check_says_it_by_its_exit_status(model: Path, write_engine: MakeEngine) -> None:
+    assert (_amc_check().returncode, _amc_check(model).returncode) == (0, 0)
+    engine = write_engine()
+    engine.write_bytes(b"another plan")
+    result = _amc_check(engine)
+    assert (result.returncode, result.stderr) == (1, "")
+    assert result.stdout.startswith("x.engine is not the file")
+    result = _amc_check("none.engine")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "error: none.engine: no such file" in result.stderr

@@ -1,0 +1,101 @@
+"""Stills set in motion, and pictures drawn by program."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from amcnet.runtime.errors import InputError
+from amcnet.training.data.motion import _without_object, moving_sample
+from amcnet.training.data.pictures import Pictures
+from amcnet.training.data.procedural import procedural_sample
+
+
+def contrast(flow: np.ndarray, mask: np.ndarray) -> float:
+    """How differently object and background move, px."""
+    inside = cv2.resize(mask, flow.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+    return float(np.linalg.norm(np.median(flow[inside], axis=0) - np.median(flow[~inside], axis=0)))
+
+
+def test_drawn_objects_move_apart_from_their_background() -> None:
+    samples = [procedural_sample(np.random.default_rng(seed)) for seed in range(8)]
+    for sample in samples:
+        assert 0.01 < (sample.mask > 0).mean() < 0.7
+        assert sample.image.shape == (*sample.mask.shape, 3)
+    assert np.median([contrast(sample.flow, sample.mask) for sample in samples]) > 4
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    first, again, other = (procedural_sample(np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert np.array_equal(first.image, again.image)
+    assert np.array_equal(first.flow, again.flow)
+    assert not np.array_equal(first.mask, other.mask)
+
+
+def test_a_still_keeps_its_picture_unless_the_scenery_changes() -> None:
+    drawn = procedural_sample(np.random.default_rng(0))
+    alone = moving_sample(drawn.image, drawn.mask, np.random.default_rng(1))
+    assert np.array_equal(alone.image, drawn.image)
+    black = np.zeros((50, 70, 3), np.uint8)
+    moved = moving_sample(drawn.image, drawn.mask, np.random.default_rng(1), black)
+    core = cv2.erode(drawn.mask, np.ones((5, 5), np.uint8)) > 0
+    far = cv2.dilate(drawn.mask, np.ones((5, 5), np.uint8)) == 0
+    assert np.array_equal(moved.image[core], drawn.image[core])
+    assert not moved.image[far].any()
+
+
+def test_the_place_of_the_object_is_filled_from_around() -> None:
+    """A black object on white must leave no black behind: where it was, there is nothing for the flow to find."""
+    picture, mask = np.full((96, 128, 3), 255, np.uint8), np.zeros((96, 128), np.uint8)
+    picture[30:60, 40:80], mask[30:60, 40:80] = 0, 255
+    assert _without_object(picture, mask).min() > 240
+
+
+def write_pictures(root: Path, count: int, suffix: str = ".jpg") -> None:
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for number in range(count):
+        drawn = procedural_sample(np.random.default_rng(number))
+        cv2.imwrite(str(root / "images" / f"{number}{suffix}"), cv2.resize(drawn.image, (800, 600)))
+        cv2.imwrite(
+            str(root / "masks" / f"{number}.png"), cv2.GaussianBlur(cv2.resize(drawn.mask, (800, 600)), (9, 9), 0)
+        )
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_pictures_become_samples(tmp_path: Path, suffix: str) -> None:
+    write_pictures(tmp_path, 2, suffix)
+    sample = Pictures(tmp_path).sample(np.random.default_rng(0))
+    assert sample.image.shape == (300, 400, 3)
+    assert set(np.unique(sample.mask)) == {0, 255}
+    assert sample.flow.shape[2] == 2
+
+
+def test_a_picture_read_in_one_process_is_kept_for_all(tmp_path: Path) -> None:
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("processes cannot be forked here: each keeps its own")
+    write_pictures(tmp_path, 1)
+    pictures = Pictures(tmp_path)
+    reader = multiprocessing.get_context("fork").Process(target=pictures.still, args=(np.random.default_rng(0),))
+    reader.start()
+    reader.join()
+    expected = Pictures(tmp_path).still(np.random.default_rng(0))
+    (tmp_path / "images" / "0.jpg").unlink()
+    for found, wanted in zip(pictures.still(np.random.default_rng(0)), expected, strict=True):
+        assert np.array_equal(found, wanted)
+
+
+def test_what_is_wrong_with_a_folder_of_pictures_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"images: no such folder"):
+        Pictures(tmp_path)
+    write_pictures(tmp_path, 1)
+    cv2.imwrite(str(tmp_path / "masks" / "0.png"), np.zeros((5, 5), np.uint8))
+    with pytest.raises(InputError, match=r"is \(5, 5\), its picture \(600, 800\)"):
+        Pictures(tmp_path).sample(np.random.default_rng(0))
+    (tmp_path / "masks" / "0.png").unlink()
+    with pytest.raises(InputError, match=r"0\.png is missing"):
+        Pictures(tmp_path)

@@ -1,0 +1,1 @@
+"""Training samples and what they are made of."""
