@@ -12,7 +12,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from ..runtime.command import command
+from ..runtime.command import cli_entry_point
 from ..runtime.files.atomic import make_folder
 from ..runtime.infer import InferOptions, infer
 from ..runtime.output.progress import Progress
@@ -23,7 +23,7 @@ FOOTAGE = Path(__file__).parent / "demo_data" / "big-buck-bunny.mp4"
 DRAWN_FRAMES = 24
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m amcnet.benchmarks.demo",

@@ -69,7 +69,7 @@ def _textures() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]
 
 
 def _noise(rng: np.random.Generator, color: tuple[int, int, int], strength: float) -> NDArray[np.uint8]:
-    """Noise of several sizes around one colour, (H, W, 3)."""
+    """Noise of several sizes around one color, (H, W, 3)."""
     picture = np.full((SIZE[1], SIZE[0], 3), color, np.float32)
     for cells in (6, 24, 96, 240):
         grid = rng.normal(0, strength, (cells // 2, cells, 3)).astype(np.float32)

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .calibrate import Calibration, calibrate
     from .calibrator import Calibrated, calibrate_on_batches
-    from .quantize import Quantised, quantise
+    from .quantize import Quantized, quantize
     from .table import CalibrationTable
 
 __all__ = [
     "Calibrated",
     "Calibration",
     "CalibrationTable",
-    "Quantised",
+    "Quantized",
     "calibrate",
     "calibrate_on_batches",
-    "quantise",
+    "quantize",
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..export.compare.accuracy_gate import Gate, told
+from ..export.compare.accuracy_gate import AccuracyGate, with_progress
 from ..runtime.errors import InputError
 from ..runtime.files.onnx_file import OnnxFile
 from ..runtime.inputs.clip_inputs import ClipInputs
@@ -18,7 +18,7 @@ from ..runtime.inputs.frame_selection import choose_frames
 from ..runtime.inputs.stored_inputs import store_inputs
 from .calibrator import calibrate_on_batches
 from .held_out import split_held_out, with_held_out
-from .quantize import Quantised, Target, quantise
+from .quantize import Quantized, Target, quantize
 from .range_methods import Method
 from .search import Search
 from .search_measure import search_on_batches
@@ -36,7 +36,7 @@ class Calibration:
     """
 
     path: Path
-    quantised: Quantised
+    quantized: Quantized
     table: CalibrationTable
     table_path: Path
     reused: bool
@@ -111,7 +111,7 @@ def calibrate(
             keep=keep,
             table=table,
         )
-        quantised, found = done.quantised, None
+        quantized, found = done.quantized, None
         try:
             if search:
                 found = search_on_batches(
@@ -123,15 +123,15 @@ def calibrate(
                     min_iou=min_iou,
                     on_progress=on_progress,
                 )
-                quantised = quantise(source.path, output, done.table, target=target, keep={*found.kept, *keep})
-            gate = Gate(reference=source, feeds=held_out, min_iou=min_iou, on_phase=on_progress)
+                quantized = quantize(source.path, output, done.table, target=target, keep={*found.kept, *keep})
+            gate = AccuracyGate(reference=source, input_batches=held_out, min_iou=min_iou, on_phase=on_progress)
             accuracy = gate.file(OnnxFile.read(output), Path(scratch))
         except BaseException:
             output.unlink(missing_ok=True)  # nothing that was not compared stays
             raise
     return Calibration(
         path=output,
-        quantised=quantised,
+        quantized=quantized,
         table=done.table,
         table_path=done.table_path,
         reused=done.reused,
@@ -147,4 +147,4 @@ class _WithProgress:
         self._batches, self._what, self._on_progress = batches, what, on_progress
 
     def __iter__(self) -> Any:
-        return told(self._batches, self._what, self._on_progress)
+        return with_progress(self._batches, self._what, self._on_progress)

@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from ..runtime.errors import InputError
 from ..runtime.files.onnx_file import OnnxFile
-from .load_model import load_float, written_out
-from .quantize import Quantised, Target, quantise
+from .load_model import inline_functions, load_float
+from .quantize import Quantized, Target, quantize
 from .range_methods import METHODS, Method, saturated
 from .statistics import collect_statistics
 from .table import TABLE_VERSION, CalibrationTable, TensorRange, frames_sha256
 
-Feeds = Iterable[Mapping[str, NDArray[Any]]]
+InputBatches = Iterable[Mapping[str, NDArray[Any]]]
 """Inputs by name, one mapping a frame; can be iterated more than once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrated:
-    """What was written: the file and what is quantised in it, and the table beside it; `reused` if it was there."""
+    """What was written: the file and what is quantized in it, and the table beside it; `reused` if it was there."""
 
-    quantised: Quantised
+    quantized: Quantized
     table: CalibrationTable
     table_path: Path
     reused: bool
@@ -34,7 +34,7 @@ class Calibrated:
 def calibrate_on_batches(
     source: Path,
     output: Path,
-    feeds: Feeds,
+    input_batches: InputBatches,
     *,
     target: Target,
     method: Method = "minmax",
@@ -50,16 +50,16 @@ def calibrate_on_batches(
     table_path = table_path_of(output)
     found = CalibrationTable.read(table) if table is not None else None
     if found is None:
-        key = _key(source, feeds, method)
+        key = _key(source, input_batches, method)
         if table_path.is_file():
             beside = CalibrationTable.read(table_path)
             found = beside if replace(beside, tensors={}) == key else None
     reused = found is not None
     if found is None:
-        found = replace(key, tensors=_ranges(source, feeds, key))
+        found = replace(key, tensors=_ranges(source, input_batches, key))
     found.write(table_path)
     return Calibrated(
-        quantised=quantise(source, output, found, target=target, keep=keep),
+        quantized=quantize(source, output, found, target=target, keep=keep),
         table=found,
         table_path=table_path,
         reused=reused,
@@ -71,9 +71,9 @@ def table_path_of(output: Path) -> Path:
     return output.with_suffix(".json")
 
 
-def _key(source: Path, feeds: Feeds, method: Method) -> CalibrationTable:
+def _key(source: Path, input_batches: InputBatches, method: Method) -> CalibrationTable:
     """The table to be, without ranges: what it is of."""
-    digest, frames = frames_sha256(feeds)
+    digest, frames = frames_sha256(input_batches)
     if frames == 0:
         raise InputError("there are no frames to calibrate with; expected some: give clips with --clips")
     return CalibrationTable(
@@ -86,11 +86,11 @@ def _key(source: Path, feeds: Feeds, method: Method) -> CalibrationTable:
     )
 
 
-def _ranges(source: Path, feeds: Feeds, key: CalibrationTable) -> dict[str, TensorRange]:
+def _ranges(source: Path, input_batches: InputBatches, key: CalibrationTable) -> dict[str, TensorRange]:
     """Of all tensors of `source`, those inside our functions too."""
     _, model = load_float(source)
     ranges = {}
-    for name, statistics in collect_statistics(written_out(model), feeds, key.frames).items():
+    for name, statistics in collect_statistics(inline_functions(model), input_batches, key.frames).items():
         low, high = METHODS[key.method](statistics)
         beyond = saturated(statistics, (low, high))
         ranges[name] = TensorRange(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.argument_types import positive, share
-from ..runtime.command import command
+from ..runtime.command import cli_entry_point
 
 if TYPE_CHECKING:
     from .calibrate import Calibration
@@ -27,7 +27,7 @@ exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C
 """
 
 
-@command
+@cli_entry_point
 def main() -> int:
     arguments = vars(_parser().parse_args())
     from .calibrate import calibrate  # here, because importing onnx takes a second that --help need not wait for
@@ -45,8 +45,8 @@ def main() -> int:
 def _print_summary(done: Calibration) -> None:
     from ..export.compare.accuracy_gate import accuracy_sentence
 
-    left = ", ".join(f"{len(nodes)} ({reason})" for reason, nodes in done.quantised.left.items())
-    print(f"{len(done.quantised.int8)} operators in int8; in float {left or 'none'}")
+    left = ", ".join(f"{len(nodes)} ({reason})" for reason, nodes in done.quantized.left.items())
+    print(f"{len(done.quantized.int8)} operators in int8; in float {left or 'none'}")
     if done.search is not None:
         print(f"layers left in float by the search: {', '.join(done.search.kept) or 'none'}")
     print(f"ranges of {len(done.table.tensors)} tensors{' (reused)' if done.reused else ''}: {done.table_path}")
@@ -61,7 +61,7 @@ def _plot(done: Calibration, min_iou: float | None) -> None:
 
     assert done.search is not None
     file = OnnxFile.read(done.path)
-    unit = "flow difference, -px" if file.network == "pwcnet" else "mean mask IoU"
+    unit = "flow difference, -px" if file.model == "pwcnet" else "mean mask IoU"
     path = done.path.with_suffix(".search.png")
     try:
         write_search_plot(path, done.search.trials, search_bound(file, min_iou), unit)

@@ -1,4 +1,4 @@
-"""Keeps in float what was left so: ONNX Runtime would quantise a convolution between two int8 tensors by itself."""
+"""Keeps in float what was left so: ONNX Runtime would quantize a convolution between two int8 tensors by itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def guard_float(model: onnx.ModelProto) -> int:
     DequantizeLinear and [Clip or Relu] QuantizeLinear for forgotten ones and rounds them to int8, with one scale for
     all of them. The channels of a depthwise convolution are too different for that: with two of them left in float the
     masks of the light network fell from an IoU of 0.97 to 0.75. A `Max` of one value, before the product, is a copy
-    that no library's optimisation looks through, and OpenVINO drops it.
+    that no library's optimization looks through, and OpenVINO drops it.
     """
     graph = model.graph
     producers = {name: node for node in graph.node for name in node.output}

@@ -19,7 +19,7 @@ def load_float(path: Path) -> tuple[OnnxFile, ir.Model]:
     file = OnnxFile.read(path)
     if file.metadata[PRECISION] != "fp32":
         raise ModelFileError(
-            f"{path} is {file.metadata[PRECISION]!r}; expected 'fp32'; export it again with: export-onnx {file.network}"
+            f"{path} is {file.metadata[PRECISION]!r}; expected 'fp32'; export it again with: export-onnx {file.model}"
         )
     model = ir.load(path)
     for node in list(model.graph):
@@ -28,13 +28,13 @@ def load_float(path: Path) -> tuple[OnnxFile, ir.Model]:
     return file, model
 
 
-def written_out(model: ir.Model) -> ir.Model:
+def inline_functions(model: ir.Model) -> ir.Model:
     """A copy of `model` with the bodies of our functions in place of their calls, and types for what is inside."""
     hollow = model.clone()
     weights = _take_weights(hollow.graph)
     proto = inliner.inline_local_functions(ir.to_proto(hollow))
     for index, node in enumerate(proto.graph.node):
-        node.name = node.name or f"{node.output[0]}/{index}"  # ONNX Runtime's quantiser goes by names
+        node.name = node.name or f"{node.output[0]}/{index}"  # ONNX Runtime's quantizer goes by names
     filled = ir.from_proto(shape_inference.infer_shapes(proto, strict_mode=True))
     for value in filled.graph.inputs[len(model.graph.inputs) :]:
         value.const_value = weights[str(value.name)]

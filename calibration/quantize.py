@@ -17,7 +17,7 @@ from ..runtime.files.atomic import replacing
 from ..runtime.files.onnx_file import INT8_TARGET, PRECISION
 from .bias_correction import correct_biases
 from .float_guard import guard_float
-from .load_model import load_float, written_out
+from .load_model import inline_functions, load_float
 from .rules import left_in_float
 from .table import CalibrationTable
 
@@ -25,13 +25,13 @@ Target = Literal["cpu", "tensorrt"]
 TARGETS: tuple[Target, ...] = ("cpu", "tensorrt")
 
 # Products are what TensorRT's parser takes and what its fusions look for. On a CPU a tensor that goes back to float
-# between two of them costs more than the product gains, so whatever has a kernel for 8 bits is quantised.
+# between two of them costs more than the product gains, so whatever has a kernel for 8 bits is quantized.
 PRODUCTS = ("Conv", "MatMul")
 _CPU_OPERATORS = (*PRODUCTS, "Add", "Clip", "Concat", "LeakyRelu", "Mul", "Relu", "Resize")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quantised:
+class Quantized:
     """The file, the nodes that compute in int8, and by reason those operators of the same kind that do not."""
 
     path: Path
@@ -39,9 +39,9 @@ class Quantised:
     left: dict[str, tuple[str, ...]]
 
 
-def quantise(
+def quantize(
     source: Path, output: Path, table: CalibrationTable, *, target: Target, keep: Collection[str] = ()
-) -> Quantised:
+) -> Quantized:
     """Write `output`: `source` (FP32) with Q/DQ nodes by `table`. What `keep` names stays in float too.
 
     tensorrt: int8, symmetric, weights per channel, biases in float, Conv and MatMul only, nothing behind them. cpu:
@@ -55,30 +55,30 @@ def quantise(
             f"the calibration table is of another file than {source}; calibrate it anew without --table"
         )
     if target == "cpu":
-        model = written_out(model)
-    rules, nodes = left_in_float(model.graph), _nodes(model, file.network, target)
+        model = inline_functions(model)
+    rules, nodes = left_in_float(model.graph), _nodes(model, file.model, target)
     chosen = [name for name, node in nodes.items() if node not in rules and name not in keep]
     model.metadata_props.update({PRECISION: "int8", INT8_TARGET: target})
     proto = ir.to_proto(model)
     _own_weights(proto, chosen)
     correct_biases(proto, table, chosen)
-    proto = _with_qdq(proto, table, target, chosen, operators_of(file.network, target))
+    proto = _with_qdq(proto, table, target, chosen, operators_of(file.model, target))
     with replacing(output) as temporary:
         onnx.save(proto, temporary)
     left: dict[str, list[str]] = {}
     for name, node in nodes.items():
         if node in rules or name in keep:
             left.setdefault(rules.get(node, "asked for"), []).append(name)
-    return Quantised(path=output, int8=tuple(chosen), left={reason: tuple(names) for reason, names in left.items()})
+    return Quantized(path=output, int8=tuple(chosen), left={reason: tuple(names) for reason, names in left.items()})
 
 
 def candidates(source: Path, target: Target) -> dict[str, ir.Node]:
-    """The nodes that `quantise` would quantise, by name."""
+    """The nodes that `quantize` would quantize, by name."""
     file, model = load_float(source)
     if target == "cpu":
-        model = written_out(model)
+        model = inline_functions(model)
     rules = left_in_float(model.graph)
-    return {name: node for name, node in _nodes(model, file.network, target).items() if node not in rules}
+    return {name: node for name, node in _nodes(model, file.model, target).items() if node not in rules}
 
 
 def _nodes(model: ir.Model, network: str, target: Target) -> dict[str, ir.Node]:
@@ -87,7 +87,7 @@ def _nodes(model: ir.Model, network: str, target: Target) -> dict[str, ir.Node]:
 
 
 def operators_of(network: str, target: Target) -> tuple[str, ...]:
-    """What is quantised. In PWC-Net products alone: with all operators, flow is slower and ten times less exact."""
+    """What is quantized. In PWC-Net products alone: with all operators, flow is slower and ten times less exact."""
     return _CPU_OPERATORS if target == "cpu" and network == "amcnet" else PRODUCTS
 
 
@@ -136,7 +136,7 @@ def _with_qdq(
     )
     if nodes:  # to ONNX Runtime none means all
         quantizer.quantize_model()
-    quantised: onnx.ModelProto = quantizer.model.model
+    quantized: onnx.ModelProto = quantizer.model.model
     if not tensorrt:
-        guard_float(quantised)
-    return quantised
+        guard_float(quantized)
+    return quantized

@@ -1,4 +1,4 @@
-"""Which nodes are never quantised, each rule with its reason.
+"""Which nodes are never quantized, each rule with its reason.
 
 8 bits are 256 steps from a tensor's least to its greatest value. Rules go by the form of the graph, not by names, so
 that they hold for a network alone and inside the pipeline.

@@ -1,4 +1,4 @@
-"""Which layers to leave in float so that masks stay as they are, the fewest: each is quantised alone and judged."""
+"""Which layers to leave in float so that masks stay as they are, the fewest: each is quantized alone and judged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import onnx_ir as ir
 from ..export.multiply_adds import multiply_adds
 from ..runtime.errors import ModelFileError
 from ..runtime.files.atomic import replacing
-from .quantize import PRODUCTS, Target, candidates, quantise
+from .quantize import PRODUCTS, Target, candidates, quantize
 from .table import CalibrationTable
 
 Measure = Callable[[Path], float]
@@ -61,7 +61,7 @@ def search(
         trial = Path(folder) / "trial.onnx"
 
         def fidelity(kept: set[str], measure: Measure) -> float:
-            quantise(source, trial, table, target=target, keep=kept)
+            quantize(source, trial, table, target=target, keep=kept)
             return measure(trial)
 
         on_progress("no layer in float")

@@ -13,6 +13,6 @@ def write_search_plot(path: Path, trials: Sequence[tuple[float, float]], bound: 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(*zip(*trials, strict=True), "o-")
-    axes.axhline(bound, color="grey", linestyle=":")
+    axes.axhline(bound, color="gray", linestyle=":")
     axes.set(xlabel="share of multiplications in INT8", ylabel=unit)
     figure.savefig(path)

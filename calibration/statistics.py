@@ -34,7 +34,7 @@ class TensorStatistics:
 
 
 def collect_statistics(
-    model: ir.Model, feeds: Iterable[Mapping[str, NDArray[Any]]], frames: int
+    model: ir.Model, input_batches: Iterable[Mapping[str, NDArray[Any]]], frames: int
 ) -> dict[str, TensorStatistics]:
     """Run `model` (float32) over `feeds`, `frames` arrays by input name -> the statistics of each of its tensors.
 
@@ -53,7 +53,7 @@ def collect_statistics(
     outputs = [range_output(kind, index) for kind in ("low", "high", "sample") for index in range(len(names))]
     outputs += [range_output("mean", index) for index in averaged]
     rng = np.random.default_rng(0)
-    for frame, feed in enumerate(feeds):
+    for frame, feed in enumerate(input_batches):
         places = rng.integers(0, 1 << 40, per_frame)
         results = session.run(outputs, {**feed, _PLACES: places})
         low, high = (np.array(results[k * len(names) : (k + 1) * len(names)], np.float64) for k in range(2))

@@ -69,11 +69,11 @@ class CalibrationTable:
             temporary.write_text(text)
 
 
-def frames_sha256(feeds: Iterable[Mapping[str, NDArray[Any]]]) -> tuple[str, int]:
+def frames_sha256(input_batches: Iterable[Mapping[str, NDArray[Any]]]) -> tuple[str, int]:
     """The hash of all arrays that are fed, and how many feeds there are."""
     digest = hashlib.sha256()
     count = 0
-    for feed in feeds:
+    for feed in input_batches:
         for name, array in sorted(feed.items()):
             digest.update(f"{name} {array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)

@@ -1,4 +1,4 @@
-"""ONNX file -> engine and card: choose a flavour, build in a process of its own, count the precision, then keep it."""
+"""ONNX file -> engine and card: choose a flavor, build in a process of its own, count the precision, then keep it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..calibration.held_out import split_held_out
-from ..export.compare.accuracy_gate import Feeds, Gate, OpenEngine
+from ..export.compare.accuracy_gate import AccuracyGate, InputBatches, OpenEngine
 from ..runtime.errors import EngineError
 from ..runtime.files.atomic import cannot_write, make_folder, replacing
 from ..runtime.files.onnx_file import OnnxFile, file_sha256
@@ -25,8 +25,8 @@ from .build_lock import only_build
 from .build_options import BuildOptions
 from .build_process import Built, build_in_process
 from .inspector import kernel_precisions
-from .precision.convert import Typed, in_half, in_int8, in_int8_for_turing, require_tensorrt
-from .require_precision import require_half, require_int8
+from .precision.convert import Typed, in_fp16, in_int8, in_int8_for_sm75, require_tensorrt
+from .require_precision import require_fp16_share, require_int8_share
 from .settings import choose_settings
 from .tensorrt_builder import Settings
 
@@ -36,7 +36,7 @@ def build_engine(
     on_note: Callable[[str], None] = print,
     on_phase: Callable[[str], None] | None = None,
     *,
-    feeds: Feeds = (),
+    input_batches: InputBatches = (),
     open_engine: Callable[[EngineFile], AbstractContextManager[OpenEngine]] | None = None,
 ) -> EngineFile:
     """Build the engine and write it and its card; both appear when they are complete, or not at all.
@@ -59,8 +59,8 @@ def build_engine(
     start = time.perf_counter()
     with only_build(engine), tempfile.TemporaryDirectory() as scratch:
         folder = engine.parent if options.keep_onnx else Path(scratch)
-        gate = _gate(source, options, feeds, on_note, tell)
-        typed = _typed(source, folder, options, settings, feeds, on_note, tell)
+        gate = _gate(source, options, input_batches, on_note, tell)
+        typed = _typed(source, folder, options, settings, input_batches, on_note, tell)
         model = typed.file
         accuracy = {}
         if gate is not None and model.precision != "fp32":
@@ -72,9 +72,9 @@ def build_engine(
             except EngineError as error:
                 raise EngineError(_kept_log(str(error), log, engine)) from None
             if options.fp16:
-                require_half(built.receipt, source.path.name)
+                require_fp16_share(built.precision_report, source.path.name)
             if options.int8:
-                require_int8(built.receipt, source.path.name)
+                require_int8_share(built.precision_report, source.path.name)
             card = _card(temporary, source, model, options, settings, built, machine, time.perf_counter() - start)
             if gate is not None and open_engine is not None and check_card(engine, card, machine).can_run:
                 with open_engine(EngineFile(path=temporary, card=card)) as opened:
@@ -96,49 +96,49 @@ def _typed(
     folder: Path,
     options: BuildOptions,
     settings: Settings,
-    feeds: Feeds,
+    input_batches: InputBatches,
     on_note: Callable[[str], None],
     on_phase: Callable[[str], None],
 ) -> Typed:
     """The file to build, converted into `folder` if it is not what is asked for already."""
     if options.fp16 and options.int8:
         raise EngineError("--fp16 and --int8 exclude each other: give one; an int8 file keeps in float what it must")
-    turing = settings.flavour == "tensorrt-rtx" and api.TURING in settings.compute_capability
+    turing = settings.flavor == "tensorrt-rtx" and api.SM75 in settings.compute_capability
     name = source.path.stem
     if options.fp16 and source.precision != "fp16":
         target = folder / f"{name}.fp16.onnx"
         clip = options.allow_clipping
-        return in_half(source, target, feeds, on_note, on_phase, for_turing=turing, allow_clipping=clip)
+        return in_fp16(source, target, input_batches, on_note, on_phase, for_sm75=turing, allow_clipping=clip)
     typed = Typed(file=source)
     if options.int8 and source.precision != "int8":
-        typed = in_int8(source, folder / f"{name}.int8.onnx", feeds, on_phase)
+        typed = in_int8(source, folder / f"{name}.int8.onnx", input_batches, on_phase)
     if typed.file.precision == "int8":
         require_tensorrt(typed.file)
         if turing:
             target = folder / f"{name.removesuffix('.int8')}.int8.sm75.onnx"
-            typed = replace(typed, file=in_int8_for_turing(typed.file, target, on_note))
+            typed = replace(typed, file=in_int8_for_sm75(typed.file, target, on_note))
     return typed
 
 
 def _gate(
     source: OnnxFile,
     options: BuildOptions,
-    feeds: Feeds,
+    input_batches: InputBatches,
     on_note: Callable[[str], None],
     on_phase: Callable[[str], None],
-) -> Gate | None:
+) -> AccuracyGate | None:
     """What the result is held against; None without frames or without an FP32 file."""
-    if not feeds:
+    if not input_batches:
         return None
-    reference = OnnxFile.read(options.reference, source.network) if options.reference else source
+    reference = OnnxFile.read(options.reference, source.model) if options.reference else source
     if options.reference is None and source.precision != "fp32":
         on_note(
             f"{source.path.name} is {source.precision} and is compared with nothing: name its FP32 file, --reference"
         )
         return None
     if options.int8 and source.precision == "fp32":
-        _, feeds = split_held_out(feeds)
-    return Gate(reference=reference, feeds=feeds, min_iou=options.min_iou, on_phase=on_phase)
+        _, input_batches = split_held_out(input_batches)
+    return AccuracyGate(reference=reference, input_batches=input_batches, min_iou=options.min_iou, on_phase=on_phase)
 
 
 def _log_path(engine: Path) -> Path:
@@ -167,14 +167,14 @@ def _card(
     machine: Machine,
     seconds: float,
 ) -> Card:
-    of_this_gpu = settings.flavour == "tensorrt" and machine.compute_capability is not None
+    of_this_gpu = settings.flavor == "tensorrt" and machine.compute_capability is not None
     return Card(
         engine_sha256=file_sha256(plan),
         engine_bytes=plan.stat().st_size,
         onnx_name=source.path.name,
         onnx_sha256=source.sha256(),
         onnx_metadata=source.metadata,
-        flavour=settings.flavour,
+        flavor=settings.flavor,
         version=built.version,
         compute_capability=(machine.compute_capability or "",) if of_this_gpu else settings.compute_capability,
         gpu=machine.gpu if of_this_gpu else None,
@@ -184,7 +184,7 @@ def _card(
         inputs=tuple(asdict(tensor) | {"shape": list(tensor.shape)} for tensor in built.inputs),
         outputs=tuple(asdict(tensor) | {"shape": list(tensor.shape)} for tensor in built.outputs),
         profile={name: [list(shape) for shape in shapes] for name, shapes in settings.shapes.items()},
-        receipt=built.receipt,
+        precision_report=built.precision_report,
         rebuild=_command(options, settings),
         build_seconds=round(seconds, 1),
         built_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -202,7 +202,7 @@ def _command(options: BuildOptions, settings: Settings) -> str:
     words += ["--flow", str(options.flow)] if options.clips and str(options.flow) != "dis" else []
     words += ["--min-iou", str(options.min_iou)] if options.min_iou is not None else []
     words += ["--reference", options.reference.name] if options.reference is not None else []
-    words += ["--flavour", settings.flavour]
+    words += ["--flavor", settings.flavor]
     for name, shapes in settings.shapes.items():
         words += ["--shapes", f"{name}:" + "/".join("x".join(str(size) for size in shape) for shape in shapes)]
     words += ["--version-compatible"] if settings.version_compatible else []

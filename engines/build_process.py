@@ -18,7 +18,7 @@ from typing import Any
 
 from ..runtime.errors import AmcNetError, BackendError, EngineError, ModelFileError, OutputError
 from ..runtime.trt.api import Tensor
-from ..runtime.trt.precision_report import Layer, Receipt
+from ..runtime.trt.precision_report import Layer, PrecisionReport
 from .tensorrt_builder import Settings, build_plan
 
 _COMMAND = (sys.executable, "-m", "amcnet.engines.build_process")
@@ -33,7 +33,7 @@ class Built:
     version: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    receipt: Receipt
+    precision_report: PrecisionReport
     notes: tuple[str, ...]
 
 
@@ -98,7 +98,7 @@ def _built(values: dict[str, Any]) -> Built:
         version=values["version"],
         inputs=tuple(Tensor(**tensor | {"shape": tuple(tensor["shape"])}) for tensor in values["inputs"]),
         outputs=tuple(Tensor(**tensor | {"shape": tuple(tensor["shape"])}) for tensor in values["outputs"]),
-        receipt=Receipt.of(Layer(**layer) for layer in values["layers"]),
+        precision_report=PrecisionReport.of(Layer(**layer) for layer in values["layers"]),
         notes=tuple(values["notes"]),
     )
 
@@ -136,8 +136,13 @@ def _child() -> int:
     except AmcNetError as error:
         tell({"error": type(error).__name__, "message": str(error)})
         return 1
-    told = {name: getattr(plan, name) for name in ("version", "inputs", "outputs", "layers", "notes")}
-    tell({"built": told | {name: [asdict(item) for item in told[name]] for name in ("inputs", "outputs", "layers")}})
+    with_progress = {name: getattr(plan, name) for name in ("version", "inputs", "outputs", "layers", "notes")}
+    tell(
+        {
+            "built": with_progress
+            | {name: [asdict(item) for item in with_progress[name]] for name in ("inputs", "outputs", "layers")}
+        }
+    )
     return 0
 
 

@@ -11,9 +11,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..export.compare.accuracy_gate import Feeds, OpenEngine
+from ..export.compare.accuracy_gate import InputBatches, OpenEngine
 from ..runtime.argument_types import positive, share
-from ..runtime.command import command
+from ..runtime.command import cli_entry_point
 from ..runtime.trt.api import MODULES
 from ..runtime.trt.card import EngineFile, card_path
 from .build import build_engine
@@ -26,7 +26,7 @@ _EXAMPLES = """examples:
   build-engine amcnet.onnx --fp16 --compute-capability 8.6 8.9      for these GPUs, on any machine
   build-engine amcnet.onnx --fp16 --clips a.mp4 frames/             keep in FP32 what these frames need; compare masks
   build-engine amcnet.onnx --int8 --clips a.mp4 frames/             calibrate first; or give a file from amc-calibrate
-  build-engine pwcnet.onnx --flavour tensorrt -o pwc.engine         for the GPU of this machine, in FP32
+  build-engine pwcnet.onnx --flavor tensorrt -o pwc.engine         for the GPU of this machine, in FP32
   build-engine amcnet.onnx --shapes image:1x3x384x384/1x3x384x384/4x3x384x384 \\
       flow_image:1x3x384x384/1x3x384x384/4x3x384x384                a file with a free batch: smallest/usual/largest
 
@@ -36,7 +36,7 @@ exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C
 """
 
 
-@command
+@cli_entry_point
 def main() -> int:
     arguments = vars(_parser().parse_args())
     arguments["compute_capability"] = tuple(arguments["compute_capability"])
@@ -45,19 +45,21 @@ def main() -> int:
     options = BuildOptions(**{field.name: arguments[field.name] for field in fields(BuildOptions)})
     show = sys.stderr.isatty()
     try:
-        engine = build_engine(options, _note, _phase if show else None, feeds=_feeds(options), open_engine=_open_engine)
+        engine = build_engine(
+            options, _note, _phase if show else None, input_batches=_input_batches(options), open_engine=_open_engine
+        )
     finally:
         if show:
             print("\r\x1b[K", end="", file=sys.stderr)
     card = engine.card
-    print(card.receipt)
+    print(card.precision_report)
     for measured in (card.accuracy or {}).values():
         print(_accuracy(measured))
     print(f"{engine.path}: {card.engine_bytes / 1e6:.0f} MB, {card.build_seconds:.0f} s; {card_path(engine.path).name}")
     return 0
 
 
-def _feeds(options: BuildOptions) -> Feeds:
+def _input_batches(options: BuildOptions) -> InputBatches:
     """What the model gets for frames of the clips, slow ones and fast ones."""
     if not options.clips:
         return ()
@@ -168,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--keep-onnx", action="store_true", help="keep the converted file beside the engine, such as MODEL.fp16.onnx")
     add(
-        "--flavour",
+        "--flavor",
         choices=tuple(MODULES),
         help="library to build with (default: tensorrt if it is installed and there is a GPU, else tensorrt-rtx)",
     )

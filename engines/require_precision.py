@@ -1,26 +1,31 @@
-"""Refusal of networks that do not compute in the precision that was asked for."""
+"""Refusal of networks that do not compute in the requested precision."""
 
 from __future__ import annotations
 
 from ..runtime.errors import EngineError
-from ..runtime.trt.precision_report import MIN_HALF_SHARE, MIN_INT8_SHARE, Receipt
+from ..runtime.trt.precision_report import MIN_FP16_SHARE, MIN_INT8_SHARE, PrecisionReport
 
 
-def require_half(receipt: Receipt, name: str) -> None:
-    """EngineError unless at least 90 % of the operations run in half or int8: an engine called FP16 is to be one."""
-    if receipt.low_share < MIN_HALF_SHARE:
+def require_fp16_share(report: PrecisionReport, name: str) -> None:
+    """Raise EngineError unless at least 90 % of the operations of `name` run in FP16 or INT8."""
+    if report.low_share < MIN_FP16_SHARE:
         raise EngineError(
-            f"--fp16 was asked for, but only {100 * receipt.low_share:.1f} % of the operations of {name} are in half; "
-            f"expected at least {100 * MIN_HALF_SHARE:.0f} %. In float: {', '.join(receipt.float_layers[:5])}"
-            f"{' ...' if len(receipt.float_layers) > 5 else ''}. Build without --fp16, or export the file again"
+            f"--fp16: only {100 * report.low_share:.1f} % of the operations of {name} are in FP16; "
+            f"expected at least {100 * MIN_FP16_SHARE:.0f} %. In FP32: {_listed(report)}. "
+            "Fix: build without --fp16, or export the file again"
         )
 
 
-def require_int8(receipt: Receipt, name: str) -> None:
-    """EngineError unless at least 80 % of the operations run in int8."""
-    if receipt.share("int8") < MIN_INT8_SHARE:
+def require_int8_share(report: PrecisionReport, name: str) -> None:
+    """Raise EngineError unless at least 80 % of the operations of `name` run in INT8."""
+    share = report.share("int8")
+    if share < MIN_INT8_SHARE:
         raise EngineError(
-            f"--int8 was asked for, but only {100 * receipt.share('int8'):.1f} % of the operations of {name} are in "
-            f"int8; expected at least {100 * MIN_INT8_SHARE:.0f} %. In float: {', '.join(receipt.float_layers[:5])}"
-            f"{' ...' if len(receipt.float_layers) > 5 else ''}. Calibrate it again: amc-calibrate --help"
+            f"--int8: only {100 * share:.1f} % of the operations of {name} are in INT8; "
+            f"expected at least {100 * MIN_INT8_SHARE:.0f} %. In FP32: {_listed(report)}. "
+            "Fix: calibrate it again: amc-calibrate --help"
         )
+
+
+def _listed(report: PrecisionReport) -> str:
+    return ", ".join(report.float_layers[:5]) + (" ..." if len(report.float_layers) > 5 else "")

@@ -1,4 +1,4 @@
-"""What an engine is built with and for where its options leave that open: flavour, GPUs, timing cache."""
+"""What an engine is built with and for where its options leave that open: flavor, GPUs, timing cache."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from .build_options import BuildOptions
 
 
-def default_flavour(machine: Machine) -> str:
+def default_flavor(machine: Machine) -> str:
     """TensorRT where it is installed and a GPU is there, else TensorRT-RTX, which needs no GPU to build."""
     return "tensorrt" if "tensorrt" in machine.tensorrt and machine.has_gpu else "tensorrt-rtx"
 
 
 def choose_settings(options: BuildOptions, machine: Machine, on_note: Callable[[str], None]) -> Settings:
     """What the library is asked for; `on_note` gets a line for each choice. EngineError for what cannot be built."""
-    flavour = options.flavour
-    if flavour is None:
-        flavour = default_flavour(machine)
-        reason = "it is installed and a GPU is there" if flavour == "tensorrt" else "it builds without a GPU"
-        if flavour == "tensorrt-rtx" and machine.has_gpu:
+    flavor = options.flavor
+    if flavor is None:
+        flavor = default_flavor(machine)
+        reason = "it is installed and a GPU is there" if flavor == "tensorrt" else "it builds without a GPU"
+        if flavor == "tensorrt-rtx" and machine.has_gpu:
             reason = "TensorRT is not installed"
-        on_note(f"building with {api.NAMES[flavour]}: {reason} (--flavour chooses)")
-    if flavour not in api.MODULES:
-        raise EngineError(f"the flavour {flavour!r} is unknown; expected {' or '.join(api.MODULES)}")
+        on_note(f"building with {api.NAMES[flavor]}: {reason} (--flavor chooses)")
+    if flavor not in api.MODULES:
+        raise EngineError(f"the flavor {flavor!r} is unknown; expected {' or '.join(api.MODULES)}")
     targets = options.compute_capability
     timing_cache = options.timing_cache
-    if flavour == "tensorrt-rtx" and not targets:
+    if flavor == "tensorrt-rtx" and not targets:
         known = machine.compute_capability in api.RTX_COMPUTE_CAPABILITIES
         outside = machine.compute_capability not in api.RTX_DEFAULT_COMPUTE_CAPABILITIES
         targets = (
@@ -44,10 +44,10 @@ def choose_settings(options: BuildOptions, machine: Machine, on_note: Callable[[
             else api.RTX_DEFAULT_COMPUTE_CAPABILITIES
         )
         on_note(f"for SM {', '.join(targets)} (--compute-capability chooses)")
-    elif flavour == "tensorrt" and timing_cache is None:
+    elif flavor == "tensorrt" and timing_cache is None:
         timing_cache = default_timing_cache(machine)
     settings = Settings(
-        flavour=flavour,
+        flavor=flavor,
         shapes=options.shapes,
         compute_capability=targets,
         timing_cache=timing_cache,
@@ -57,11 +57,11 @@ def choose_settings(options: BuildOptions, machine: Machine, on_note: Callable[[
         optimization_level=options.optimization_level,
     )
     tensorrt_builder.check(settings)
-    if flavour == "tensorrt" and (machine.is_too_old or not machine.has_gpu):
+    if flavor == "tensorrt" and (machine.is_too_old or not machine.has_gpu):
         found = machine.gpu_name if machine.has_gpu else "no GPU or no driver was found"
         raise EngineError(
             f"TensorRT builds on the GPU that the engine is for, of SM {api.OLDEST_COMPUTE_CAPABILITY} or "
-            f"later; {found}; build for other GPUs with --flavour tensorrt-rtx (amc-check says what is here)"
+            f"later; {found}; build for other GPUs with --flavor tensorrt-rtx (amc-check says what is here)"
         )
     return settings
 

@@ -1,4 +1,4 @@
-"""The one file that knows TensorRT's flavours and versions: TensorRT 10, TensorRT 11 and TensorRT-RTX.
+"""The one file that knows TensorRT's flavors and versions: TensorRT 10, TensorRT 11 and TensorRT-RTX.
 
 What differs:
 
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtime.errors import EngineError, ModelFileError, OutputError
 from ..runtime.files.atomic import make_folder, replacing
-from ..runtime.trt.api import RTX_COMPUTE_CAPABILITIES, TURING, Shape, Tensor, _load, _times
+from ..runtime.trt.api import RTX_COMPUTE_CAPABILITIES, SM75, Shape, Tensor, _load, _times
 from ..runtime.trt.precision_report import Layer
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 class Settings:
     """What a build is asked for. `shapes`: name of an input -> its least, usual and greatest shape, for free sizes."""
 
-    flavour: str
+    flavor: str
     shapes: Mapping[str, tuple[Shape, Shape, Shape]]
     compute_capability: tuple[str, ...]
     timing_cache: Path | None
@@ -61,7 +61,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A serialised engine and the network it was made from."""
+    """A serialized engine and the network it was made from."""
 
     data: memoryview
     version: str
@@ -72,8 +72,8 @@ class Plan:
 
 
 def check(settings: Settings) -> None:
-    """Raises EngineError for settings that the flavour does not have. Needs no library."""
-    if settings.flavour == "tensorrt-rtx":
+    """Raises EngineError for settings that the flavor does not have. Needs no library."""
+    if settings.flavor == "tensorrt-rtx":
         for asked, flag, reason in (
             (settings.version_compatible, "--version-compatible", "its engines fit the release that built them"),
             (settings.hardware_compatible, "--hardware-compatible", "its engines fit the GPUs they are built for"),
@@ -89,7 +89,7 @@ def check(settings: Settings) -> None:
     elif settings.compute_capability:
         raise EngineError(
             "TensorRT builds for the GPU that is there, not for a --compute-capability; leave it out, or build for "
-            "other GPUs with --flavour tensorrt-rtx or --hardware-compatible"
+            "other GPUs with --flavor tensorrt-rtx or --hardware-compatible"
         )
 
 
@@ -100,13 +100,13 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     TF32 is off, though TensorRT's default is on: it has FP16's ten bits, and the float of a typed file is float for a
     reason. Raises BackendError without the library, ModelFileError with the parser's words, EngineError.
     """
-    trt, version = _load(settings.flavour)
+    trt, version = _load(settings.flavor)
     logger = trt.Logger(trt.Logger.INFO)
     builder = trt.Builder(logger)
-    network: INetworkDefinition = builder.create_network(_network_flags(trt, settings.flavour, version))
+    network: INetworkDefinition = builder.create_network(_network_flags(trt, settings.flavor, version))
     _parse(trt, network, logger, model)
     layers = tuple(_layers(trt, network))
-    if settings.flavour == "tensorrt-rtx" and TURING in settings.compute_capability:
+    if settings.flavor == "tensorrt-rtx" and SM75 in settings.compute_capability:
         _require_turing(layers, model)
     config: IBuilderConfig = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)
@@ -118,7 +118,7 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     config.progress_monitor = _progress_monitor(trt, on_phase)
     _add_profile(builder, network, config, settings.shapes)
     notes: list[str] = []
-    if settings.flavour == "tensorrt-rtx":
+    if settings.flavor == "tensorrt-rtx":
         _set_targets(trt, config, settings.compute_capability)
         if settings.timing_cache is not None:
             notes.append("TensorRT-RTX has no timing cache; --timing-cache is left out")
@@ -128,7 +128,7 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         return None
-    if settings.flavour == "tensorrt" and settings.timing_cache is not None:
+    if settings.flavor == "tensorrt" and settings.timing_cache is not None:
         notes += _write_timing_cache(config, settings.timing_cache)
     return Plan(
         data=memoryview(plan),
@@ -140,8 +140,8 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     )
 
 
-def _network_flags(plain: ModuleType, flavour: str, version: str) -> int:
-    if flavour == "tensorrt" and int(version.split(".")[0]) == 10:
+def _network_flags(plain: ModuleType, flavor: str, version: str) -> int:
+    if flavor == "tensorrt" and int(version.split(".")[0]) == 10:
         return 1 << int(plain.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     return 0
 
@@ -203,7 +203,7 @@ def _require_turing(layers: tuple[Layer, ...], model: Path) -> None:
         raise EngineError(
             f"TensorRT-RTX multiplies no matrices in float on SM 7.5, and {model.name} does so in {places}; "
             "convert it with --fp16, leave 7.5 out of --compute-capability, or build on a machine with that GPU: "
-            "--flavour tensorrt"
+            "--flavor tensorrt"
         )
 
 
@@ -301,8 +301,8 @@ def _precision(trt: ModuleType, layer: ILayer, producers: Mapping[str, Any]) -> 
         return "none"
     producer: ILayer | None = producers.get(first.name)
     if producer is not None and producer.type == trt.LayerType.DEQUANTIZE:
-        quantised: ITensor = producer.get_input(0)
-        return str(quantised.dtype.name.lower())
+        quantized: ITensor = producer.get_input(0)
+        return str(quantized.dtype.name.lower())
     return str(first.dtype.name.lower())
 
 

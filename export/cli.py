@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtime.command import command
+from ..runtime.command import cli_entry_point
 from ..runtime.errors import CheckpointError
 from ..runtime.extras import require
 
@@ -29,7 +29,7 @@ exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C
 """
 
 
-@command
+@cli_entry_point
 def main() -> int:
     arguments = _parser().parse_args()
     require("export-onnx", "torch", "onnx", "onnxscript", "onnxruntime")

@@ -22,13 +22,13 @@ from ..runtime.files.onnx_file import OnnxFile, file_sha256
 from ..runtime.preprocessing import spec
 from ..runtime.version import __version__
 from .lowering import lower
-from .onnx_model import halve_weights, save, to_onnx
+from .onnx_model import save, store_weights_fp16, to_onnx
 from .pipeline_module import Pipeline
 from .pipeline_module import preprocessing as pipeline_preprocessing
 
 MAX_DIFFERENCE = 1e-3  # probability for masks, pixels for flow
 # Weights rounded to 11 bits; and the flow picture of 8 bits inside pipeline.onnx, where a flow that differs by 1e-5 px
-# now and then becomes another grey level.
+# now and then becomes another gray level.
 MAX_DIFFERENCE_ROUNDED = 1e-2
 
 
@@ -88,7 +88,7 @@ def export_amcnet(
     network, checkpoint = _load_amcnet(weights, config)
     prepare = replace(spec.AMCNET, size=size)
     frame, next_frame = _frame_pair(prepare.size)
-    inputs = {"image": _normalised(frame, prepare), "flow_image": _normalised(next_frame, prepare)}
+    inputs = {"image": _normalized(frame, prepare), "flow_image": _normalized(next_frame, prepare)}
     outputs = ["mask"]
     if with_attention:
         outputs += [f"attention{5 - network.config.corrections + i}" for i in range(network.config.corrections)]
@@ -109,7 +109,7 @@ def export_pwcnet(
     network, checkpoint = _load_pwcnet(weights)
     prepare = spec.pwcnet(size)
     frame, next_frame = _frame_pair(size)
-    inputs = {"frame": _normalised(frame, prepare), "next_frame": _normalised(next_frame, prepare)}
+    inputs = {"frame": _normalized(frame, prepare), "next_frame": _normalized(next_frame, prepare)}
     metadata = _metadata("pwcnet", checkpoint, prepare)
     wrapped = _Outputs(network, lambda flow: (flow,))
     return _export(wrapped, inputs, ["flow"], folder / "pwcnet.onnx", options, metadata)
@@ -180,13 +180,13 @@ def _export(
             metadata=metadata,
         )
         if options.half_weights:
-            halve_weights(model.graph)
+            store_weights_fp16(model.graph)
         save(model, temporary)
         # Free the 628 MB before ONNX Runtime loads them.
         del model
         network.network = nn.Identity()
         gc.collect()
-        rounds = options.half_weights or metadata[onnx_file.NETWORK] == "pipeline"
+        rounds = options.half_weights or metadata[onnx_file.MODEL] == "pipeline"
         allowed = MAX_DIFFERENCE_ROUNDED if rounds else MAX_DIFFERENCE
         max_difference = _difference(temporary, inputs, expected, allowed, path.name)
     return Exported(file=OnnxFile.read(path), max_difference=max_difference)
@@ -222,7 +222,7 @@ def _load_pwcnet(weights: Weights) -> tuple[PWCNet, str]:
 
 def _metadata(network: str, checkpoint: str, prepare: spec.Preprocessing) -> dict[str, str]:
     return {
-        onnx_file.NETWORK: network,
+        onnx_file.MODEL: network,
         onnx_file.CHECKPOINT_SHA256: checkpoint,
         onnx_file.PRECISION: "fp32",
         onnx_file.PREPROCESSING: prepare.to_json(),
@@ -239,7 +239,7 @@ def _frame_pair(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return levels[8 : 8 + height, 8 : 8 + width].copy(), levels[11 : 11 + height, 3 : 3 + width].copy()
 
 
-def _normalised(picture: np.ndarray, prepare: spec.Preprocessing) -> Tensor:
+def _normalized(picture: np.ndarray, prepare: spec.Preprocessing) -> Tensor:
     ordered = picture if prepare.channel_order == "RGB" else picture[..., ::-1]
     scaled = (ordered / 255.0 - prepare.mean) / prepare.std
     return torch.from_numpy(scaled.transpose(2, 0, 1)[None].astype(np.float32))

@@ -51,7 +51,7 @@ def lower(network: Network) -> Network:
 
 
 class _GateNode(nn.Module):
-    """The gate's convolutions as they are, where they can be fused and quantised, and the gating as one operator."""
+    """The gate's convolutions as they are, where they can be fused and quantized, and the gating as one operator."""
 
     def __init__(self, gate: CoAttentionGate) -> None:
         super().__init__()

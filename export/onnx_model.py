@@ -85,7 +85,7 @@ def _quiet_exporter() -> Iterator[None]:
         log.setLevel(level)
 
 
-def halve_weights(graph: ir.Graph) -> None:
+def store_weights_fp16(graph: ir.Graph) -> None:
     """Store weights in 16 bits, each behind a Cast to 32: half the file; runtimes fold the Cast when they load it.
 
     A tensor with weights beyond ±65504, which 16 bits cannot hold, stays in 32.

@@ -65,7 +65,7 @@ class PairFlow(nn.Module):
 
 
 class FlowPicture(nn.Module):
-    """Flow (1, 2, H, W) in any unit -> its colour picture (1, 3, H, W), whole numbers 0 to 255 (see `color_flow`)."""
+    """Flow (1, 2, H, W) in any unit -> its color picture (1, 3, H, W), whole numbers 0 to 255 (see `color_flow`)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Prepare(nn.Module):
     """A picture (1, 3, H, W), 0 to 255 -> (1, 3, s, s) as AMC-Net wants it.
 
     The antialiased bicubic resize is two products with constant matrices (TensorRT has no antialiased Resize), rows
-    first and with rounding to whole grey levels after each, as Pillow does.
+    first and with rounding to whole gray levels after each, as Pillow does.
     """
 
     def __init__(self, video_size: tuple[int, int], preprocessing: Preprocessing) -> None:

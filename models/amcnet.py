@@ -70,7 +70,7 @@ class AMCNetOutput(NamedTuple):
 
 
 class AMCNet(nn.Module):
-    """image, flow_image: (B, 3, H, W) RGB, ImageNet-normalised, H and W multiples of 32 -> AMCNetOutput."""
+    """image, flow_image: (B, 3, H, W) RGB, ImageNet-normalized, H and W multiples of 32 -> AMCNetOutput."""
 
     def __init__(self, config: AMCNetConfig | None = None) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 def warp(features: Tensor, flow: Tensor) -> Tensor:
     """features (B, C, H, W), flow (B, 2, H, W) in pixels of this grid -> (B, C, H, W).
 
-    out(x) = features(x + flow(x)), bilinear; zero where the neighbours that are inside the picture do not carry the
+    out(x) = features(x + flow(x)), bilinear; zero where the neighbors that are inside the picture do not carry the
     whole weight (0.999 or less of it), as at the picture's edge.
     """
     height, width = features.shape[2:]

@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .backends.base import DEVICES
-from .command import command
+from .command import cli_entry_point
 from .errors import AmcNetError
 from .files.bundled_network import PRECISIONS
 from .frame import SourceInfo
-from .interrupt import Interruption
+from .interrupt import GracefulInterrupt
 from .output.progress import Progress
 from .version import __version__
 
@@ -33,18 +33,18 @@ exit status: 0 done, 2 an error whose message says how to mend it, 130 Ctrl-C
 """
 
 
-@command
+@cli_entry_point
 def main() -> int:
     arguments = vars(_parser().parse_args())
     from .infer import InferOptions, infer  # here, because PyAV and OpenCV take a while that --help need not wait for
 
     arguments["output"] = arguments["output"] or _default_output(arguments["source"])
     options = InferOptions(**{field.name: arguments[field.name] for field in fields(InferOptions)})
-    with Interruption(after_frame=True) as interruption, closing(Progress()) as progress:
+    with GracefulInterrupt(after_frame=True) as graceful_interrupt, closing(Progress()) as progress:
 
         def after_frame(info: SourceInfo, done: int) -> None:
             progress(info, done)
-            interruption.check()
+            graceful_interrupt.check()
 
         try:
             report = infer(options, after_frame)

@@ -7,7 +7,7 @@ from typing import Self
 from .errors import AmcNetError
 
 
-class Closes:
+class Closeable:
     """A context manager by its `close()`."""
 
     def close(self) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from .errors import AmcNetError
 from .extras import needed_by
-from .interrupt import Interruption
+from .interrupt import GracefulInterrupt
 
 
-def command(main: Callable[[], int]) -> Callable[[], int]:
+def cli_entry_point(main: Callable[[], int]) -> Callable[[], int]:
     """Give a command's `main` its manners: 2 for an error the user can mend, 130 for Ctrl-C, 141 for a closed pipe.
 
     An extra that is not installed is such an error, wherever it is imported.
@@ -22,7 +22,7 @@ def command(main: Callable[[], int]) -> Callable[[], int]:
     @functools.wraps(main)
     def wrapped() -> int:
         try:
-            with Interruption(), needed_by(Path(sys.argv[0]).name):
+            with GracefulInterrupt(), needed_by(Path(sys.argv[0]).name):
                 return main()
         except AmcNetError as error:
             print(f"error: {error}", file=sys.stderr)

@@ -143,7 +143,7 @@ def _masks(
 
 def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
     """run.json as it stands while the run goes on; what is in `settings` must be the same to resume it."""
-    files = {plan.file.network: plan.file} | ({"pwcnet": plan.flow_file} if plan.flow_file else {})
+    files = {plan.file.model: plan.file} | ({"pwcnet": plan.flow_file} if plan.flow_file else {})
     source = Path(options.source)
     return {
         "schema": SCHEMA,
@@ -158,7 +158,7 @@ def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
             "probability": options.probability,
             "crf": options.crf,
             "device": options.device,
-            "flow": "inside" if plan.file.network == "pipeline" else str(options.flow),
+            "flow": "inside" if plan.file.model == "pipeline" else str(options.flow),
             "files": {name: _describe(file) for name, file in files.items()},
         },
         "backend": None,

@@ -11,8 +11,8 @@ from types import FrameType
 from typing import Self
 
 
-class Interruption:
-    """`with Interruption():` around a command: the first Ctrl-C raises KeyboardInterrupt, the second exits with 130.
+class GracefulInterrupt:
+    """Around a command: the first Ctrl-C raises KeyboardInterrupt, the second one ends the process with status 130.
 
     A thread that never returns from a library's call cannot be ended otherwise: the interpreter waits for it at exit.
     So the handler stays in place after a KeyboardInterrupt, when the process is about to end.
@@ -37,7 +37,7 @@ class Interruption:
             raise KeyboardInterrupt
 
     def __enter__(self) -> Self:
-        ours = isinstance(getattr(self._earlier, "__self__", None), Interruption)
+        ours = isinstance(getattr(self._earlier, "__self__", None), GracefulInterrupt)
         if (ours or self._earlier is signal.default_int_handler) and _in_main_thread():
             signal.signal(signal.SIGINT, self._handle)
             _let_the_system_handle_the_second()

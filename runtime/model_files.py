@@ -15,12 +15,12 @@ def read_engine(path: Path, trust: bool, amcnet: str | Path | None, flow: str | 
     if amcnet is not None:
         raise InputError(f"both {amcnet} and {path} were given; expected one network: leave out one of the two")
     file = EngineFile.read(path, trust=trust)
-    if file.network not in ("amcnet", "pipeline"):
+    if file.model not in ("amcnet", "pipeline"):
         raise EngineError(
-            f"{path} holds the network {file.network!r}; expected 'amcnet' or 'pipeline'; build one with: "
+            f"{path} holds the model {file.model!r}; expected 'amcnet' or 'pipeline'; build one with: "
             "build-engine amcnet.onnx --fp16"
         )
-    if file.network == "pipeline" and str(flow) != "dis":
+    if file.model == "pipeline" and str(flow) != "dis":
         raise InputError(f"flow {str(flow)!r} was given, but {path} makes its own; leave out one of the two")
     return file
 
@@ -30,8 +30,8 @@ def read_flow(path: Path, trust: bool) -> NetworkFile | None:
     if path.suffix != ".engine":
         return OnnxFile.read(path, "pwcnet") if path.suffix == ".onnx" else None
     file = EngineFile.read(path, trust=trust)
-    if file.network != "pwcnet":
+    if file.model != "pwcnet":
         raise EngineError(
-            f"{path} holds the network {file.network!r}; expected 'pwcnet'; build one with: build-engine pwcnet.onnx"
+            f"{path} holds the model {file.model!r}; expected 'pwcnet'; build one with: build-engine pwcnet.onnx"
         )
     return file

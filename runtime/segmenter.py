@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .backends.base import Backend
 from .backends.open_backend import open_backend, open_pipeline
 from .backends.tensorrt_pipeline import PipelineBackend
-from .closeable import Closes
+from .closeable import Closeable
 from .files.bundled_network import DEFAULT_AMCNET as DEFAULT_AMCNET
 from .flow.flow import Flow
 from .frame import Frame, MaskFrame
@@ -43,7 +43,7 @@ class Prepared:
     flow_image: NDArray[np.float32]
 
 
-class Segmenter(Closes):
+class Segmenter(Closeable):
     """AMC-Net and a source of flow; made by `load`, a context manager, for one thread.
 
     with Segmenter.load() as segmenter:
@@ -64,7 +64,7 @@ class Segmenter(Closes):
     @classmethod
     def open(cls, plan: SegmenterPlan) -> Segmenter:
         """Load the network of `plan`. Raises BackendError, EngineError or ModelFileError."""
-        if isinstance(plan.file, EngineFile) and plan.file.network == "pipeline":
+        if isinstance(plan.file, EngineFile) and plan.file.model == "pipeline":
             return cls(plan, open_pipeline(plan.file))
         threads = max(1, available_cores() // frames_at_once())
         return cls(plan, open_backend(plan.file, threads=threads, device=plan.device))
@@ -88,7 +88,7 @@ class Segmenter(Closes):
         is not what its card says is refused unless `trust` is given: engines are code.
         `flow` is "dis" (OpenCV, no weights), a PWC-Net (ONNX or engine), or a folder of `.flo` files or flow pictures.
         `threshold` in (0, 1): a pixel whose probability reaches it belongs to the mask. `crf`: the masks are those of
-        a dense CRF over the probabilities and the frame's colours instead, 3 s a frame at 854x480.
+        a dense CRF over the probabilities and the frame's colors instead, 3 s a frame at 854x480.
         `device` is "cpu" or "cuda", an NVIDIA GPU: ONNX files run there, or it is an error.
         `precision` is for the one that comes with the package: "fp32", "int8", or "auto": int8 on a CPU that is faster
         in it (`amc-infer`, which loads it for one video, takes fp32 for a short one). A file has its own.
@@ -156,7 +156,7 @@ class Segmenter(Closes):
         while frame is not None:
             next_frame = next(frames, None)
             with times("flow"):
-                picture = flow.picture(frame, next_frame)
+                picture = flow.render(frame, next_frame)
             with times("prepare"):
                 image = network_input(frame.pixels, self._preprocessing)
                 flow_image = network_input(picture, self._preprocessing)

@@ -9,7 +9,7 @@ from .backends.base import DEVICES, NetworkFile
 from .backends.open_backend import require_library
 from .backends.openvino_backend import is_installed
 from .errors import InputError
-from .files.bundled_network import default_network
+from .files.bundled_network import bundled_network
 from .files.onnx_file import PREPROCESSING, OnnxFile
 from .flow.flow import DisFlow, Flow, FlowInside, PrecomputedFlow
 from .flow.pwcnet_flow import PwcFlow
@@ -68,7 +68,7 @@ class SegmenterPlan:
         if engine is not None:
             file = read_engine(Path(engine), trust, amcnet, flow)
         else:
-            file = OnnxFile.read(amcnet or default_network(_pays_off(precision, frames), device), "amcnet")
+            file = OnnxFile.read(amcnet or bundled_network(_pays_off(precision, frames), device), "amcnet")
         flow_file = read_flow(Path(flow), trust)
         for needed in (file, flow_file):
             if needed is not None:
@@ -83,7 +83,7 @@ class SegmenterPlan:
 
     def open_flow(self, reader: FrameReader, start: int, frames: int | None, stride: int) -> Flow:
         """The source of flow for the frames of `reader`, which was opened with these. A PWC-Net is loaded here."""
-        if self.file.network == "pipeline":
+        if self.file.model == "pipeline":
             return FlowInside()
         size = self.preprocessing.size
         if self.flow_file is not None:

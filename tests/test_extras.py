@@ -105,10 +105,10 @@ def test_the_shortest_use_works_or_names_the_extra(
     done = _run(core, workplace, *use.split())
     assert "Traceback" not in done.stderr
     assert done.returncode == status, done.stderr
-    told = done.stderr if status == 2 else done.stdout
-    assert said in told
+    with_progress = done.stderr if status == 2 else done.stdout
+    assert said in with_progress
     if status == 2:
-        assert told.splitlines()[-1].startswith("error: "), "one line"
+        assert with_progress.splitlines()[-1].startswith("error: "), "one line"
 
 
 def test_each_command_is_tried() -> None:

@@ -203,7 +203,7 @@ PUBLIC = {
     "Segmenter __version__",
     "amcnet.models": "AMCNet AMCNetConfig AMCNetOutput PWCNet load_amcnet load_pwcnet seed_weights",
     "amcnet.export": "ExportOptions Exported OnnxFile Preprocessing Seed export_amcnet export_pipeline export_pwcnet",
-    "amcnet.calibration": "Calibrated Calibration CalibrationTable Quantised calibrate calibrate_on_batches quantise",
+    "amcnet.calibration": "Calibrated Calibration CalibrationTable Quantized calibrate calibrate_on_batches quantize",
     "amcnet.benchmarks": "Evaluation Stability evaluate temporal_stability video_stability",
 }
 

@@ -74,15 +74,15 @@ def test_the_commands_run_in_order(name: str, workplace: Path) -> None:
     for command in COMMANDS[name]:
         if command.startswith("pip "):
             continue  # this environment is the result of it
-        status, _, told = _run(shlex.split(command), workplace, environment)
-        assert status == 0, f"{command}\n{told}"
+        status, _, with_progress = _run(shlex.split(command), workplace, environment)
+        assert status == 0, f"{command}\n{with_progress}"
     for path in RESULTS[name]:
         assert (workplace / path).exists(), path
     for masks in workplace.glob("video-amcnet/masks"):
         assert len(list(masks.iterdir())) == FRAMES
     for python in re.findall(r"```python\n(.+?)```", TEXTS[name], re.DOTALL):
-        status, printed, told = _run([sys.executable, "-c", python], workplace, environment)
-        assert status == 0, told
+        status, printed, with_progress = _run([sys.executable, "-c", python], workplace, environment)
+        assert status == 0, with_progress
         assert len(printed.splitlines()) == FRAMES
 
 
@@ -97,12 +97,12 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple
         text=True,
     ) as process:
         try:
-            printed, told = process.communicate(timeout=SECONDS)
+            printed, with_progress = process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGABRT)
-            printed, told = process.communicate()
-            told = f"no end after {SECONDS} s\n{told}"
-    return process.returncode, printed, told
+            printed, with_progress = process.communicate()
+            with_progress = f"no end after {SECONDS} s\n{with_progress}"
+    return process.returncode, printed, with_progress
 
 
 def test_the_figures_are_measured() -> None:

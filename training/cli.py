@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..runtime.command import command
+from ..runtime.command import cli_entry_point
 from ..runtime.errors import InputError
 from ..runtime.extras import require
 from .recipe import RECIPES
@@ -19,7 +19,7 @@ _EXAMPLES = """examples:
 """
 
 
-@command
+@cli_entry_point
 def main() -> int:
     """The command; see `amc-train --help`."""
     parser = argparse.ArgumentParser(

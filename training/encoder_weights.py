@@ -34,7 +34,7 @@ def load_encoders(network: AMCNet, path: Path) -> None:
 def load_mobilenet_v2(stages: nn.ModuleList, path: Path) -> None:
     """Fill the stages from convolutions numbered in the order of the network, made for RGB in [-1, 1].
 
-    The change from ImageNet-normalised RGB, n, goes into the first: x/127.5 - 1 = 2 (std · n + mean) - 1.
+    The change from ImageNet-normalized RGB, n, goes into the first: x/127.5 - 1 = 2 (std · n + mean) - 1.
     """
     try:
         with np.load(path) as archive:

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from ..models.amcnet import AMCNet
 from ..models.torch_threads import torch_threads
-from ..runtime.closeable import Closes
+from ..runtime.closeable import Closeable
 from ..runtime.errors import AmcNetError
 from .data.batches import Batch, Source
 from .data.loader import load_batches
 from .loss import segmentation_loss
 from .recipe import Recipe
 from .shared_memory import shared_like
-from .validation import normalise
+from .validation import normalize
 
 
-class Gradient(Closes):
+class Gradient(Closeable):
     """Fills the gradients of `network` from the batches of `iterations`, in order; a context manager.
 
     The light network's operators are too small to be split over two cores: threads inside an operator wait for each
@@ -148,10 +148,10 @@ def _backward(network: AMCNet, batch: Batch, recipe: Recipe) -> Tensor:
     """Set the gradients of `network` from a part of a batch, by its share of the whole; the loss, a scalar."""
     device = next(network.parameters()).device
     mask = batch.mask.to(device, non_blocking=True).unsqueeze(1).float().div(255)
-    image, flow_image = (normalise(x, device) for x in (batch.image, batch.flow_image))
+    image, flow_image = (normalize(x, device) for x in (batch.image, batch.flow_image))
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         output = network(image, flow_image)
-    loss = segmentation_loss(output, mask, recipe.overlap_loss) * (len(mask) / recipe.batch)
+    loss = segmentation_loss(output, mask, recipe.iou_loss_weight) * (len(mask) / recipe.batch)
     network.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach()

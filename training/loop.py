@@ -26,7 +26,7 @@ from .data.sample import Sample
 from .first_weights import make_network
 from .gradient import Gradient
 from .log import Log
-from .optimizer import make_optimiser, rate_factor
+from .optimizer import make_optimizer, rate_factor
 from .recipe import Recipe
 from .state import load_state, save_state, save_weights
 from .validation import Scores, score_sequences
@@ -86,11 +86,11 @@ def train(
         total = recipe.epochs * (len(source.clips.frames) // recipe.batch)
 
     average = copy.deepcopy(network).eval()
-    optimiser = make_optimiser(network, recipe)
+    optimizer = make_optimizer(network, recipe)
     done, seconds_before, best = 0, 0.0, 0.0
     if resume and state_path.is_file():
         done, seconds_before, best = load_state(
-            state_path, recipe, total, sorted(held_out), network, average, optimiser
+            state_path, recipe, total, sorted(held_out), network, average, optimizer
         )
 
     log = Log(output, done)
@@ -104,12 +104,12 @@ def train(
     ):
         for iteration in range(done, total):
             factor = rate_factor(recipe, iteration, total)
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = factor * group["full_rate"]
             losses.append(gradient.fill())
             nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_norm)
-            optimiser.step()
-            decay = min(recipe.averaging, (1 + iteration) / (10 + iteration))
+            optimizer.step()
+            decay = min(recipe.ema_decay, (1 + iteration) / (10 + iteration))
             _average(average, network, decay)
             progress.update()
             done = iteration + 1
@@ -144,7 +144,7 @@ def train(
                     best=best,
                     network=network,
                     average=average,
-                    optimiser=optimiser,
+                    optimizer=optimizer,
                 )
                 saved = time.monotonic()
     return best_path if held_out else last_path

@@ -1,4 +1,4 @@
-"""The optimiser of a recipe, and its learning rate over time."""
+"""The optimizer of a recipe, and its learning rate over time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 from .recipe import Recipe
 
 
-def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Four groups: encoders and decoder, each weights and biases; biases do not decay. Each knows its `full_rate`.
 
     Parameters that need no gradient are left out.
@@ -25,11 +25,11 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         rate *= recipe.bias_factor if is_bias else 1
         decay = 0.0 if is_bias else recipe.weight_decay
         groups.append({"params": parameters, "lr": rate, "full_rate": rate, "weight_decay": decay})
-    if recipe.optimiser == "sgd":
+    if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=0.9)
-    if recipe.optimiser == "adamw":
+    if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, fused=True)  # on a core 9 ms a step instead of 33
-    raise ValueError(f"optimiser is {recipe.optimiser!r}; expected 'sgd' or 'adamw'")
+    raise ValueError(f"optimizer is {recipe.optimizer!r}; expected 'sgd' or 'adamw'")
 
 
 def rate_factor(recipe: Recipe, iteration: int, iterations: int) -> float:

@@ -26,10 +26,10 @@ class Recipe:
     learning_rate, encoder_rate: of the decoder and of the encoders; biases learn `bias_factor` times as fast.
     gradient_norm: longest gradient that is not shortened to this.
     warmup: iterations over which the rate rises from zero, before it falls as (1 - t)^0.9.
-    overlap_loss: weight of 1 - soft IoU of the mask, beside the binary cross-entropies.
+    iou_loss_weight: weight of 1 - soft IoU of the mask, beside the binary cross-entropies.
     averaging: decay per iteration of the running average of the weights, 0 for none.
     rotation_deg, zoom, shear: ranges of the joint affine motion, ±, from-to and ±.
-    jitter: strength of the colour changes, 0 for none, 1 for strong.
+    jitter: strength of the color changes, 0 for none, 1 for strong.
     drop_flow, drop_image: how often a stream is made useless, so that the gates learn to close.
     bend_flow: how often a camera motion is added to the flow, or the flow is paled as by an outlier.
     stir_background: how often patches of the background get a motion of their own, as water, leaves and crowds have.
@@ -42,7 +42,7 @@ class Recipe:
 
     name: str
     backbone: str
-    optimiser: str
+    optimizer: str
     epochs: int = 0
     iterations: int = 0
     batch: int
@@ -53,12 +53,12 @@ class Recipe:
     weight_decay: float
     gradient_norm: float = float("inf")
     warmup: int = 0
-    overlap_loss: float = 0.0
-    averaging: float = 0.0
+    iou_loss_weight: float = 0.0
+    ema_decay: float = 0.0
     rotation_deg: float = 10.0
     zoom: tuple[float, float] = (0.75, 1.25)
     shear: float = 0.0
-    jitter: float = 0.0
+    color_jitter: float = 0.0
     drop_flow: float = 0.0
     drop_image: float = 0.0
     bend_flow: float = 0.0
@@ -73,7 +73,7 @@ class Recipe:
 PAPER = Recipe(
     name="paper",
     backbone="resnet101",
-    optimiser="sgd",
+    optimizer="sgd",
     epochs=100,
     batch=4,
     sizes=(384,),
@@ -91,7 +91,7 @@ PAPER = Recipe(
 LIGHT = Recipe(
     name="light",
     backbone="mobilenet_v2",
-    optimiser="adamw",
+    optimizer="adamw",
     iterations=50_000,
     batch=8,
     sizes=(160, 192, 224, 256),
@@ -100,12 +100,12 @@ LIGHT = Recipe(
     weight_decay=1e-2,
     gradient_norm=5.0,
     warmup=500,
-    overlap_loss=1.0,
-    averaging=0.9998,
+    iou_loss_weight=1.0,
+    ema_decay=0.9998,
     rotation_deg=15.0,
     zoom=(0.9, 1.7),
     shear=0.1,
-    jitter=1.0,
+    color_jitter=1.0,
     drop_flow=0.12,
     drop_image=0.08,
     bend_flow=0.3,

@@ -30,7 +30,7 @@ def save_state(
     best: float,
     network: nn.Module,
     average: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     """`iteration` iterations of `iterations` are done. The order of the data follows from the recipe's seed."""
     state = {
@@ -42,7 +42,7 @@ def save_state(
         "best": best,
         "network": network.state_dict(),
         "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimizer": optimizer.state_dict(),
         "random": torch.get_rng_state(),
     }
     _replace(path, state)
@@ -55,9 +55,9 @@ def load_state(
     held_out: list[str],
     network: nn.Module,
     average: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
 ) -> tuple[int, float, float]:
-    """Fill the networks and the optimiser from `path`; iterations done, seconds spent, best J&F so far.
+    """Fill the networks and the optimizer from `path`; iterations done, seconds spent, best J&F so far.
 
     Raises CheckpointError for a file that is not readable or belongs to another recipe, length or choice of sequences.
     """
@@ -79,7 +79,7 @@ def load_state(
         )
     network.load_state_dict(state["network"])
     average.load_state_dict(state["average"])
-    optimiser.load_state_dict(state["optimiser"])
+    optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])
     return state["iteration"], state["seconds"], state["best"]
 

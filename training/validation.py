@@ -45,8 +45,8 @@ class Scores:
         return {key: round(value, 4) for key, value in values.items()}
 
 
-def normalise(pictures: Tensor, device: torch.device) -> Tensor:
-    """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32, ImageNet-normalised, channels last in memory."""
+def normalize(pictures: Tensor, device: torch.device) -> Tensor:
+    """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32, ImageNet-normalized, channels last in memory."""
     values = pictures.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255)
     mean, std = (torch.tensor(x, device=device).view(1, 3, 1, 1) for x in (AMCNET.mean, AMCNET.std))
     return ((values - mean) / std).contiguous(memory_format=torch.channels_last)
@@ -65,7 +65,7 @@ def score_sequences(network: AMCNet, sequences: Mapping[str, list[Sample]], size
         image = np.asarray(cv2.resize(sample.image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
         flow_image = color_flow(np.asarray(cv2.resize(sample.flow, (size, size)), np.float32))
         with torch.inference_mode():
-            output = network(*(normalise(torch.from_numpy(x[None]), device) for x in (image, flow_image)))
+            output = network(*(normalize(torch.from_numpy(x[None]), device) for x in (image, flow_image)))
         height, width = sample.mask.shape
         mask = cv2.resize(output.mask[0, 0].float().cpu().numpy(), (width, height)) >= 0.5
         truth = sample.mask > 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import cv2
 
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.errors import InputError
 from ...runtime.files.atomic import replacing
 from .contact_sheet import contact_sheet
@@ -29,7 +29,7 @@ DIR/masks/NNNNN.png, with the file names of their annotations; every value above
 """
 
 
-@command
+@cli_entry_point
 def main() -> int:
     """Score masks, print the table, write what was asked for; 0, or 2 if something is missing or unreadable."""
     arguments = _arguments()

@@ -13,7 +13,7 @@ from .evaluation import Evaluation, FrameScore, SequenceEvaluation
 from .protocol import Protocol
 from .report import percent
 
-# All RGB. Blue and red stay apart for colour-blind eyes, where red and green would not.
+# All RGB. Blue and red stay apart for color-blind eyes, where red and green would not.
 _RIGHT, _WRONG, _MISSED = (60, 200, 90), (235, 50, 40), (40, 110, 255)
 _OUTLINE, _WORST = (255, 255, 255), (255, 40, 40)
 _PAPER, _INK, _FAINT = (24, 26, 30), (235, 237, 240), (160, 165, 172)
@@ -28,7 +28,7 @@ _FRAME = 3
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 def contact_sheet(evaluation: Evaluation, images: Path | None = None) -> Picture:
@@ -49,10 +49,10 @@ def contact_sheet(evaluation: Evaluation, images: Path | None = None) -> Picture
 def _spread_with_worst(sequence: SequenceEvaluation) -> list[FrameScore]:
     """Seven frames in their order (fewer if there are not as many), spread evenly but for one moved to the worst."""
     last = len(sequence.frames) - 1
-    spread = sorted({round(position) for position in np.linspace(0, last, _COLUMNS)})
+    select_evenly = sorted({round(position) for position in np.linspace(0, last, _COLUMNS)})
     worst = sequence.frames.index(sequence.worst)
-    spread[int(np.argmin([abs(index - worst) for index in spread]))] = worst
-    return [sequence.frames[index] for index in spread]
+    select_evenly[int(np.argmin([abs(index - worst) for index in select_evenly]))] = worst
+    return [sequence.frames[index] for index in select_evenly]
 
 
 def _backgrounds(
@@ -83,7 +83,7 @@ def _cell(frame: FrameScore, protocol: Protocol, image: Picture | None) -> Pictu
     cell = np.zeros((size[1], size[0], 3), np.uint8)
     if image is not None:
         small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-        # Half its colour and a little light taken away: a red car must not look like an error.
+        # Half its color and a little light taken away: a red car must not look like an error.
         cell[:] = 0.4 * small + 0.4 * small.mean(axis=2, keepdims=True)
     _tint(cell, mask & annotation, _RIGHT, 0.45)
     contours, _ = cv2.findContours(annotation.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -96,12 +96,12 @@ def _cell(frame: FrameScore, protocol: Protocol, image: Picture | None) -> Pictu
     return cell
 
 
-def _tint(cell: Picture, region: NDArray[np.bool_], colour: Colour, strength: float) -> None:
-    """Colour a region of the frame in its small picture, in place."""
+def _tint(cell: Picture, region: NDArray[np.bool_], color: Color, strength: float) -> None:
+    """Color a region of the frame in its small picture, in place."""
     # Shares of a small pixel, not yes or no: an error one pixel wide at full size stays visible as a faint line.
     size = (cell.shape[1], cell.shape[0])
     share = np.asarray(cv2.resize(region.astype(np.float32), size, interpolation=cv2.INTER_AREA))[..., None] * strength
-    cell[:] = np.rint(cell * (1 - share) + np.array(colour) * share)
+    cell[:] = np.rint(cell * (1 - share) + np.array(color) * share)
 
 
 def _strip(sequence: SequenceEvaluation, shown: list[FrameScore], cells: list[Picture]) -> Picture:
@@ -109,7 +109,7 @@ def _strip(sequence: SequenceEvaluation, shown: list[FrameScore], cells: list[Pi
     x = _write(strip, sequence.name, _MARGIN, 30, size=0.62)
     scores = f"J {percent(sequence.region.mean)}   F {percent(sequence.boundary.mean)}"
     x = _write(strip, scores, x + 24, 30, size=0.56)
-    _write(strip, f"{len(sequence.frames)} frames", x + 24, 30, size=0.48, colour=_FAINT)
+    _write(strip, f"{len(sequence.frames)} frames", x + 24, 30, size=0.48, color=_FAINT)
     top = _LABEL + _CAPTION
     for column, (frame, cell) in enumerate(zip(shown, cells, strict=True)):
         left = _MARGIN + column * (_CELL + _GAP)
@@ -118,7 +118,7 @@ def _strip(sequence: SequenceEvaluation, shown: list[FrameScore], cells: list[Pi
             strip[_LABEL : bottom + _FRAME, left - _FRAME : right + _FRAME] = _WORST
             _write(strip, f"{frame.pair.name}   worst: J {percent(frame.region)}", left + 2, top - 6, size=0.42)
         else:
-            _write(strip, f"{frame.pair.name}   J {percent(frame.region)}", left, top - 6, size=0.42, colour=_FAINT)
+            _write(strip, f"{frame.pair.name}   J {percent(frame.region)}", left, top - 6, size=0.42, color=_FAINT)
         strip[top:bottom, left:right] = cell
     return strip
 
@@ -133,10 +133,10 @@ def _legend(evaluation: Evaluation) -> Picture:
     about = (
         f"{evaluation.protocol.name}, in percent; sequences: {len(evaluation.sequences)}, frames: {evaluation.frames}"
     )
-    _write(legend, about, x + 24, 32, size=0.52, colour=_FAINT)
+    _write(legend, about, x + 24, 32, size=0.52, color=_FAINT)
     x = _MARGIN
-    for colour, text in ((_RIGHT, "right"), (_WRONG, "wrong: only in the mask"), (_MISSED, "missed: only annotated")):
-        cv2.rectangle(legend, (x, 50), (x + 22, 66), colour, cv2.FILLED)
+    for color, text in ((_RIGHT, "right"), (_WRONG, "wrong: only in the mask"), (_MISSED, "missed: only annotated")):
+        cv2.rectangle(legend, (x, 50), (x + 22, 66), color, cv2.FILLED)
         x = _write(legend, text, x + 30, 64, size=0.5) + 28
     cv2.line(legend, (x, 58), (x + 22, 58), _OUTLINE, 2)
     x = _write(legend, "outline of the annotation", x + 30, 64, size=0.5) + 28
@@ -149,7 +149,7 @@ def _paper(height: int) -> Picture:
     return np.full((height, _WIDTH, 3), _PAPER, np.uint8)
 
 
-def _write(picture: Picture, text: str, x: int, baseline: int, *, size: float, colour: Colour = _INK) -> int:
+def _write(picture: Picture, text: str, x: int, baseline: int, *, size: float, color: Color = _INK) -> int:
     """Write on the picture, in place; returns the x where the text ends."""
-    cv2.putText(picture, text, (x, baseline), _FONT, size, colour, 1, cv2.LINE_AA)
+    cv2.putText(picture, text, (x, baseline), _FONT, size, color, 1, cv2.LINE_AA)
     return x + cv2.getTextSize(text, _FONT, size, 1)[0][0]

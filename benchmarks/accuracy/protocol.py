@@ -17,9 +17,9 @@ from ...runtime.errors import InputError
 class Protocol:
     """How a data set keeps and reads its annotations.
 
-    Annotations lie in DIR/<sequence>/`folder` with one of the `suffixes`; grey values above `threshold` are object.
+    Annotations lie in DIR/<sequence>/`folder` with one of the `suffixes`; gray values above `threshold` are object.
     `skip_ends` leaves the first and last annotated frame out; `resize` fits an annotation to a mask of another size
-    (nearest neighbour) instead of refusing it. Of masks, everything above 0 is object, in each data set.
+    (nearest neighbor) instead of refusing it. Of masks, everything above 0 is object, in each data set.
     """
 
     name: str
@@ -50,14 +50,14 @@ class FramePair:
 
     def read(self, protocol: Protocol) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(mask, annotation), (H, W) bool both; InputError if one cannot be read or their sizes differ."""
-        mask, annotation = read_grey(self.mask), read_grey(self.annotation)
+        mask, annotation = read_gray(self.mask), read_gray(self.annotation)
         if mask.shape != annotation.shape:
             if not protocol.resize:
                 raise InputError(
                     f"{self.mask} is {_size(mask)} but its annotation {self.annotation} is {_size(annotation)}; "
                     f"{protocol.name} compares equal sizes: write the masks at the size of the annotated frames"
                 )
-            # EXACT samples pixel centres, as Pillow does, which made the official figures.
+            # EXACT samples pixel centers, as Pillow does, which made the official figures.
             size = (mask.shape[1], mask.shape[0])
             annotation = np.asarray(cv2.resize(annotation, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
         return mask > 0, annotation > protocol.threshold
@@ -97,8 +97,8 @@ def find_pairs(
     return pairs
 
 
-def read_grey(path: Path) -> NDArray[np.uint8]:
-    """A picture as (H, W) uint8 grey; InputError if it cannot be read to its end."""
+def read_gray(path: Path) -> NDArray[np.uint8]:
+    """A picture as (H, W) uint8 gray; InputError if it cannot be read to its end."""
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -16,12 +16,12 @@ from tqdm import tqdm
 from ...runtime.errors import InputError
 from ...runtime.metrics.region import region_similarity
 from ...runtime.version import __version__
-from .protocol import read_grey
+from .protocol import read_gray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stability:
-    """`mean` IoU over `pairs` of neighbouring frames; the `worst` IoU was at frame `worst_index`, counted from 0."""
+    """`mean` IoU over `pairs` of neighboring frames; the `worst` IoU was at frame `worst_index`, counted from 0."""
 
     mean: float
     pairs: int
@@ -40,7 +40,7 @@ class Stability:
 def temporal_stability(masks: Iterable[NDArray[np.bool_]], flows: Iterable[NDArray[np.float32]]) -> Stability:
     """Mean IoU of each mask with the mask before it, moved along by the flow; in [0, 1], 1 for masks that keep to it.
 
-    `masks` are (H, W) bool, one a frame; `flows` (H, W, 2) float32 in pixels, one a pair of neighbours, *backwards*:
+    `masks` are (H, W) bool, one a frame; `flows` (H, W, 2) float32 in pixels, one a pair of neighbors, *backwards*:
     pixel (x, y) of frame t + 1 was at (x + u, y + v) in frame t. Both may be iterators, nothing is kept. Two empty
     masks agree (1). Pixels that come from outside the picture are left out: nobody can know what they were. Steady is
     not right: masks that are always empty are perfectly steady.
@@ -52,7 +52,7 @@ def temporal_stability(masks: Iterable[NDArray[np.bool_]], flows: Iterable[NDArr
         for index, ((before, mask), flow) in enumerate(zip(pairwise(masks), flows, strict=True), start=1)
     ]
     if not values:
-        raise InputError("temporal stability compares neighbouring frames; got less than two masks")
+        raise InputError("temporal stability compares neighboring frames; got less than two masks")
     worst = int(np.argmin(values))
     return Stability(mean=float(np.mean(values)), pairs=len(values), worst=values[worst], worst_index=worst + 1)
 
@@ -68,7 +68,7 @@ def video_stability(video: Path, masks: Path, *, progress: bool = False) -> Stab
     if not files:
         raise InputError(f"{folder} holds no *.png; expected one mask for each frame of {video}")
     shown = tqdm(files, unit="frame", leave=False, disable=None if progress else True)
-    return temporal_stability((read_grey(file) > 0 for file in shown), _backward_flows(video, len(files)))
+    return temporal_stability((read_gray(file) > 0 for file in shown), _backward_flows(video, len(files)))
 
 
 def _agreement(before: NDArray[np.bool_], mask: NDArray[np.bool_], flow: NDArray[np.float32], index: int) -> float:
@@ -97,12 +97,12 @@ def _backward_flows(video: Path, expected_frames: int) -> Iterator[NDArray[np.fl
             count += 1
             if count > expected_frames:
                 raise InputError(f"{video} has more frames than the {expected_frames} masks; expected one mask a frame")
-            grey = np.asarray(cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+            gray = np.asarray(cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
             if before is not None:
-                if before.shape != grey.shape:
+                if before.shape != gray.shape:
                     raise InputError(f"{video} changes its size at frame {count - 1}; flow needs frames of one size")
-                yield np.asarray(estimator.calc(grey, before, None), np.float32)  # type: ignore[call-overload]
-            before = grey
+                yield np.asarray(estimator.calc(gray, before, None), np.float32)  # type: ignore[call-overload]
+            before = gray
     if count < expected_frames:
         raise InputError(
             f"{video} has {count} frames, but there are {expected_frames} masks; expected one mask a frame"

@@ -22,7 +22,7 @@ Inputs = Mapping[str, NDArray[Any]]
 Run = Callable[[Inputs], NDArray[np.float32]]
 
 
-class AbsentError(AmcNetError):
+class NotInstalledError(AmcNetError):
     """A peer that is not here; the message is the reason."""
 
 
@@ -41,7 +41,7 @@ def open_peers(
             run = opener(file, checkpoint)
             run(inputs)
             here[name] = run
-        except AbsentError as error:
+        except NotInstalledError as error:
             absent[name] = str(error)
         except Exception as error:  # a peer that fails is no reason for the others not to be measured
             absent[name] = f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -67,16 +67,16 @@ def _torch_compile(file: OnnxFile, checkpoint: Path | None) -> Run:
 
 def _torch_network(file: OnnxFile, checkpoint: Path | None) -> torch.nn.Module:
     if importlib.util.find_spec("torch") is None:
-        raise AbsentError("PyTorch is not installed: pip install 'amcnet[export]'")
+        raise NotInstalledError("PyTorch is not installed: pip install 'amcnet[export]'")
     from ...models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
 
-    if file.network == "pipeline" or file.precision != "fp32":
-        raise AbsentError("PyTorch is compared with float32 files of one network")
+    if file.model == "pipeline" or file.precision != "fp32":
+        raise NotInstalledError("PyTorch is compared with float32 files of one network")
     if checkpoint is not None:
-        return load_amcnet(checkpoint) if file.network == "amcnet" else load_pwcnet(checkpoint)
+        return load_amcnet(checkpoint) if file.model == "amcnet" else load_pwcnet(checkpoint)
     text = file.metadata[CHECKPOINT_SHA256]
     seed = int(text.rpartition(" ")[2]) if file.untrained else 1
-    if file.network == "pwcnet":
+    if file.model == "pwcnet":
         return seed_weights(PWCNet(), seed)
     return seed_weights(AMCNet(AMCNetConfig(**json.loads(file.metadata[CONFIG]))), seed)
 
@@ -111,7 +111,7 @@ def _cuda_run(network: Any, *, half: bool, graph: bool = False) -> Run:
     import torch
 
     if not torch.cuda.is_available():
-        raise AbsentError("PyTorch finds no GPU, or is the build for CPUs")
+        raise NotInstalledError("PyTorch finds no GPU, or is the build for CPUs")
     layout = torch.channels_last if half else torch.contiguous_format
     network = network.to("cuda", torch.float16 if half else torch.float32, memory_format=layout)
 
@@ -171,14 +171,14 @@ def _onnxruntime(file: OnnxFile, provider: str) -> Run:
     try:
         import onnxruntime
     except ImportError:
-        raise AbsentError("ONNX Runtime is not installed: pip install 'amcnet[cpu]'") from None
+        raise NotInstalledError("ONNX Runtime is not installed: pip install 'amcnet[cpu]'") from None
     if provider not in onnxruntime.get_available_providers():
-        raise AbsentError(f"this onnxruntime has no {provider}: pip install 'amcnet[gpu]'")
+        raise NotInstalledError(f"this onnxruntime has no {provider}: pip install 'amcnet[gpu]'")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(file.path, options, providers=[provider])
     if session.get_providers()[0] != provider:
-        raise AbsentError(f"ONNX Runtime fell back from {provider}: no GPU that it can use")
+        raise NotInstalledError(f"ONNX Runtime fell back from {provider}: no GPU that it can use")
     return lambda inputs: np.asarray(session.run(None, dict(inputs))[0])
 
 
@@ -197,7 +197,7 @@ def _openvino_with(file: OnnxFile, options: dict[str, Any]) -> Run:
         import openvino
         from onnx import inliner
     except ImportError as error:
-        raise AbsentError(f"{error.name} is not installed: pip install openvino onnx") from None
+        raise NotInstalledError(f"{error.name} is not installed: pip install openvino onnx") from None
     # It knows no functions of other domains: they are written out for it.
     model = inliner.inline_local_functions(onnx.load(file.path)).SerializeToString()
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": available_cores()} | options
@@ -207,7 +207,7 @@ def _openvino_with(file: OnnxFile, options: dict[str, Any]) -> Run:
 
 
 def _tensorrt(file: OnnxFile, checkpoint: Path | None) -> Run:
-    raise AbsentError(
+    raise NotInstalledError(
         "an engine is measured by its own: build-engine FILE.onnx, then amc-bench FILE.engine on a machine with a GPU"
     )
 

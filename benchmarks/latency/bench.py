@@ -30,9 +30,9 @@ from .environment import environment
 from .frame_time import frame_time
 from .gpu_stages import gpu_stages_ms, network_ms
 from .graph_cost import GraphCost, cost_json, graph_cost
-from .latency import Effort, Latency, measure, ratio_of_rounds
+from .latency import Latency, MeasureOptions, measure, ratio_of_rounds
 from .machine_state import MachineWatch
-from .measured_peaks import Ceilings, measure_ceilings, reference_work
+from .measured_peaks import MeasuredPeaks, measure_ceilings, reference_work
 from .roofline import PAPER_GPU, PAPER_MS, achieved, paper_share, predictions, target
 from .scaling import measure_scaling
 
@@ -56,7 +56,7 @@ class BenchOptions:
     peers: bool = False
     checkpoint: Path | None = None
     device: str = "cpu"
-    effort: Effort = field(default_factory=Effort)
+    effort: MeasureOptions = field(default_factory=MeasureOptions)
     scaling: bool = False
 
 
@@ -89,7 +89,7 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
             subjects.append(_subject(name, file, clip, options, stack, notes))
         with MachineWatch() as watch:
             progress("measuring what this machine can do at most")
-            ceilings = measure_ceilings(options.device)
+            measured_peaks = measure_ceilings(options.device)
             latencies = measure(
                 {REFERENCE: reference_work(options.device)}
                 | {
@@ -100,7 +100,7 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
                 options.effort,
                 progress=lambda name: progress(f"measuring {name}"),
             )
-            ceilings = ceilings.or_better(measure_ceilings(options.device))
+            measured_peaks = measured_peaks.or_better(measure_ceilings(options.device))
         progress("measuring whole frames")
         frame = _frame(subjects, latencies, clip, options)
         scaling = measure_scaling(options.files[0] if options.files else None, progress) if options.scaling else None
@@ -116,10 +116,10 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
         },
         "notes": notes,
         "trust": trust,
-        "ceilings": ceilings.to_json(),
+        "measured_peaks": measured_peaks.to_json(),
         "paper": {"latency_ms": PAPER_MS, "gpu": PAPER_GPU, "share_of_peak": round(paper_share(), 4)},
         "reference": latencies[REFERENCE].to_json(),
-        "networks": [_network(subject, latencies, ceilings, trust["doubts"], options) for subject in subjects],
+        "networks": [_network(subject, latencies, measured_peaks, trust["doubts"], options) for subject in subjects],
         "frame": frame,
         "scaling": scaling,
     }
@@ -128,7 +128,7 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
 def _read(path: Path) -> NetworkFile:
     """Raises ModelFileError or EngineError, for the whole pipeline too: its parts are what is measured."""
     file: NetworkFile = OnnxFile.read(path) if path.suffix == ".onnx" else EngineFile.read(path)
-    if file.network == "pipeline":
+    if file.model == "pipeline":
         raise ModelFileError(f"{path} is the whole pipeline; expected amcnet or pwcnet: measure these two")
     return file
 
@@ -165,7 +165,11 @@ def _subject(
 
 
 def _network(
-    subject: _Subject, latencies: Mapping[str, Latency], ceilings: Ceilings, doubts: list[str], options: BenchOptions
+    subject: _Subject,
+    latencies: Mapping[str, Latency],
+    measured_peaks: MeasuredPeaks,
+    doubts: list[str],
+    options: BenchOptions,
 ) -> dict[str, Any]:
     """What report.json holds of one file: its rows, the first of them ours, the others peers'."""
     ours = latencies[f"{subject.name}: {next(iter(subject.runs))}"]
@@ -179,8 +183,8 @@ def _network(
         # By the ceilings of the device: an engine's is not measured, and peers on a GPU compute in types of their own.
         comparable = not isinstance(subject.file, EngineFile) and not (row["is_peer"] and options.device == "cuda")
         if subject.cost is not None and comparable:
-            row["achieved"] = achieved(latency.p50_ms, subject.cost, ceilings)
-        if subject.file.network == "amcnet":
+            row["achieved"] = achieved(latency.p50_ms, subject.cost, measured_peaks)
+        if subject.file.model == "amcnet":
             row["target"] = target(latency.p50_ms, subject.cost, subject.size)
         rows.append(row)
     if isinstance(subject.file, EngineFile):
@@ -190,7 +194,7 @@ def _network(
         rows[0]["gpu_ms"] = network_ms(subject.backend.binding)
     return {
         "name": subject.name,
-        "network": subject.file.network,
+        "model": subject.file.model,
         "sha256": subject.file.sha256(),
         "precision": subject.file.precision,
         "trained": not subject.file.untrained,
@@ -207,15 +211,13 @@ def _frame(
     subjects: list[_Subject], latencies: Mapping[str, Latency], clip: Path, options: BenchOptions
 ) -> dict[str, Any] | None:
     """Whole frames with the first AMC-Net of the files, and the first PWC-Net if there is one; DIS flow otherwise."""
-    by_network = {subject.file.network: subject for subject in reversed(subjects)}
-    if "amcnet" not in by_network:
+    by_model = {subject.file.model: subject for subject in reversed(subjects)}
+    if "amcnet" not in by_model:
         return None
-    estimate_ms = sum(
-        latencies[f"{subject.name}: {next(iter(subject.runs))}"].p50_ms for subject in by_network.values()
-    )
+    estimate_ms = sum(latencies[f"{subject.name}: {next(iter(subject.runs))}"].p50_ms for subject in by_model.values())
     frames = min(max(round(2e3 * options.effort.seconds / estimate_ms), _LEAST_FRAMES), _MOST_FRAMES)
-    flow = by_network["pwcnet"].file.path if "pwcnet" in by_network else "dis"
-    amcnet = by_network["amcnet"].file.path if options.files else None  # the one inside chooses its precision itself
+    flow = by_model["pwcnet"].file.path if "pwcnet" in by_model else "dis"
+    amcnet = by_model["amcnet"].file.path if options.files else None  # the one inside chooses its precision itself
     return frame_time(clip, amcnet=amcnet, flow=flow, frames=frames, device=options.device)
 
 

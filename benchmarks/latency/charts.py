@@ -1,4 +1,4 @@
-"""Charts as SVG text, as wide as a phone; their colours are the page's CSS variables, so that dark mode works."""
+"""Charts as SVG text, as wide as a phone; their colors are the page's CSS variables, so that dark mode works."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Point:
 
 
 def bars(values: Mapping[str, float], unit: str, marked: Sequence[str] = ()) -> str:
-    """Horizontal bars, one a row; those named in `marked` in the second colour."""
+    """Horizontal bars, one a row; those named in `marked` in the second color."""
     most = max(values.values(), default=1) or 1
     span = WIDTH - _LEFT - _RIGHT
     parts = []
     for row, (label, value) in enumerate(values.items()):
         y = row * _ROW
-        colour = "accent" if label in marked else "main"
+        color = "accent" if label in marked else "main"
         parts.append(_text(_LEFT - 6, y + 15, label, "end"))
-        parts.append(_bar(_LEFT, y + 4, span * value / most, colour))
+        parts.append(_bar(_LEFT, y + 4, span * value / most, color))
         parts.append(_text(_LEFT + span * value / most + 4, y + 15, f"{_number(value)} {unit}", "start", "soft"))
     return _svg("".join(parts), len(values) * _ROW + 4, "bars: " + ", ".join(values))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.backends.base import DEVICES
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.files.atomic import make_folder, replacing
 from .bench import BenchOptions, bench
 from .compare import TOLERANCE, compare, comparison_table, machine_change
@@ -29,7 +29,7 @@ exit status: 0 done, 1 compare found a regression, 2 an error whose message says
 """
 
 
-@command
+@cli_entry_point
 def main() -> int:
     """Measure and write the report, or compare two; see `amc-bench --help`."""
     if sys.argv[1:2] == ["compare"]:

@@ -1,7 +1,7 @@
 """All that needs a GPU, in one command: python -m amcnet.benchmarks.latency.gpu_check (make gpu-check)
 
 Runs the tests marked needs_cuda; holds each backend that is here in FP32 and FP16 (ONNX Runtime on CUDA, and engines of
-each flavour, which it builds) against ONNX Runtime on the CPU on a rendered clip; measures latency by stage; writes
+each flavor, which it builds) against ONNX Runtime on the CPU on a rendered clip; measures latency by stage; writes
 benchmarks/results/<name of the GPU>.json. Status 0: all agree; 1: something does not; 2: there is no GPU.
 """
 
@@ -22,14 +22,14 @@ from typing import Any
 from ...engines.build import build_engine
 from ...engines.build_options import BuildOptions
 from ...engines.inspector import kernel_precisions
-from ...engines.precision.fp16 import to_half
-from ...export.compare.accuracy_gate import MAX_FLOW_PX, MIN_IOU, Feeds
+from ...engines.precision.fp16 import convert_to_fp16
+from ...export.compare.accuracy_gate import MAX_FLOW_PX, MIN_MEAN_IOU, InputBatches
 from ...export.compare.fidelity import flow_fidelity, mask_fidelity
 from ...runtime.backends.base import Backend, NetworkFile
 from ...runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 from ...runtime.backends.open_backend import open_backend
 from ...runtime.backends.tensorrt_backend import EngineBackend
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.errors import BackendError, EngineError
 from ...runtime.files.atomic import make_folder, replacing
 from ...runtime.files.onnx_file import OnnxFile
@@ -43,7 +43,7 @@ from ...runtime.trt.machine import Machine
 from ..demo_clip import write_clip
 from .environment import environment
 from .gpu_stages import gpu_stages_ms, network_ms
-from .latency import Effort, measure
+from .latency import MeasureOptions, measure
 from .machine_state import MachineWatch
 
 SCHEMA = 1
@@ -61,7 +61,7 @@ class Candidate:
     make: Callable[[], NetworkFile]
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="*", metavar="FILE.onnx", help="(the trained network inside)")
@@ -134,21 +134,21 @@ def gpu_check(
 
 def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
     """Fidelity to ONNX Runtime on the CPU, latency of single calls, stages, and whole runs of `amc-infer` on `clip`."""
-    feeds = [item.inputs for item in ClipInputs(candidate.file, [clip])]
+    input_batches = [item.inputs for item in ClipInputs(candidate.file, [clip])]
     try:
         made = candidate.make()
         with ExitStack() as stack:
             reference = stack.enter_context(OnnxRuntimeBackend(candidate.file, available_cores()))
             backend = stack.enter_context(open_backend(made, 1, "cuda"))
-            result = compare(reference, backend, made.network, made.precision, feeds, seconds)
+            result = compare(reference, backend, made.model, made.precision, input_batches, seconds)
             if isinstance(backend, EngineBackend):
                 result["gpu_ms"] = gpu_stages_ms(backend.engine)
                 result["kernels"] = kernel_precisions(backend.engine.layers())
             elif isinstance(backend, OnnxRuntimeBackend) and backend.binding is not None:
                 result["gpu_ms"] = network_ms(backend.binding)
         if isinstance(made, EngineFile):
-            result["receipt"] = str(made.card.receipt)
-        if made.network != "pwcnet":
+            result["precision_report"] = str(made.card.precision_report)
+        if made.model != "pwcnet":
             result["run"] = _whole_run(made, clip)
     except (BackendError, EngineError) as error:
         return {"error": str(error), "passed": False}
@@ -156,16 +156,16 @@ def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
 
 
 def compare(
-    reference: Backend, backend: Backend, network: str, precision: str, feeds: Feeds, seconds: float
+    reference: Backend, backend: Backend, network: str, precision: str, input_batches: InputBatches, seconds: float
 ) -> dict[str, Any]:
     """How far `backend` is from `reference` on `feeds`, whether that is within the bounds of engines, and how fast."""
     if network == "pwcnet":
-        flow = flow_fidelity(reference.run, backend.run, feeds)
+        flow = flow_fidelity(reference.run, backend.run, input_batches)
         passed, fidelity = flow.median_px <= MAX_FLOW_PX[precision], flow.to_json()
     else:
-        masks = mask_fidelity(reference.run, backend.run, feeds)
-        passed, fidelity = masks.mean_iou >= MIN_IOU[precision], masks.to_json()
-    latency = measure({"call": lambda: backend.run(feeds[0])}, Effort(seconds=seconds))["call"]
+        masks = mask_fidelity(reference.run, backend.run, input_batches)
+        passed, fidelity = masks.mean_iou >= MIN_MEAN_IOU[precision], masks.to_json()
+    latency = measure({"call": lambda: backend.run(input_batches[0])}, MeasureOptions(seconds=seconds))["call"]
     return {
         "backend": backend.name,
         "reference": reference.name,
@@ -196,27 +196,27 @@ def _candidates(
                     f"{path} was not built from {file.path}: the SHA-256 on its card is of another file; expected it "
                     f"beside the engine. Build it again: {engine.card.rebuild}"
                 )
-            yield Candidate(name=f"{NAMES[engine.card.flavour]} {engine.precision}", file=file, make=_same(engine))
+            yield Candidate(name=f"{NAMES[engine.card.flavor]} {engine.precision}", file=file, make=_same(engine))
         return
     for path in files:
         file = OnnxFile.read(path)
-        if file.network != "pipeline" and "CUDA" in machine.onnxruntime_providers:
+        if file.model != "pipeline" and "CUDA" in machine.onnxruntime_providers:
             yield Candidate(name="ONNX Runtime CUDA fp32", file=file, make=_same(file))
             yield Candidate(name="ONNX Runtime CUDA fp16", file=file, make=_halved(file, folder))
-        for flavour, precision in _buildable(machine):
-            output = folder / f"{path.stem}.{flavour}.{precision}.engine"
-            options = BuildOptions(model=path, output=output, fp16=precision == "fp16", flavour=flavour)
-            yield Candidate(name=f"{NAMES[flavour]} {precision}", file=file, make=_built(options))
+        for flavor, precision in _buildable(machine):
+            output = folder / f"{path.stem}.{flavor}.{precision}.engine"
+            options = BuildOptions(model=path, output=output, fp16=precision == "fp16", flavor=flavor)
+            yield Candidate(name=f"{NAMES[flavor]} {precision}", file=file, make=_built(options))
 
 
 def _buildable(machine: Machine) -> Iterator[tuple[str, str]]:
-    """The flavours that are here and know the GPU, with the precisions that they build for it."""
-    for flavour in machine.tensorrt if not machine.is_too_old else ():
-        if flavour == "tensorrt":
-            yield from ((flavour, "fp32"), (flavour, "fp16"))
+    """The flavors that are here and know the GPU, with the precisions that they build for it."""
+    for flavor in machine.tensorrt if not machine.is_too_old else ():
+        if flavor == "tensorrt":
+            yield from ((flavor, "fp32"), (flavor, "fp16"))
         elif machine.compute_capability in RTX_COMPUTE_CAPABILITIES:
             # It multiplies no matrices in float on SM 7.5.
-            yield from ((flavour, precision) for precision in ("fp32", "fp16")[machine.compute_capability == "7.5" :])
+            yield from ((flavor, precision) for precision in ("fp32", "fp16")[machine.compute_capability == "7.5" :])
 
 
 def _same(file: NetworkFile) -> Callable[[], NetworkFile]:
@@ -224,7 +224,7 @@ def _same(file: NetworkFile) -> Callable[[], NetworkFile]:
 
 
 def _halved(file: OnnxFile, folder: Path) -> Callable[[], NetworkFile]:
-    return lambda: OnnxFile.read(to_half(file.path, folder / f"{file.path.stem}.fp16.onnx").path)
+    return lambda: OnnxFile.read(convert_to_fp16(file.path, folder / f"{file.path.stem}.fp16.onnx").path)
 
 
 def _built(options: BuildOptions) -> Callable[[], NetworkFile]:

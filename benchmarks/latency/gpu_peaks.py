@@ -11,7 +11,7 @@ import numpy as np
 from ...runtime.backends.onnxruntime_session import open_session
 from ...runtime.extras import needed_by
 from ...runtime.gpu.cuda import Device, Event, Stream, check, driver
-from ...runtime.gpu.cuda_memory import TwinBuffer
+from ...runtime.gpu.cuda_memory import PinnedBuffer
 
 
 def gpu_product(size: int, kind: type[np.floating[Any]]) -> Callable[[], None]:
@@ -47,7 +47,7 @@ def gpu_copied_per_second(size: int, runs: int) -> float:
         device = stack.enter_context(Device())
         stack.enter_context(device.current())
         stream = stack.enter_context(Stream())
-        source, target = (stack.enter_context(TwinBuffer((size,), np.uint8)) for _ in range(2))
+        source, target = (stack.enter_context(PinnedBuffer((size,), np.uint8)) for _ in range(2))
         begin, end = (stack.enter_context(Event(timing=True)) for _ in range(2))
         times_ms = []
         for _ in range(runs + 1):  # the first to warm up

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from ...runtime.backends.onnxruntime_binding import DeviceBinding
 from ...runtime.gpu.cuda import Event, Stream
-from ...runtime.gpu.cuda_memory import TwinBuffer
+from ...runtime.gpu.cuda_memory import PinnedBuffer
 from ...runtime.trt.engine import Engine
 from .latency import host_clock, quantiles_ms
 
@@ -25,7 +25,7 @@ def gpu_stages_ms(engine: Engine, runs: int = 50, warm_up_runs: int = 10) -> dic
         stream = stack.enter_context(Stream())
         execution = stack.enter_context(engine.execution())
         twins = {
-            name: stack.enter_context(TwinBuffer(spec.shape, spec.dtype)) for name, spec in execution.tensors.items()
+            name: stack.enter_context(PinnedBuffer(spec.shape, spec.dtype)) for name, spec in execution.tensors.items()
         }
         for name, twin in twins.items():
             execution.bind(name, twin.address)

@@ -15,7 +15,7 @@ from ...runtime.errors import ModelFileError
 if TYPE_CHECKING:
     import onnx
 
-    from ...export.compare.graph_shapes import Skeleton
+    from ...export.compare.graph_shapes import GraphShapes
 
 # No work: another view of the same numbers, or computed once when the file is loaded.
 _FREE = {"Constant", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Shape", "Size", "Squeeze"}
@@ -92,19 +92,19 @@ def graph_cost(path: Path) -> GraphCost:
     additions, activations and the like behind the product that feeds them. Q/DQ pairs say how a tensor is stored, and
     cost nothing themselves. Raises ModelFileError if the shapes around a product cannot be inferred.
     """
-    from ...export.compare.graph_shapes import Skeleton
+    from ...export.compare.graph_shapes import GraphShapes
 
-    layers = _Counter(path, Skeleton.read(path)).layers()
+    layers = _Counter(path, GraphShapes.read(path)).layers()
     return GraphCost(layers=tuple(layer for layer in layers if layer.bytes))
 
 
 class _Counter:
-    def __init__(self, path: Path, skeleton: Skeleton) -> None:
-        self._path, self._skeleton = path, skeleton
-        self._nodes, self._types, self._dims = skeleton.nodes, skeleton.types, skeleton.dims
-        self._makers = {name: node for node in skeleton.nodes for name in node.output}
+    def __init__(self, path: Path, graph_shapes: GraphShapes) -> None:
+        self._path, self._graph_shapes = path, graph_shapes
+        self._nodes, self._types, self._dims = graph_shapes.nodes, graph_shapes.types, graph_shapes.dims
+        self._makers = {name: node for node in graph_shapes.nodes for name in node.output}
         self._users: dict[str, list[onnx.NodeProto]] = defaultdict(list)
-        for node in skeleton.nodes:
+        for node in graph_shapes.nodes:
             for name in node.input:
                 self._users[name].append(node)
 
@@ -126,7 +126,7 @@ class _Counter:
         return layers
 
     def _macs(self, node: onnx.NodeProto) -> int:
-        work = self._skeleton.multiply_adds(node)
+        work = self._graph_shapes.multiply_adds(node)
         if work is None:
             raise ModelFileError(
                 f"the shapes around {node.name or node.output[0]!r} in {self._path} cannot be inferred, so its cost "
@@ -156,7 +156,7 @@ class _Counter:
         return len(self._users[name]) == 1
 
     def _end(self, name: str) -> str:
-        """The tensor that is written in place of `name`: the last of a fused chain, or what it is quantised to."""
+        """The tensor that is written in place of `name`: the last of a fused chain, or what it is quantized to."""
         users = self._users[name]
         if users and all(user.op_type == "QuantizeLinear" for user in users):
             return str(users[0].output[0])

@@ -13,12 +13,12 @@ import numpy as np
 Work = Callable[[], object]
 Clock = Callable[[Work], float]  # does the work and says how many ms it took
 
-STEADY = 0.05  # how far the medians of neighbouring windows, or of first and last quarter, may differ
+STEADY = 0.05  # how far the medians of neighboring windows, or of first and last quarter, may differ
 _WINDOW = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
+class MeasureOptions:
     """How long to measure each piece of work: `runs`, or fewer that take `seconds`, spread over `rounds` turns.
 
     warm_up_seconds: the most to wait for it to become steady.
@@ -88,15 +88,15 @@ def host_clock(work: Work) -> float:
 
 def measure(
     works: Mapping[str, Work],
-    effort: Effort | None = None,
+    effort: MeasureOptions | None = None,
     clock: Clock = host_clock,
     progress: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Latency]:
     """The latency of each piece of work, by name.
 
-    They take turns, in reverse order every other time, so that a machine that slows down favours none of them.
+    They take turns, in reverse order every other time, so that a machine that slows down favors none of them.
     """
-    effort = effort or Effort()
+    effort = effort or MeasureOptions()
     warm_ups = {}
     for name, work in works.items():
         progress(name)
@@ -129,7 +129,7 @@ def _warm_up(work: Work, clock: Clock, seconds: float) -> int:
     return len(samples)
 
 
-def _turn(work: Work, clock: Clock, effort: Effort) -> tuple[float, ...]:
+def _turn(work: Work, clock: Clock, effort: MeasureOptions) -> tuple[float, ...]:
     samples: list[float] = []
     end = time.perf_counter() + effort.seconds / effort.rounds
     while len(samples) < 2 or (len(samples) < effort.runs / effort.rounds and time.perf_counter() < end):

@@ -20,15 +20,15 @@ _RUNS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ceilings:
+class MeasuredPeaks:
     """The best of five runs: operations a second by precision, and bytes a second read or written."""
 
     flops_per_second: dict[str, float]
     bytes_per_second: float
 
-    def or_better(self, other: Ceilings) -> Ceilings:
+    def or_better(self, other: MeasuredPeaks) -> MeasuredPeaks:
         """The higher of both, figure by figure: a disturbance only ever lowers them."""
-        return Ceilings(
+        return MeasuredPeaks(
             flops_per_second={
                 name: max(flops, other.flops_per_second[name]) for name, flops in self.flops_per_second.items()
             },
@@ -39,7 +39,7 @@ class Ceilings:
         return asdict(self)
 
 
-def measure_ceilings(device: str = "cpu") -> Ceilings:
+def measure_ceilings(device: str = "cpu") -> MeasuredPeaks:
     """The ceilings of this machine's "cpu" or "cuda"; "int8" only where the packages onnx and onnxruntime are.
 
     About 3 s. Raises BackendError without a GPU.
@@ -47,11 +47,11 @@ def measure_ceilings(device: str = "cpu") -> Ceilings:
     if device == "cuda":
         products = {"fp32": gpu_product(_GPU_SIZE, np.float32), "fp16": gpu_product(_GPU_SIZE, np.float16)}
         flops = {name: 2 * _GPU_SIZE**3 / _best_seconds(product) for name, product in products.items()}
-        return Ceilings(flops_per_second=flops, bytes_per_second=gpu_copied_per_second(_COPY_BYTES, _RUNS))
+        return MeasuredPeaks(flops_per_second=flops, bytes_per_second=gpu_copied_per_second(_COPY_BYTES, _RUNS))
     flops = {"fp32": _product_per_second(_float_product())}
     if (int8 := _int8_product()) is not None:
         flops["int8"] = _product_per_second(int8)
-    return Ceilings(flops_per_second=flops, bytes_per_second=_copied_per_second())
+    return MeasuredPeaks(flops_per_second=flops, bytes_per_second=_copied_per_second())
 
 
 def reference_work(device: str = "cpu") -> Callable[[], object]:
@@ -65,7 +65,7 @@ def _float_product(size: int = _SIZE) -> Callable[[], object]:
 
 
 def _int8_product() -> Callable[[], object] | None:
-    """Unsigned by signed bytes, as quantised networks multiply on a CPU; numpy has no fast one."""
+    """Unsigned by signed bytes, as quantized networks multiply on a CPU; numpy has no fast one."""
     try:
         import onnxruntime
         from onnx import TensorProto, helper, numpy_helper

@@ -52,7 +52,7 @@ def report_page(report: dict[str, Any]) -> str:
         _doubts(report),
         _headline(report),
         *(_frame(report["frame"]) if report["frame"] else ()),
-        *(part for network in report["networks"] for part in _network(network, report["ceilings"])),
+        *(part for network in report["networks"] for part in _network(network, report["measured_peaks"])),
         *_scaling(report["scaling"]),
         _environment(report),
     ]
@@ -86,7 +86,7 @@ def _headline(report: dict[str, Any]) -> str:
 
 
 def _frame(frame: dict[str, Any]) -> Iterable[str]:
-    """Stages as bars, those on the critical path in the second colour."""
+    """Stages as bars, those on the critical path in the second color."""
     yield "<h2>A whole frame</h2>"
     if frame["doubts"]:
         yield f'<div class="warn"><b>Unstable.</b> {_safe("; ".join(frame["doubts"]))}.</div>'
@@ -104,7 +104,7 @@ def _frame(frame: dict[str, Any]) -> Iterable[str]:
     )
 
 
-def _network(network: dict[str, Any], ceilings: dict[str, Any]) -> Iterable[str]:
+def _network(network: dict[str, Any], measured_peaks: dict[str, Any]) -> Iterable[str]:
     yield f"<h2>{_safe(network['name'])}</h2>"
     size = "x".join(map(str, network["size"]))
     trained = "" if network["trained"] else " · untrained weights: the time is real, the masks are not"
@@ -121,9 +121,9 @@ def _network(network: dict[str, Any], ceilings: dict[str, Any]) -> Iterable[str]
     if (
         cost is not None
         and "achieved" in network["rows"][0]
-        and (ceiling := ceilings["flops_per_second"].get(cost["precision"]))
+        and (ceiling := measured_peaks["flops_per_second"].get(cost["precision"]))
     ):
-        cards.append(_roofline(network, cost, ceiling, ceilings["bytes_per_second"]))
+        cards.append(_roofline(network, cost, ceiling, measured_peaks["bytes_per_second"]))
     if network["predictions"]:
         cards.append(_predictions(network["predictions"]))
     cards += [_card(row["way"] + unstable(row), histogram(_samples(row["latency"]))) for row in network["rows"]]

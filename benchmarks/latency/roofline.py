@@ -7,7 +7,7 @@ from typing import Any
 
 from .gpu_specs import GPUS, PUBLISHED, Gpu
 from .graph_cost import GraphCost
-from .measured_peaks import Ceilings
+from .measured_peaks import MeasuredPeaks
 
 # Yang et al., ICCV 2021: network only, PyTorch, 384x384, ResNet-101 twice, on a GTX 1080 Ti.
 PAPER_MS = 57.0
@@ -40,15 +40,15 @@ def paper_share() -> float:
     return PAPER_FLOPS / (PAPER_MS / 1e3) / gpu.flops_per_second["fp32"]
 
 
-def achieved(latency_ms: float, cost: GraphCost, ceilings: Ceilings) -> dict[str, Any]:
+def achieved(latency_ms: float, cost: GraphCost, measured_peaks: MeasuredPeaks) -> dict[str, Any]:
     """FLOP/s and bytes/s of one run, and their shares of the ceilings; None where no ceiling was measured."""
     flops, moved = cost.flops / latency_ms * 1e3, cost.bytes / latency_ms * 1e3
-    ceiling = ceilings.flops_per_second.get(cost.precision)
+    ceiling = measured_peaks.flops_per_second.get(cost.precision)
     return {
         "flops_per_second": flops,
         "bytes_per_second": moved,
         "share_of_compute": None if ceiling is None else round(flops / ceiling, 4),
-        "share_of_memory": round(moved / ceilings.bytes_per_second, 4),
+        "share_of_memory": round(moved / measured_peaks.bytes_per_second, 4),
     }
 
 

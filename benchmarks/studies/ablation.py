@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.files.atomic import replacing
 from ...runtime.version import __version__
 from ...training.recipe import LIGHT, Shares
@@ -40,9 +40,9 @@ VARIANTS = {
     "whole recipe, another seed": Variant(changes={"seed": LIGHT.seed + 1}),  # how much is chance
     "without still pictures": Variant(pictures=False),
     "without dropped streams": Variant(changes={"drop_flow": 0.0, "drop_image": 0.0}),
-    "without changes of colour": Variant(changes={"jitter": 0.0}),
-    "without averaged weights": Variant(changes={"averaging": 0.0}),
-    "without the overlap loss": Variant(changes={"overlap_loss": 0.0}),
+    "without changes of color": Variant(changes={"jitter": 0.0}),
+    "without averaged weights": Variant(changes={"ema_decay": 0.0}),
+    "without the overlap loss": Variant(changes={"iou_loss_weight": 0.0}),
     "without bent flow": Variant(changes={"bend_flow": 0.0}),
     "one size (224) for several": Variant(changes={"sizes": (224,)}),
     "without drawn clips": Variant(
@@ -55,7 +55,7 @@ VARIANTS = {
 }
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=Path, required=True, help="DAVIS to train on, eight sequences held out")

@@ -15,14 +15,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.errors import AmcNetError
 
 _LIMIT_MIB = 4096
 _CALIBRATE = "import sys; from amcnet.calibration.cli import main; sys.exit(main())"
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, metavar="MODEL.onnx")

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.errors import AmcNetError
 from ...runtime.extras import require
 from ...runtime.files.atomic import replacing
@@ -26,7 +26,7 @@ _EXPORT = "import sys; from amcnet.export.cli import main; sys.exit(main())"
 _BUILD = "import sys; from amcnet.engines.cli import main; sys.exit(main())"
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -35,7 +35,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         measured = {"export": run(_EXPORT, "pipeline", "--seed", "1", "-o", folder)}
         run(_EXPORT, "amcnet", "--seed", "1", "-o", folder)
-        engine = ["--fp16", "--flavour", "tensorrt-rtx", "-o", f"{folder}/amcnet.engine"]
+        engine = ["--fp16", "--flavor", "tensorrt-rtx", "-o", f"{folder}/amcnet.engine"]
         measured["build"] = run(_BUILD, f"{folder}/amcnet.onnx", *engine)
     text = json.dumps({"measured": measured, "limits": LIMITS}, indent=2) + "\n"
     print(text, end="")

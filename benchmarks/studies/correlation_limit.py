@@ -23,11 +23,11 @@ import numpy as np
 import onnx
 from onnx import parser
 
-from ...engines.precision.fp16 import to_half
+from ...engines.precision.fp16 import convert_to_fp16
 from ...export import Seed, export_pwcnet
 from ...runtime.backends.base import DEVICES
 from ...runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.files.onnx_file import PREPROCESSING, OnnxFile
 from ...runtime.machine_info import available_cores
 from ...runtime.preprocessing.spec import Preprocessing
@@ -48,7 +48,7 @@ AmcCorrelation (first, second) => (correlation) {
 }"""
 
 
-@command
+@cli_entry_point
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--device", choices=DEVICES, default="cpu", help="(cpu)")
@@ -83,7 +83,7 @@ def correlation_limit(size: tuple[int, int], device: str, turns: int) -> dict[st
 
 def _halved(path: Path) -> Path:
     half = path.with_suffix(".fp16.onnx")
-    to_half(path, half)
+    convert_to_fp16(path, half)
     return half
 
 
@@ -106,9 +106,9 @@ def _run(path: Path, device: str) -> Callable[[], object]:
     backend = OnnxRuntimeBackend(file, available_cores(), device)
     width, height = Preprocessing.from_json(file.metadata[PREPROCESSING]).size
     rng = np.random.default_rng(0)
-    feeds = {name: rng.random((1, 3, height, width), np.float32) for name in ("frame", "next_frame")}
-    backend.run(feeds)
-    return backend.binding.again if backend.binding is not None else lambda: backend.run(feeds)
+    input_batches = {name: rng.random((1, 3, height, width), np.float32) for name in ("frame", "next_frame")}
+    backend.run(input_batches)
+    return backend.binding.again if backend.binding is not None else lambda: backend.run(input_batches)
 
 
 if __name__ == "__main__":

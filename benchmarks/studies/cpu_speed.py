@@ -26,8 +26,8 @@ from ...runtime import segmenter
 from ...runtime.backends.base import Backend
 from ...runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 from ...runtime.backends.openvino_backend import OpenVinoBackend
-from ...runtime.command import command
-from ...runtime.files.bundled_network import default_network
+from ...runtime.command import cli_entry_point
+from ...runtime.files.bundled_network import bundled_network
 from ...runtime.files.onnx_file import PREPROCESSING, OnnxFile
 from ...runtime.infer import InferOptions, infer
 from ...runtime.machine_info import available_cores, processor_name
@@ -36,7 +36,7 @@ from ...runtime.preprocessing.spec import Preprocessing
 _FRAMES = 12  # of each way in each round, by each core
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9, help="(9)")
@@ -69,7 +69,7 @@ class Way:
 
 def _network(ways: list[Way], rounds: int) -> dict[str, dict[str, float]]:
     """Wall ms per frame of the network alone."""
-    files = {precision: OnnxFile.read(default_network(precision, "cpu")) for precision in ("fp32", "int8")}
+    files = {precision: OnnxFile.read(bundled_network(precision, "cpu")) for precision in ("fp32", "int8")}
     width, height = Preprocessing.from_json(files["fp32"].metadata[PREPROCESSING]).size
     rng = np.random.default_rng(0)
     feed = {name: rng.standard_normal((1, 3, height, width)).astype(np.float32) for name in ("image", "flow_image")}

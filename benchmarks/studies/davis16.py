@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.files.atomic import replacing
 from ...runtime.files.onnx_file import OnnxFile
 from ...runtime.infer import InferOptions, infer
@@ -27,7 +27,7 @@ from ..accuracy.evaluation import Evaluation, evaluate
 from ..accuracy.report import evaluation_table
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis", type=Path, required=True, help="folder with JPEGImages/480p and Annotations/480p")

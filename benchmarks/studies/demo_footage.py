@@ -19,7 +19,7 @@ from pathlib import Path
 
 import av
 
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.files.atomic import replacing
 from ..demo import FOOTAGE
 
@@ -33,7 +33,7 @@ ATTRIBUTION = {
 }
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m amcnet.benchmarks.studies.demo_footage",

@@ -14,13 +14,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 
 SIZES = (224, 256, 288, 320, 384)
 EVERY = 6
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True, help="weights, as amc-train writes them")

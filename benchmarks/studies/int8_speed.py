@@ -28,7 +28,7 @@ from ...calibration import calibrate_on_batches
 from ...engines.precision.flops import product_flops
 from ...export import Seed, export_amcnet, export_pwcnet
 from ...runtime.backends.open_backend import open_backend
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.files.bundled_network import DEFAULT_AMCNET
 from ...runtime.files.onnx_file import OnnxFile
 from ...runtime.inputs.clip_inputs import ClipInputs
@@ -39,7 +39,7 @@ _SIDE = 1024  # of the matrices
 _GOALS = {"AMC-Net ResNet-101": 3.5, "PWC-Net": 3.0}
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", type=Path, required=True, help="frames to calibrate with")
@@ -63,24 +63,24 @@ def main() -> int:
 
 
 def _compare(source: Path, clip: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """ratio: FP32 / int8, of neighbouring runs. of_gemm: int8's time by that of its multiplications at GEMM's rate."""
-    feeds = [item.inputs for item in ClipInputs(OnnxFile.read(source), [clip], every=12)]
+    """ratio: FP32 / int8, of neighboring runs. of_gemm: int8's time by that of its multiplications at GEMM's rate."""
+    input_batches = [item.inputs for item in ClipInputs(OnnxFile.read(source), [clip], every=12)]
     output = folder / f"{source.stem}.int8.onnx"
-    calibrate_on_batches(source, output, feeds[:4], target="cpu", method="percentile")
+    calibrate_on_batches(source, output, input_batches[:4], target="cpu", method="percentile")
     operations = product_flops(source).total()
     cores = available_cores()
-    whole, quantised = (open_backend(OnnxFile.read(path), cores) for path in (source, output))
+    whole, quantized = (open_backend(OnnxFile.read(path), cores) for path in (source, output))
     product = _product(folder)
     times = []
     for _ in range(rounds + 1):
-        slow, fast = _ms(lambda: whole.run(feeds[0])), _ms(lambda: quantised.run(feeds[0]))
+        slow, fast = _ms(lambda: whole.run(input_batches[0])), _ms(lambda: quantized.run(input_batches[0]))
         times.append((slow, fast, min(_ms(product) for _ in range(5))))
     times = times[1:]  # the first to warm up
     ratios = [slow / fast for slow, fast, _ in times]
     least_ms = [operations / (2 * _SIDE**3) * gemm for _, _, gemm in times]
     return {
         "fp32": whole.name,
-        "int8": quantised.name,
+        "int8": quantized.name,
         "fp32_ms": statistics.median(slow for slow, _, _ in times),
         "int8_ms": statistics.median(fast for _, fast, _ in times),
         "ratio": statistics.median(ratios),

@@ -1,7 +1,7 @@
 """Which form of an operator ONNX Runtime runs fastest: python -m amcnet.benchmarks.studies.operator_speed [--json FILE]
 
 PReLU of one slope as LeakyRelu against PRelu, in AMC-Net; the correlation as banded matrix products against 81 slices,
-in PWC-Net. Both forms run in turn in one process; what counts is the median of the ratios of neighbouring runs.
+in PWC-Net. Both forms run in turn in one process; what counts is the median of the ratios of neighboring runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 
 from ...export import Seed, export_amcnet, export_pwcnet
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 
 _SLICES = "\n".join(
     f"""
@@ -44,7 +44,7 @@ AmcCorrelation (first, second) => (correlation) {{
 }}"""
 
 
-@command
+@cli_entry_point
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--runs", type=int, default=15, help="of each form (15)")
@@ -70,12 +70,13 @@ def _compare(model: onnx.ModelProto, change: Callable[[onnx.ModelProto], None], 
     change(model)
     other = _session(model)
     rng = np.random.default_rng(0)
-    feeds = {i.name: rng.standard_normal(i.shape).astype(np.float32) for i in ours.get_inputs()}
+    input_batches = {i.name: rng.standard_normal(i.shape).astype(np.float32) for i in ours.get_inputs()}
     difference = max(
-        float(np.abs(a - b).max()) for a, b in zip(ours.run(None, feeds), other.run(None, feeds), strict=True)
+        float(np.abs(a - b).max())
+        for a, b in zip(ours.run(None, input_batches), other.run(None, input_batches), strict=True)
     )
     assert difference < 1e-2, f"the two forms differ by {difference}"
-    pairs = [(_milliseconds(other, feeds), _milliseconds(ours, feeds)) for _ in range(runs)]
+    pairs = [(_milliseconds(other, input_batches), _milliseconds(ours, input_batches)) for _ in range(runs)]
     ratios = [a / b for a, b in pairs]
     return {
         "ratio": statistics.median(ratios),
@@ -92,9 +93,9 @@ def _session(model: onnx.ModelProto) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def _milliseconds(session: Any, feeds: dict[str, NDArray[np.float32]]) -> float:
+def _milliseconds(session: Any, input_batches: dict[str, NDArray[np.float32]]) -> float:
     begin = time.perf_counter()
-    session.run(None, feeds)
+    session.run(None, input_batches)
     return 1e3 * (time.perf_counter() - begin)
 
 

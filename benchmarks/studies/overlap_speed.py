@@ -1,7 +1,7 @@
 """What running the stages beside each other gains: python -m amcnet.benchmarks.studies.overlap_speed [--json FILE]
 
 `amc-infer`'s work on a clip of 854x480, decode to written masks and overlay, in turn with its stages overlapping and
-one after the other. What counts is the median of the ratios of neighbouring runs.
+one after the other. What counts is the median of the ratios of neighboring runs.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from unittest import mock
 from ...runtime import segmenter
 from ...runtime.backends.base import Backend
 from ...runtime.backends.open_backend import open_backend
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.files.onnx_file import OnnxFile
 from ...runtime.infer import InferOptions, infer
 from ...runtime.machine_info import available_cores
 from ..demo_clip import write_clip
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--amcnet", type=Path, help="ONNX file (the embedded default)")

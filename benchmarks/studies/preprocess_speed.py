@@ -20,7 +20,7 @@ from ...runtime.flow.color_wheel import COLOR_WHEEL
 from ...runtime.flow.flow import DisFlow
 from ...runtime.flow.flow_color import color_flow
 from ...runtime.frame import Frame
-from ...runtime.preprocessing.resize import Bicubic, normalise
+from ...runtime.preprocessing.resize import Bicubic, normalize
 from ...runtime.preprocessing.spec import Preprocessing
 
 ROUNDS = 40
@@ -43,13 +43,13 @@ def main() -> None:
             partial(pillow.resize, NETWORK.size, Image.Resampling.BICUBIC),
         )
     picture = rng.integers(0, 256, (384, 384, 3), dtype=np.uint8)
-    _line("normalise 384x384, formula", lambda: normalise(picture, NETWORK), lambda: _normalised_plainly(picture))
+    _line("normalize 384x384, formula", lambda: normalize(picture, NETWORK), lambda: _normalized_plainly(picture))
     for width, height in ((384, 384), VIDEO_SIZES[0]):
         flow = np.asarray(cv2.GaussianBlur(rng.normal(size=(height, width, 2)), (0, 0), 8), np.float32)
         _line(
-            f"colour flow {width}x{height}, formula",
+            f"color flow {width}x{height}, formula",
             partial(color_flow, flow),
-            partial(_coloured_plainly, flow),
+            partial(_colored_plainly, flow),
         )
     scene = np.asarray(cv2.GaussianBlur(rng.integers(0, 256, (480, 858, 3), dtype=np.uint8), (0, 0), 3), np.uint8)
     frames = [Frame(pixels=scene[:, x : x + 854], index=x, pts=x, pts_seconds=x) for x in (0, 4)]
@@ -70,13 +70,13 @@ def _elapsed_ms(step: Callable[[], object]) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def _normalised_plainly(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _normalized_plainly(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     scaled = picture.astype(np.float32) / 255
     scaled = (scaled - np.array(NETWORK.mean, np.float32)) / np.array(NETWORK.std, np.float32)
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
 
 
-def _coloured_plainly(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _colored_plainly(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The wheel's formula as one writes it down first: gathers, and everything at once."""
     wheel = COLOR_WHEEL / 255
     longest = np.linalg.norm(flow, axis=2).max() + np.float32(1e-5)
@@ -85,9 +85,9 @@ def _coloured_plainly(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
     position = (np.arctan2(-v, -u) / np.float32(np.pi) + 1) / 2 * 54
     hue = np.floor(position).astype(np.int32)
     part = (position - hue)[..., None]
-    colour = (1 - part) * wheel[hue] + part * wheel[(hue + 1) % 55]
-    colour = np.where(length <= 1, 1 - length * (1 - colour), colour * 0.75)
-    return np.asarray(np.floor(255 * colour), np.uint8)
+    color = (1 - part) * wheel[hue] + part * wheel[(hue + 1) % 55]
+    color = np.where(length <= 1, 1 - length * (1 - color), color * 0.75)
+    return np.asarray(np.floor(255 * color), np.uint8)
 
 
 if __name__ == "__main__":

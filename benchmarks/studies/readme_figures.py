@@ -18,13 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.errors import AmcNetError
 
 _BLOCK = re.compile(r"(<!-- begin (\S+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path("."), help="the repository (default: current folder)")
@@ -96,7 +96,7 @@ def _row(name: str, region: float, boundary: float) -> str:
     return f"| {name} | {100 * region:.1f} | {100 * boundary:.1f} | {50 * (region + boundary):.1f} |"
 
 
-def _ingredients(results: Path) -> str:
+def _ablation(results: Path) -> str:
     """J&F after short trainings that lack one ingredient of the recipe, a column for each length."""
     variants = _load(results / "ingredients.json")["variants"]
     lengths = sorted({length for scores in variants.values() for length in scores}, key=int)
@@ -177,7 +177,7 @@ def _load(path: Path) -> dict[str, Any]:
 SECTIONS: dict[str, Callable[[Path], str]] = {
     "summary": _summary,
     "quality": _quality,
-    "ingredients": _ingredients,
+    "ablation": _ablation,
     "speed": _speed,
     "bench": _bench,
     "ratios": _ratios,

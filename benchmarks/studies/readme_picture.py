@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.files.atomic import replacing
 from ...runtime.output.overlay import blend
 from ...runtime.segmenter import Segmenter
@@ -26,7 +26,7 @@ DURATION_MS = 80
 GAP_PX = 4
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m amcnet.benchmarks.studies.readme_picture",

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...runtime.command import command
+from ...runtime.command import cli_entry_point
 from ...runtime.machine_info import available_cores, processor_name
 from ..demo_clip import write_clip
 
@@ -53,7 +53,7 @@ VARIANTS = {
 }
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="(7)")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ...calibration.held_out import split_held_out
-from ...export.compare.accuracy_gate import Feeds, told
+from ...export.compare.accuracy_gate import InputBatches, with_progress
 from ...runtime.errors import EngineError
 from ...runtime.extras import require
 from ...runtime.files.onnx_file import INT8_TARGET, OnnxFile
 
-_TURING = "TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too"
+_SM75 = "TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,46 +27,48 @@ class Typed:
     clipped: Mapping[str, int] = field(default_factory=dict)
 
 
-def in_half(
+def in_fp16(
     source: OnnxFile,
     target: Path,
-    feeds: Feeds,
+    input_batches: InputBatches,
     on_note: Callable[[str], None],
     on_phase: Callable[[str], None],
     *,
-    for_turing: bool,
+    for_sm75: bool,
     allow_clipping: bool,
 ) -> Typed:
-    """Write `target`: `source` in half, `for_turing` without float products. With `feeds`, what they make too large for
-    half becomes an island too, and the ranges come back for the card; a note says which weights were clipped, if
-    `allow_clipping`. Raises as `to_half` and `probe_ranges`.
+    """Write `target`: `source` in half, `for_sm75` without float products. With `feeds`, what they make too large for
+    half becomes an region too, and the ranges come back for the card; a note says which weights were clipped, if
+    `allow_clipping`. Raises as `convert_to_fp16` and `probe_ranges`.
     """
     require("build-engine --fp16", "onnx", "onnx_ir")
     from . import sm75
-    from .fp16 import to_half, weights_by_tensor
+    from .fp16 import convert_to_fp16, weights_by_tensor
     from .fp32_rules import DEFAULT
     from .range_probe import probe_ranges
 
-    islands = sm75.ISLANDS if for_turing else DEFAULT
-    if for_turing:
-        on_note(_TURING)
-    probe = probe_ranges(source.path, told(feeds, "probing ranges", on_phase)) if feeds else None
-    report = to_half(source.path, target, islands=islands, probe=probe, allow_clipping=allow_clipping)
+    fp32_regions = sm75.FP32_RULES if for_sm75 else DEFAULT
+    if for_sm75:
+        on_note(_SM75)
+    probe = (
+        probe_ranges(source.path, with_progress(input_batches, "probing ranges", on_phase)) if input_batches else None
+    )
+    report = convert_to_fp16(source.path, target, fp32_regions=fp32_regions, probe=probe, allow_clipping=allow_clipping)
     if report.clipped:
         on_note(f"clipped to ±65504, the range of FP16: {weights_by_tensor(report.clipped)}")
-    if for_turing:
+    if for_sm75:
         sm75.without_float_products(target, target)
     if probe is None:
         return Typed(file=OnnxFile.read(target), clipped=report.clipped)
-    added = [island.reason for island in probe.islands if island.reason in report.islands]
+    added = [region.reason for region in probe.fp32_regions if region.reason in report.fp32_regions]
     on_note(
         f"ranges of {len(probe.max_abs)} tensors on {probe.frames} frames: "
-        + (f"in float besides the rules' islands: {'; '.join(added)}" if added else "none needs more islands")
+        + (f"in FP32 besides the rules: {'; '.join(added)}" if added else "none needs FP32 besides the rules")
     )
     return Typed(file=OnnxFile.read(target), ranges=probe.to_json(), clipped=report.clipped)
 
 
-def in_int8(source: OnnxFile, target: Path, feeds: Feeds, on_phase: Callable[[str], None]) -> Typed:
+def in_int8(source: OnnxFile, target: Path, input_batches: InputBatches, on_phase: Callable[[str], None]) -> Typed:
     """Write `target`: `source` in int8 in the form for TensorRT, by its ranges on `feeds` without those held out.
 
     For the card comes back by which frames. Raises EngineError without feeds, and as `calibrate_on_batches`.
@@ -74,24 +76,24 @@ def in_int8(source: OnnxFile, target: Path, feeds: Feeds, on_phase: Callable[[st
     require("build-engine --int8", "onnx", "onnx_ir", "onnxruntime")
     from ...calibration import calibrate_on_batches
 
-    if not feeds:
+    if not input_batches:
         raise EngineError(
             f"{source.path} is {source.precision}; --int8 expected a file made by amc-calibrate, or clips to calibrate "
             f"it with: build-engine {source.path.name} --int8 --clips DIR"
         )
-    rest, _ = split_held_out(feeds)
+    rest, _ = split_held_out(input_batches)
     on_phase(f"calibrating with {len(rest)} frames")
     table = calibrate_on_batches(source.path, target, rest, target="tensorrt").table
     calibrated = {"frames": table.frames, "frames_sha256": table.frames_sha256, "method": table.method}
     return Typed(file=OnnxFile.read(target), ranges=calibrated)
 
 
-def in_int8_for_turing(file: OnnxFile, target: Path, on_note: Callable[[str], None]) -> OnnxFile:
+def in_int8_for_sm75(file: OnnxFile, target: Path, on_note: Callable[[str], None]) -> OnnxFile:
     """Write `target`: the int8 file without matrix products in float. Raises OutputError."""
     require("build-engine --int8 for SM 7.5", "onnx", "onnx_ir")
     from .sm75 import without_float_products
 
-    on_note(_TURING)
+    on_note(_SM75)
     without_float_products(file.path, target)
     return OnnxFile.read(target)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from onnx import TensorProto
 
-from ...export.compare.graph_shapes import Skeleton
+from ...export.compare.graph_shapes import GraphShapes
 from ...export.multiply_adds import PRODUCTS
 from ...runtime.errors import ModelFileError
 
@@ -29,12 +29,12 @@ def product_flops(model: Path) -> Counter[str]:
     A multiplication and an addition are 2 FLOPs. A free batch dimension counts as 1. Raises ModelFileError if a shape
     cannot be inferred.
     """
-    skeleton = Skeleton.read(model)
+    graph_shapes = GraphShapes.read(model)
     flops: Counter[str] = Counter()
-    for node in skeleton.nodes:
+    for node in graph_shapes.nodes:
         if node.op_type in PRODUCTS:
-            work = skeleton.multiply_adds(node)
+            work = graph_shapes.multiply_adds(node)
             if work is None:
                 raise ModelFileError(f"the shapes around {node.name or node.output[0]!r} in {model} cannot be inferred")
-            flops[TensorProto.DataType.Name(skeleton.types[node.input[0]])] += 2 * work
+            flops[TensorProto.DataType.Name(graph_shapes.types[node.input[0]])] += 2 * work
     return flops

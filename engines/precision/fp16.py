@@ -1,4 +1,4 @@
-"""FP32 ONNX -> the same network computing in float16, with float32 islands: precision stands in the file.
+"""FP32 ONNX -> the same network computing in float16, with float32 fp32_regions: precision stands in the file.
 
 TensorRT 11 takes each tensor's type from the file and has no flag that would change it; so does every other runtime.
 """
@@ -17,7 +17,7 @@ from ...runtime.errors import ModelFileError
 from ...runtime.files.atomic import replacing
 from ...runtime.files.onnx_file import PRECISION, OnnxFile
 from .flops import half_share
-from .fp32_rules import DEFAULT, FunctionRule, Islands
+from .fp32_rules import DEFAULT, Fp32Rules, FunctionRule
 from .range_probe import RangeReport
 
 HALF_MAX = float(np.finfo(np.float16).max)  # 65504
@@ -30,25 +30,25 @@ class HalfReport:
     """What became of a file.
 
     half_share: the share of the FLOPs of convolutions and matrix products in half, 0 to 1.
-    islands: rule, or the probe's reason -> the nodes that compute in float32 because of it.
+    fp32_regions: rule, or the probe's reason -> the nodes that compute in float32 because of it.
     clipped: initializer -> how many of its weights were beyond ±65504 and are cut off there.
     """
 
     path: Path
     half_share: float
-    islands: dict[str, tuple[str, ...]]
+    fp32_regions: dict[str, tuple[str, ...]]
     clipped: dict[str, int]
 
 
-def to_half(
+def convert_to_fp16(
     source: Path,
     target: Path,
     *,
-    islands: Islands = DEFAULT,
+    fp32_regions: Fp32Rules = DEFAULT,
     probe: RangeReport | None = None,
     allow_clipping: bool = False,
 ) -> HalfReport:
-    """Write `target`: `source` with its nodes computing in float16, but those that `islands` or `probe` name.
+    """Write `target`: `source` with its nodes computing in float16, but those that `fp32_regions` or `probe` name.
 
     Inputs and outputs keep their types: casts stand at the border. Raises ModelFileError for a file that is not ours,
     not in float32, has tensors without a type, or weights beyond ±65504 that would compute in float16, unless
@@ -57,7 +57,7 @@ def to_half(
     file = OnnxFile.read(source)
     if file.precision != "fp32":
         raise ModelFileError(
-            f"{source} is {file.precision!r}; expected 'fp32'; export it again with: export-onnx {file.network}"
+            f"{source} is {file.precision!r}; expected 'fp32'; export it again with: export-onnx {file.model}"
         )
     model = ir.load(source)
     _type_casts(model.graph)
@@ -66,22 +66,22 @@ def to_half(
         raise ModelFileError(
             f"{source} does not say the type of {untyped!r}; expected types for all tensors, as export-onnx writes them"
         )
-    found = islands.find(model.graph)
+    found = fp32_regions.find(model.graph)
     if probe is not None:
         by_name = {str(node.name): node for node in model.graph}
-        for island in probe.islands:
-            if not by_name.keys() >= set(island.nodes):
-                raise ModelFileError(f"{source} has no {island.nodes}; expected the file that the ranges are of")
-            found = {by_name[name]: island.reason for name in island.nodes} | found
+        for region in probe.fp32_regions:
+            if not by_name.keys() >= set(region.nodes):
+                raise ModelFileError(f"{source} has no {region.nodes}; expected the file that the ranges are of")
+            found = {by_name[name]: region.reason for name in region.nodes} | found
     types = _Types(model)
-    types.assign(found, islands)
+    types.assign(found, fp32_regions)
     if types.clipped and not allow_clipping:
         raise ModelFileError(
             f"{source} has {weights_by_tensor(types.clipped)} beyond ±65504, the range of FP16; expected none. Fix: "
             f"build it in FP32, without --fp16, or clip them: build-engine {source.name} --fp16 --allow-clipping"
         )
     for function in model.functions.values():
-        rule = next((rule for rule in islands.functions if rule.name == function.name), None)
+        rule = next((rule for rule in fp32_regions.functions if rule.name == function.name), None)
         if rule is not None:
             _widen(function, rule)
     model.metadata_props[PRECISION] = "fp16"
@@ -94,7 +94,7 @@ def to_half(
     return HalfReport(
         path=target,
         half_share=half_share(target),
-        islands={reason: tuple(nodes) for reason, nodes in named.items()},
+        fp32_regions={reason: tuple(nodes) for reason, nodes in named.items()},
         clipped=types.clipped,
     )
 
@@ -119,12 +119,12 @@ class _Types:
         self._cast: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
         self.clipped: dict[str, int] = {}
 
-    def assign(self, full: dict[ir.Node, str], islands: Islands) -> None:
+    def assign(self, full: dict[ir.Node, str], fp32_regions: Fp32Rules) -> None:
         for node in list(self._graph):
             # A cast says its type itself, and what makes numbers out of none (Constant) makes float32.
             if node.op_type == "Cast" or not any(value is not None and value.dtype in _FLOATS for value in node.inputs):
                 continue
-            halved = [] if node in full else self._able(node, islands.function(node))
+            halved = [] if node in full else self._able(node, fp32_regions.function(node))
             for index, value in enumerate(node.inputs):
                 if value is not None and value.dtype in _FLOATS:
                     wanted = ir.DataType.FLOAT16 if index in halved else ir.DataType.FLOAT

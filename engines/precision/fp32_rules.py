@@ -32,8 +32,8 @@ class FunctionRule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Islands:
-    """All rules. A function without a rule is an island as a whole: its body may know of float32 only."""
+class Fp32Rules:
+    """All rules. A function without a rule is an region as a whole: its body may know of float32 only."""
 
     rules: tuple[Rule, ...]
     functions: tuple[FunctionRule, ...]
@@ -118,18 +118,18 @@ def _axes(node: ir.Node) -> list[int]:
     return [axis % 4 for axis in axes]
 
 
-DEFAULT = Islands(
+DEFAULT = Fp32Rules(
     rules=(
         Rule(
             name="raw pixels",
-            reason="resizing rounds to whole grey levels, and above 128 half has eighths of a level: another rounding "
+            reason="resizing rounds to whole gray levels, and above 128 half has eighths of a level: another rounding "
             "is another picture",
             find=_pixels,
         ),
         Rule(
             name="flow",
             reason="at 100 px half steps by 1/16 px, and each level of the pyramid adds to the last one's rounding; "
-            "the colours of the flow picture come from angles and quotients of it",
+            "the colors of the flow picture come from angles and quotients of it",
             find=_flow,
         ),
         Rule(

@@ -23,7 +23,7 @@ _SUMS = ("ReduceMean", "ReduceSum", "GlobalAveragePool")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RangeIsland:
+class Fp32Region:
     """A tensor that is too large for half: `nodes`, which make or read it, compute in float32."""
 
     tensor: str
@@ -34,24 +34,24 @@ class RangeIsland:
 
 @dataclass(frozen=True, kw_only=True)
 class RangeReport:
-    """max_abs: tensor -> the largest |x| in all `frames` feeds. islands: the tensors above `limit`, and why."""
+    """max_abs: tensor -> the largest |x| in all `frames` feeds. fp32_regions: the tensors above `limit`, and why."""
 
     frames: int
     limit: float
     max_abs: dict[str, float]
-    islands: tuple[RangeIsland, ...]
+    fp32_regions: tuple[Fp32Region, ...]
 
     def to_json(self) -> dict[str, Any]:
         """What a card says of it: of the ranges only the ten largest."""
         largest = sorted(self.max_abs.items(), key=lambda item: -item[1])[:_LARGEST]
-        islands = [asdict(island) | {"nodes": list(island.nodes)} for island in self.islands]
-        return {"frames": self.frames, "limit": self.limit, "islands": islands, "largest": dict(largest)}
+        fp32_regions = [asdict(region) | {"nodes": list(region.nodes)} for region in self.fp32_regions]
+        return {"frames": self.frames, "limit": self.limit, "fp32_regions": fp32_regions, "largest": dict(largest)}
 
 
-def probe_ranges(model: Path, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> RangeReport:
+def probe_ranges(model: Path, input_batches: Iterable[Mapping[str, NDArray[Any]]]) -> RangeReport:
     """Run the FP32 file over `feeds` (input name -> array) and record the largest |x| of each float tensor.
 
-    What becomes an island, with LIMIT = 65504 / 4:
+    What becomes an region, with LIMIT = 65504 / 4:
 
     - a tensor with |x| >= LIMIT: what makes it and what reads it;
     - a mean or sum whose total reaches LIMIT: |result| times the number of terms. A mean is harmless, the sum on the
@@ -72,7 +72,7 @@ def probe_ranges(model: Path, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> Ra
         run = onnx_run(path, in_order=True)
     max_abs = np.zeros(len(names), np.float64)
     frames = 0
-    for feed in feeds:
+    for feed in input_batches:
         results = run(feed)
         low, high = (
             np.array([results[range_output(kind, index)] for index in range(len(names))], np.float64)
@@ -87,11 +87,13 @@ def probe_ranges(model: Path, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> Ra
     if frames == 0:
         raise ValueError("there are no feeds; expected at least one")
     by_name = dict(zip(names, max_abs.tolist(), strict=True))
-    return RangeReport(frames=frames, limit=LIMIT, max_abs=by_name, islands=_islands(ir.load(model).graph, by_name))
+    return RangeReport(
+        frames=frames, limit=LIMIT, max_abs=by_name, fp32_regions=_islands(ir.load(model).graph, by_name)
+    )
 
 
-def _islands(graph: ir.Graph, max_abs: Mapping[str, float]) -> tuple[RangeIsland, ...]:
-    islands = []
+def _islands(graph: ir.Graph, max_abs: Mapping[str, float]) -> tuple[Fp32Region, ...]:
+    fp32_regions = []
     for value in [*graph.inputs, *(value for node in graph for value in node.outputs)]:
         largest = max_abs.get(str(value.name), 0.0)
         producer = value.producer()
@@ -103,12 +105,10 @@ def _islands(graph: ir.Graph, max_abs: Mapping[str, float]) -> tuple[RangeIsland
             reason = f"{value.name} sums up to {largest * _terms(producer):.4g}, more than a quarter of 65504"
         else:
             continue
-        islands.append(
-            RangeIsland(
-                tensor=str(value.name), max_abs=largest, reason=reason, nodes=tuple(str(name) for name in nodes)
-            )
+        fp32_regions.append(
+            Fp32Region(tensor=str(value.name), max_abs=largest, reason=reason, nodes=tuple(str(name) for name in nodes))
         )
-    return tuple(islands)
+    return tuple(fp32_regions)
 
 
 def _terms(node: ir.Node) -> int:

@@ -10,13 +10,13 @@ import onnx_ir as ir
 from ...export.functions import DOMAIN
 from ...runtime.files.atomic import replacing
 from ...runtime.files.onnx_file import PRECISION
-from .fp32_rules import DEFAULT, Islands
+from .fp32_rules import DEFAULT, Fp32Rules
 
 _PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # the functions of ours that multiply matrices
 
 # Attention and correlation in half as well. The GPU's products of halves are summed in float all the same; what is lost
 # is the rounding of what goes in.
-ISLANDS: Islands = replace(
+FP32_RULES: Fp32Rules = replace(
     DEFAULT,
     functions=tuple(
         replace(rule, widened=(), narrowed=()) if rule.name in _PRODUCTS else rule for rule in DEFAULT.functions
@@ -25,7 +25,7 @@ ISLANDS: Islands = replace(
 
 
 def without_float_products(source: Path, target: Path) -> None:
-    """Write `target`: `source`, in half by `ISLANDS` or in int8, without matrix products in float.
+    """Write `target`: `source`, in half by `FP32_RULES` or in int8, without matrix products in float.
 
     Attention and correlation of an int8 file are cast to half and back. A product of a map (B, C, H, W) and a constant
     matrix becomes a 1×1 convolution in float: the pipeline resizes by such, raw pixels, which half would round. Raises

@@ -14,10 +14,10 @@ from ...runtime.files.onnx_file import CHECKPOINT_SHA256, OnnxFile
 from .fidelity import Run, flow_fidelity, mask_fidelity
 from .onnx_run import onnx_run
 
-Feeds = Sequence[Mapping[str, NDArray[Any]]]
+InputBatches = Sequence[Mapping[str, NDArray[Any]]]
 """Inputs by name, one mapping a frame."""
 
-MIN_IOU = {"fp32": 0.995, "fp16": 0.995, "int8": 0.98}
+MIN_MEAN_IOU = {"fp32": 0.995, "fp16": 0.995, "int8": 0.98}
 MAX_FLOW_PX = {"fp32": 0.05, "fp16": 0.05, "int8": 0.5}
 _ADVICE = {
     "fp32": "report it with what amc-check says",
@@ -35,7 +35,7 @@ class OpenEngine:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Gate:
+class AccuracyGate:
     """`reference` is the FP32 file, `feeds` what both get.
 
     A mask is held to a mean IoU of `min_iou`, None for 0.98 in int8 and 0.995 in others; flow to a median end-point
@@ -43,7 +43,7 @@ class Gate:
     """
 
     reference: OnnxFile
-    feeds: Feeds
+    input_batches: InputBatches
     min_iou: float | None
     on_phase: Callable[[str], None]
 
@@ -52,12 +52,12 @@ class Gate:
 
         EngineError, with the figures, for what misses its bound, and if it is of another checkpoint than the reference.
         """
-        from .fp16_emulation import write_rounded
+        from .fp16_emulation import emulate_fp16
 
         path, how = file.path, ""
         if file.precision != "fp32":  # int8 files have halves too, if they are for SM 7.5
             path = scratch / "rounded.onnx"
-            write_rounded(file.path, path)
+            emulate_fp16(file.path, path)
         if file.precision == "fp16":
             how = ", every half rounded to 16 bits"
         return self._measured(file, onnx_run(path), f"{file.path.name} in ONNX Runtime on the CPU{how}")
@@ -73,16 +73,16 @@ class Gate:
                 f"{reference.path} is {reference.precision} of the checkpoint {reference.metadata[CHECKPOINT_SHA256]}; "
                 f"to compare {file.path.name} with, expected fp32 of {file.metadata[CHECKPOINT_SHA256]}: --reference"
             )
-        feeds = told(self.feeds, f"comparing {of}", self.on_phase)
+        input_batches = with_progress(self.input_batches, f"comparing {of}", self.on_phase)
         measured: dict[str, Any]
-        if file.network == "pwcnet":
-            flow = flow_fidelity(onnx_run(reference.path), candidate, feeds)
+        if file.model == "pwcnet":
+            flow = flow_fidelity(onnx_run(reference.path), candidate, input_batches)
             bound = MAX_FLOW_PX[file.precision]
             kept = flow.median_px <= bound
             found = f"the median flow difference over {flow.frames} frames is {flow.median_px:.3g} px; expected at most"
             measured = {"flow": flow.to_json(), "max_median_px": bound}
         else:
-            mask = mask_fidelity(onnx_run(reference.path), candidate, feeds)
+            mask = mask_fidelity(onnx_run(reference.path), candidate, input_batches)
             bound = min_iou_for(file.precision, self.min_iou)
             kept = mask.mean_iou >= bound
             found = f"the mean mask IoU over {len(mask.iou)} frames is {mask.mean_iou:.4f}; expected at least"
@@ -112,11 +112,13 @@ def _frames(measured: Mapping[str, Any]) -> str:
 
 def min_iou_for(precision: str, min_iou: float | None) -> float:
     """`min_iou`, which may be 0, or the default of this precision for None."""
-    return MIN_IOU[precision] if min_iou is None else min_iou
+    return MIN_MEAN_IOU[precision] if min_iou is None else min_iou
 
 
-def told(feeds: Feeds, what: str, on_phase: Callable[[str], None]) -> Iterator[Mapping[str, NDArray[Any]]]:
+def with_progress(
+    input_batches: InputBatches, what: str, on_phase: Callable[[str], None]
+) -> Iterator[Mapping[str, NDArray[Any]]]:
     """`feeds`, and a line about each."""
-    for index, feed in enumerate(feeds, 1):
-        on_phase(f"{what}, frame {index}/{len(feeds)}")
+    for index, feed in enumerate(input_batches, 1):
+        on_phase(f"{what}, frame {index}/{len(input_batches)}")
         yield feed

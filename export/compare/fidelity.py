@@ -53,13 +53,13 @@ class FlowFidelity:
         return asdict(self)
 
 
-def mask_fidelity(reference: Run, candidate: Run, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> MaskFidelity:
+def mask_fidelity(reference: Run, candidate: Run, input_batches: Iterable[Mapping[str, NDArray[Any]]]) -> MaskFidelity:
     """Both run on each of `feeds`; their output `mask` (..., H, W) is compared.
 
     Two empty masks are alike (IoU 1). Raises ModelFileError for masks that are not finite, ValueError without feeds.
     """
     ious, flipped, pixels = [], 0, 0
-    for feed in feeds:
+    for feed in input_batches:
         expected, found = (_finite(run(feed)["mask"], "mask") >= 0.5 for run in (reference, candidate))
         ious.append(mask_iou(expected, found))
         flipped += int(np.count_nonzero(expected != found))
@@ -69,10 +69,10 @@ def mask_fidelity(reference: Run, candidate: Run, feeds: Iterable[Mapping[str, N
     return MaskFidelity(iou=tuple(ious), flipped=flipped / pixels)
 
 
-def flow_fidelity(reference: Run, candidate: Run, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> FlowFidelity:
+def flow_fidelity(reference: Run, candidate: Run, input_batches: Iterable[Mapping[str, NDArray[Any]]]) -> FlowFidelity:
     """Both run on each of `feeds`; their output `flow` (N, 2, h, w) is compared. Raises as `mask_fidelity` does."""
     medians, means = [], []
-    for feed in feeds:
+    for feed in input_batches:
         expected, found = (_finite(run(feed)["flow"], "flow") for run in (reference, candidate))
         difference_px = np.linalg.norm(found - expected, axis=1)
         medians.append(float(np.median(difference_px)))

@@ -13,24 +13,24 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ...runtime.files.atomic import replacing
-from .graph_shapes import Skeleton
+from .graph_shapes import GraphShapes
 
 
-def write_rounded(half: Path, target: Path) -> None:
+def emulate_fp16(half: Path, target: Path) -> None:
     """Write `target`: the file `half` in float32, each result that is float16 there rounded to 16 bits and back.
 
     Sums inside one operator are in float32, as in kernels for half. What a GPU fuses (a convolution, its bias and its
     activation) is rounded once there and up to twice here. Values beyond 65504 become infinite. Raises OutputError if
     `target` cannot be written.
     """
-    skeleton = Skeleton.read(half)
+    graph_shapes = GraphShapes.read(half)
     nodes = []
-    for node in skeleton.nodes:
+    for node in graph_shapes.nodes:
         rounding = []
-        if node.op_type == "Cast" and skeleton.types[node.output[0]] == TensorProto.FLOAT16:
+        if node.op_type == "Cast" and graph_shapes.types[node.output[0]] == TensorProto.FLOAT16:
             node.attribute[0].i = TensorProto.FLOAT
         for index, name in enumerate(node.output):
-            if skeleton.types.get(name) == TensorProto.FLOAT16:
+            if graph_shapes.types.get(name) == TensorProto.FLOAT16:
                 exact, rounded = f"{name}/exact", f"{name}/rounded"
                 node.output[index] = exact
                 rounding.append(helper.make_node("Cast", [exact], [rounded], to=TensorProto.FLOAT16))

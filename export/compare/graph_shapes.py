@@ -14,7 +14,7 @@ _LARGE_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class Skeleton:
+class GraphShapes:
     """nodes: those of the graph, with the bodies of `functions` (names) in place of calls. constants: small
     initializers. types: tensor -> TensorProto.DataType. dims: tensor -> its shape, 1 for a free size; no entry where it
     cannot be inferred.
@@ -36,7 +36,7 @@ class Skeleton:
         return multiply_adds(node.op_type, *(self.dims[name] for name in names), transposed=transposed)
 
     @classmethod
-    def read(cls, path: Path) -> Skeleton:
+    def read(cls, path: Path) -> GraphShapes:
         """The skeleton of the file at `path`."""
         model = onnx.load(path)
         graph = model.graph

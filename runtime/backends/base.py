@@ -48,7 +48,7 @@ _CONTRACT = {
 
 def check_contract(file: NetworkFile, inputs: list[str], outputs: list[str]) -> None:
     """Raises ModelFileError for a file whose inputs and outputs are not its network's."""
-    wanted_inputs, wanted_output = _CONTRACT[file.network]
+    wanted_inputs, wanted_output = _CONTRACT[file.model]
     if set(inputs) != wanted_inputs or wanted_output not in outputs:
         raise ModelFileError(
             f"{file.path} takes {', '.join(inputs)} and gives {', '.join(outputs)}; expected a file that "

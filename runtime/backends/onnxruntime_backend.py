@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..closeable import Closes
+from ..closeable import Closeable
 from ..errors import ModelFileError
 from ..files.onnx_file import OnnxFile
 from ..loaded_process import LoadedProcess
@@ -17,7 +17,7 @@ from .onnxruntime_binding import DeviceBinding
 from .onnxruntime_session import open_session
 
 
-class OnnxRuntimeBackend(Closes):
+class OnnxRuntimeBackend(Closeable):
     """ONNX Runtime on the CPU, or on an NVIDIA GPU."""
 
     def __init__(self, file: OnnxFile, threads: int, device: str = "cpu") -> None:

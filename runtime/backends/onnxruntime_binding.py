@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..closeable import Closes
+from ..closeable import Closeable
 from .onnxruntime_session import quiet_onnxruntime
 
 
-class DeviceBinding(Closes):
+class DeviceBinding(Closeable):
     """The memory on `device` that a session reads and writes, made at the first call, filled at later ones.
 
     One call at a time: a session that records CUDA graphs must not run twice at once, and the GPU would not do both at

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..closeable import Closes
+from ..closeable import Closeable
 from ..errors import BackendError, ModelFileError
 from ..files.onnx_file import INT8_TARGET, OnnxFile
 from ..loaded_process import LoadedProcess
@@ -19,7 +19,7 @@ from ..machine_info import available_cores, multiplies_int8
 from ..version import __version__
 from .base import check_contract, check_finite, in_one_line
 from .compiled_cache import CompiledCache
-from .resource_pool import Lanes
+from .resource_pool import ResourcePool
 
 
 def runs_in_openvino(file: OnnxFile) -> bool:
@@ -28,7 +28,7 @@ def runs_in_openvino(file: OnnxFile) -> bool:
     In int8 only if the processor has the instructions for it: without, OpenVINO 2026.4 adds up in 16 bits, which
     overflow (a mask IoU of 0.89 instead of 0.98 for the light network); ONNX Runtime can do without overflow.
     """
-    readable = file.network == "amcnet" or file.metadata.get(INT8_TARGET) == "cpu"
+    readable = file.model == "amcnet" or file.metadata.get(INT8_TARGET) == "cpu"
     exact = file.precision != "int8" or multiplies_int8()
     return readable and exact and is_installed()
 
@@ -37,7 +37,7 @@ def is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-class OpenVinoBackend(Closes):
+class OpenVinoBackend(Closeable):
     """OpenVINO on the CPU; each thread that calls `run` works by itself."""
 
     def __init__(self, file: OnnxFile, threads: int) -> None:
@@ -66,7 +66,7 @@ class OpenVinoBackend(Closes):
         self._file = file
         self._outputs = [value.get_any_name() for value in self._model.outputs]
         check_contract(file, [value.get_any_name() for value in self._model.inputs], self._outputs)
-        self._lanes = Lanes(lambda: _Request(self._model.create_infer_request()))
+        self._lanes = ResourcePool(lambda: _Request(self._model.create_infer_request()))
         self._loaded = LoadedProcess()
         self._infer({value.get_any_name(): _zeros(value.partial_shape) for value in self._model.inputs})
         version = openvino.__version__.partition("-")[0]

@@ -7,30 +7,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
-from ..closeable import Closes
+from ..closeable import Closeable
 
 
-class _Closable(Protocol):
+class _HasClose(Protocol):
     def close(self) -> None: ...
 
 
-Lane = TypeVar("Lane", bound=_Closable)
+Resource = TypeVar("Resource", bound=_HasClose)
 
 
-class Lanes(Closes, Generic[Lane]):
+class ResourcePool(Closeable, Generic[Resource]):
     """As many lanes as there were threads at once; a lane outlives the thread that it was made for.
 
     Threads come and go with every video, and what they use is slow to make: a context each would be lost with each.
     """
 
-    def __init__(self, make: Callable[[], Lane]) -> None:
+    def __init__(self, make: Callable[[], Resource]) -> None:
         self._make = make
-        self._all: list[Lane] = []
-        self._free: list[Lane] = []
+        self._all: list[Resource] = []
+        self._free: list[Resource] = []
         self._lock = threading.Lock()
 
     @contextmanager
-    def take(self) -> Iterator[Lane]:
+    def take(self) -> Iterator[Resource]:
         """A lane for the calling thread alone, to the end of the block: one that is free, or else a new one."""
         with self._lock:
             lane = self._free.pop() if self._free else None

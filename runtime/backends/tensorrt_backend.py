@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..closeable import Closes
+from ..closeable import Closeable
 from ..errors import ModelFileError
 from ..gpu.cuda import Stream
-from ..gpu.cuda_memory import TwinBuffer
+from ..gpu.cuda_memory import PinnedBuffer
 from ..trt.card import EngineFile
 from ..trt.engine import Engine
 from .base import check_contract, check_finite
-from .resource_pool import Lanes
+from .resource_pool import ResourcePool
 
 
-class EngineBackend(Closes):
+class EngineBackend(Closeable):
     """An `engine` that several threads may run at once: while one's arrays are copied, the other's are computed."""
 
     def __init__(self, file: EngineFile) -> None:
@@ -27,7 +27,7 @@ class EngineBackend(Closes):
         self._file = file
         with ExitStack() as stack:
             self.engine = stack.enter_context(Engine(file))
-            self._lanes = self.engine.parts.enter_context(Lanes(lambda: _Lane(self.engine)))
+            self._lanes = self.engine.parts.enter_context(ResourcePool(lambda: _ExecutionSlot(self.engine)))
             with self.engine.on_device("cannot be run"), self._lanes.take() as lane:
                 check_contract(file, list(lane.inputs), list(lane.outputs))
                 self.name = f"{self.engine.name}, {'a' if lane.graph else 'no'} CUDA graph"
@@ -43,7 +43,7 @@ class EngineBackend(Closes):
         self.engine.close()
 
 
-class _Lane(Closes):
+class _ExecutionSlot(Closeable):
     """What one frame at a time goes through: a stream, an execution context and memory, bound once.
 
     Upload, network and download are one CUDA graph, recorded after they have run once.
@@ -54,7 +54,7 @@ class _Lane(Closes):
             self._stream = stack.enter_context(Stream())
             self._execution = stack.enter_context(engine.execution())
             twins = {
-                name: stack.enter_context(TwinBuffer(spec.shape, spec.dtype))
+                name: stack.enter_context(PinnedBuffer(spec.shape, spec.dtype))
                 for name, spec in self._execution.tensors.items()
             }
             self.inputs = {name: twins[name] for name in self._execution.inputs}

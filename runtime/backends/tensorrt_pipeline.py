@@ -9,12 +9,12 @@ from contextlib import ExitStack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..closeable import Closes
+from ..closeable import Closeable
 from ..errors import InputError
 from ..frame import Frame
 from ..gpu.cuda import Event, Stream
 from ..gpu.cuda_graph import Graph
-from ..gpu.cuda_memory import TwinBuffer
+from ..gpu.cuda_memory import PinnedBuffer
 from ..stage_times import StageTimes
 from ..trt.card import EngineFile
 from ..trt.engine import Engine, Execution
@@ -23,7 +23,7 @@ from .base import check_contract, check_finite
 _SLOTS = 3  # while frame t+1 goes up and mask t-1 comes down, pair t is computed
 
 
-class PipelineBackend(Closes):
+class PipelineBackend(Closeable):
     """Three slots, each with a frame and a mask. The network reads slots i and i+1 and writes the mask of slot i.
 
     Uploads, the network and downloads are streams; the network waits for uploads and downloads for the network, by
@@ -138,14 +138,14 @@ class PipelineBackend(Closes):
         return mask
 
 
-class _Slot(Closes):
+class _Slot(Closeable):
     """A frame and its mask, each here and on the GPU, and how far the GPU is with them."""
 
     def __init__(self, execution: Execution) -> None:
         frame, mask = execution.inputs["frame"], execution.outputs["mask"]
         with ExitStack() as stack:
-            self.frame = stack.enter_context(TwinBuffer(frame.shape, frame.dtype))
-            self.mask = stack.enter_context(TwinBuffer(mask.shape, mask.dtype))
+            self.frame = stack.enter_context(PinnedBuffer(frame.shape, frame.dtype))
+            self.mask = stack.enter_context(PinnedBuffer(mask.shape, mask.dtype))
             self.uploaded, self.computed, self.downloaded = (stack.enter_context(Event()) for _ in range(3))
             self._owned = stack.pop_all()
 

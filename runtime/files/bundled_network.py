@@ -10,11 +10,11 @@ from ..machine_info import multiplies_int8
 DEFAULT_AMCNET = Path(__file__).resolve().parents[2] / "models" / "weights" / "amcnet-light.onnx"
 """models/weights/README.md is its card."""
 DEFAULT_INT8 = DEFAULT_AMCNET.with_suffix(".int8.onnx")
-"""The same, quantised for CPUs."""
+"""The same, quantized for CPUs."""
 PRECISIONS = ("auto", "fp32", "int8")
 
 
-def default_network(precision: str, device: str) -> Path:
+def bundled_network(precision: str, device: str) -> Path:
     """The file in this precision ("fp32", "int8", or "auto" for int8 on a CPU made for it) for "cpu" or "cuda".
 
     Raises InputError for one that there is not.

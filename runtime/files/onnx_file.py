@@ -11,14 +11,14 @@ from pathlib import Path
 from ..errors import ModelFileError
 
 # What `metadata_props` of every file of ours holds.
-NETWORK = "amcnet.network"  # amcnet, pwcnet or pipeline
+MODEL = "amcnet.model"  # amcnet, pwcnet or pipeline
 CHECKPOINT_SHA256 = "amcnet.checkpoint_sha256"  # of the checkpoint file, or "untrained, seed N"
 PRECISION = "amcnet.precision"  # fp32, fp16, int8
 PREPROCESSING = "amcnet.preprocessing"  # JSON: see preprocessing.py
 CONFIG = "amcnet.config"  # JSON: backbone, corrections, gate
 INT8_TARGET = "amcnet.int8_target"  # of int8 files: tensorrt, or cpu
 TOOL_VERSION = "amcnet.tool_version"
-REQUIRED = (NETWORK, CHECKPOINT_SHA256, PRECISION, PREPROCESSING, TOOL_VERSION)
+REQUIRED = (MODEL, CHECKPOINT_SHA256, PRECISION, PREPROCESSING, TOOL_VERSION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class OnnxFile:
     metadata: dict[str, str]
 
     @classmethod
-    def read(cls, path: str | Path, network: str | None = None) -> OnnxFile:
+    def read(cls, path: str | Path, model: str | None = None) -> OnnxFile:
         """The file at `path`; with `network` ("amcnet", "pwcnet", "pipeline"), only if it holds that one.
 
         Raises ModelFileError for a file that is missing, no ONNX, not exported by this package, or another network.
@@ -47,16 +47,16 @@ class OnnxFile:
                 f"{path} has no {missing[0]!r} in its metadata, so nothing says how to feed it; expected a file made "
                 "by export-onnx; export it again from its checkpoint"
             )
-        if network is not None and metadata[NETWORK] != network:
+        if model is not None and metadata[MODEL] != model:
             raise ModelFileError(
-                f"{path} holds the network {metadata[NETWORK]!r}; expected {network!r}; "
-                f"make one with: export-onnx {network} --help"
+                f"{path} holds the model {metadata[MODEL]!r}; expected {model!r}; "
+                f"make one with: export-onnx {model} --help"
             )
         return cls(path=path, metadata=metadata)
 
     @property
-    def network(self) -> str:
-        return self.metadata[NETWORK]
+    def model(self) -> str:
+        return self.metadata[MODEL]
 
     @property
     def precision(self) -> str:

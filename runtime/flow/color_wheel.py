@@ -1,4 +1,4 @@
-"""The Middlebury colour wheel: hue is the direction of motion."""
+"""The Middlebury color wheel: hue is the direction of motion."""
 
 from __future__ import annotations
 

@@ -9,30 +9,30 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..closeable import Closes
+from ..closeable import Closeable
 from ..errors import InputError
 from ..frame import Frame
 from ..opencv_state import single_threaded_opencv
 from ..preprocessing.resize import Bicubic
-from ..video.image_source import in_natural_order, is_picture, read_picture
+from ..video.image_source import in_natural_order, is_image, read_image
 from .flow_color import color_flow
 
 _FLO_MAGIC = np.array(202021.25, "<f4").tobytes()  # "PIEH"
 _UNKNOWN_PX = 1e9  # the Middlebury format's mark for vectors that are not known
 
 
-class Flow(Closes, ABC):
+class Flow(Closeable, ABC):
     """A source of flow pictures; frame t is shown with the motion t -> t+1.
 
     One object serves one video, in order, from one thread.
 
     with DisFlow((384, 384)) as flow:
-        picture = flow.picture(frame, next_frame)
+        picture = flow.render(frame, next_frame)
     """
 
     @abstractmethod
-    def picture(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
-        """The coloured flow from `frame` to `next_frame`, (h, w, 3) uint8 RGB of the network's size.
+    def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+        """The colored flow from `frame` to `next_frame`, (h, w, 3) uint8 RGB of the network's size.
 
         The last frame has no next one (None): it gets the flow of the pair before it, and zero flow (white) when it is
         the only frame.
@@ -42,7 +42,7 @@ class Flow(Closes, ABC):
 class FlowInside(Flow):
     """For a pipeline, which makes its flow itself: nobody asks for pictures."""
 
-    def picture(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+    def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
         raise NotImplementedError("a pipeline has its flow inside")
 
 
@@ -54,7 +54,7 @@ class DisFlow(Flow):
         self._size = size
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
-        self._grey: tuple[Frame, NDArray[np.uint8]] | None = None
+        self._gray: tuple[Frame, NDArray[np.uint8]] | None = None
 
     def flow(self, frame: Frame, next_frame: Frame) -> NDArray[np.float32]:
         """Flow (h, w, 2) float32 on the network's grid, its vectors in pixels of `frame`'s own grid.
@@ -68,18 +68,18 @@ class DisFlow(Flow):
         scale = np.array([width / self._size[0], height / self._size[1]], np.float32)
         return np.asarray(flow * scale, np.float32)
 
-    def picture(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+    def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
         if next_frame is not None:
             self._last = color_flow(self.flow(frame, next_frame))
         return self._last
 
     def _shrunk(self, frame: Frame) -> NDArray[np.uint8]:
-        """Grey at the network's size. The picture of t+1 is kept: it is the first one of the next pair."""
-        if self._grey is not None and self._grey[0] is frame:
-            return self._grey[1]
-        grey = cv2.cvtColor(np.ascontiguousarray(frame.pixels), cv2.COLOR_RGB2GRAY)
-        shrunk = np.asarray(cv2.resize(grey, self._size, interpolation=cv2.INTER_AREA), np.uint8)
-        self._grey = (frame, shrunk)
+        """Gray at the network's size. The picture of t+1 is kept: it is the first one of the next pair."""
+        if self._gray is not None and self._gray[0] is frame:
+            return self._gray[1]
+        gray = cv2.cvtColor(np.ascontiguousarray(frame.pixels), cv2.COLOR_RGB2GRAY)
+        shrunk = np.asarray(cv2.resize(gray, self._size, interpolation=cv2.INTER_AREA), np.uint8)
+        self._gray = (frame, shrunk)
         return shrunk
 
 
@@ -87,7 +87,7 @@ class PrecomputedFlow(Flow):
     """Flow made beforehand (by RAFT, say): a folder of `.flo` files or of flow pictures, in natural order.
 
     File n belongs to frame n of the source. One file fewer than frames is right too: the last frame then reuses the
-    flow of the pair before it. Pictures are used as they are; `.flo` files are coloured at their own size.
+    flow of the pair before it. Pictures are used as they are; `.flo` files are colored at their own size.
     """
 
     def __init__(
@@ -117,14 +117,14 @@ class PrecomputedFlow(Flow):
             if not fewest <= len(self._files) <= most:
                 raise self._miscounted(f"{fewest + 1}" if stride == 1 else f"{fewest + 1} to {most}")
 
-    def picture(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+    def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
         position = self._start + frame.index * self._stride
         if next_frame is None and position == len(self._files):
             position -= 1
         if position >= len(self._files):
             raise self._miscounted(f"at least {position + 1}")
         path = self._files[position]
-        picture = color_flow(read_flo(path)) if path.suffix.lower() == ".flo" else read_picture(path)
+        picture = color_flow(read_flo(path)) if path.suffix.lower() == ".flo" else read_image(path)
         return Bicubic((picture.shape[1], picture.shape[0]), self._size)(picture)
 
     def _miscounted(self, frames: str) -> InputError:
@@ -158,7 +158,7 @@ def read_flo(path: Path) -> NDArray[np.float32]:
 
 
 def resize_flow(flow: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(h, w, 2) px to (H, W, 2) in pixels of the new grid, `size` being (W, H): bilinear with half-pixel centres."""
+    """(h, w, 2) px to (H, W, 2) in pixels of the new grid, `size` being (W, H): bilinear with half-pixel centers."""
     height, width = flow.shape[:2]
     resized = np.asarray(cv2.resize(np.ascontiguousarray(flow), size, interpolation=cv2.INTER_LINEAR), np.float32)
     resized *= np.array([size[0] / width, size[1] / height], np.float32)
@@ -171,7 +171,7 @@ def _flow_files(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: no such folder; expected one with .flo files or flow pictures, one per frame")
     files = [path for path in folder.iterdir() if path.is_file()]
     flow_files = [path for path in files if path.suffix.lower() == ".flo" and not path.name.startswith(".")]
-    chosen = flow_files or [path for path in files if is_picture(path)]
+    chosen = flow_files or [path for path in files if is_image(path)]
     if not chosen:
         raise InputError(
             f"{folder}: the folder holds {len(files)} files, but no flow; expected .flo files or flow pictures "

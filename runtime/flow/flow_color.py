@@ -1,4 +1,4 @@
-"""Optical flow to a colour picture, the form in which the network sees motion: hue is direction, white is stillness."""
+"""Optical flow to a color picture, the form in which the network sees motion: hue is direction, white is stillness."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _NEXT_HUE[:, : len(COLOR_WHEEL)] = np.roll(COLOR_WHEEL, -1, axis=0).T / 255
 
 
 def color_flow(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colour `flow` (H, W, 2) float32 px as the Middlebury wheel does: (H, W, 3) uint8 RGB, white where nothing moves.
+    """Color `flow` (H, W, 2) float32 px as the Middlebury wheel does: (H, W, 3) uint8 RGB, white where nothing moves.
 
     Vectors are divided by the longest one of the picture (+ 1e-5), so only their ratios matter; hue by interpolating
     the wheel at atan2(-v, -u), paleness 1 - |flow|. A vector that is unknown (NaN, infinite, or too long for its
     square) counts as zero motion. Equal to flow_vis 0.1 in every pixel, with its types: float32 up to the position on
-    the wheel, float64 for the colours. That includes its one quirk: where rounding leaves the longest vector a hair
+    the wheel, float64 for the colors. That includes its one quirk: where rounding leaves the longest vector a hair
     above length 1, that pixel is darkened by a quarter.
     """
     if flow.ndim != 3 or flow.shape[2] != 2:
@@ -48,7 +48,7 @@ def color_flow(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _color_strip(u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colour vectors that are at most about 1 long."""
+    """Color vectors that are at most about 1 long."""
     length = np.sqrt(u * u + v * v).astype(np.float64)
     position = np.arctan2(-v, -u) / np.float32(np.pi)  # [-1, 1]
     position += np.float32(1)
@@ -61,16 +61,16 @@ def _color_strip(u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.u
     channels = []
     for table, next_table in zip(_HUE, _NEXT_HUE, strict=True):
         # In place, and in the reference's order of operations: any other order changes pixels.
-        colour = np.asarray(cv2.LUT(hue, table), np.float64)
-        colour *= towards_hue
-        colour_next = np.asarray(cv2.LUT(hue, next_table), np.float64)
-        colour_next *= towards_next
-        colour += colour_next
-        pale = 1 - colour
+        color = np.asarray(cv2.LUT(hue, table), np.float64)
+        color *= towards_hue
+        color_next = np.asarray(cv2.LUT(hue, next_table), np.float64)
+        color_next *= towards_next
+        color += color_next
+        pale = 1 - color
         pale *= length
         np.subtract(1, pale, out=pale)
         if too_long.any():
-            np.copyto(pale, colour * 0.75, where=too_long)
+            np.copyto(pale, color * 0.75, where=too_long)
         pale *= 255
         channels.append(pale.astype(np.uint8))  # truncates: the values are not negative
     return np.asarray(cv2.merge(channels), np.uint8)

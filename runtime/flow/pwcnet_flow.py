@@ -18,7 +18,7 @@ from .flow_color import color_flow
 
 
 class PwcFlow(Flow):
-    """PWC-Net at the size its file was exported for; the flow is brought to the frame's size and coloured there."""
+    """PWC-Net at the size its file was exported for; the flow is brought to the frame's size and colored there."""
 
     def __init__(self, file: NetworkFile, size: tuple[int, int], device: str = "cpu") -> None:
         """`size` is the segmentation network's (width, height), for which the pictures are made."""
@@ -28,7 +28,7 @@ class PwcFlow(Flow):
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
         self._kept: tuple[Frame, NDArray[np.float32]] | None = None
 
-    def picture(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+    def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
         if next_frame is not None:
             inputs = {"frame": self._input(frame), "next_frame": self._input(next_frame)}
             flow = self._backend.run(inputs)["flow"][0]  # (2, h/4, w/4) in pixels of (h, w)

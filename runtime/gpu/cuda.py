@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..closeable import Closes
+from ..closeable import Closeable
 from ..errors import BackendError
 
 
@@ -62,7 +62,7 @@ def _text(module: Any, code: Any) -> tuple[Any, bytes]:
     return answer
 
 
-class Device(Closes):
+class Device(Closeable):
     """A GPU and its primary context, which is shared with the other libraries of the process."""
 
     def __init__(self, index: int = 0) -> None:
@@ -97,7 +97,7 @@ class Device(Closes):
             check(driver().cuDevicePrimaryCtxRelease(self._device), "the GPU cannot be released")
 
 
-class Stream(Closes):
+class Stream(Closeable):
     """Work for the GPU that is done in its order; `handle` is what other libraries know it by."""
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ class Stream(Closes):
             check(driver().cuStreamDestroy(stream), "the stream cannot be closed")
 
 
-class Event(Closes):
+class Event(Closeable):
     """A point in a stream, to wait for and to measure from."""
 
     def __init__(self, *, timing: bool = False) -> None:

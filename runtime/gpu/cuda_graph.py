@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from ..closeable import Closes
+from ..closeable import Closeable
 from ..errors import BackendError
 from .cuda import Stream, check, driver
 
 
-class Graph(Closes):
+class Graph(Closeable):
     """What `work` gives `stream`: launched by one call instead of one for each of its hundreds of kernels."""
 
     def __init__(self, stream: Stream, work: Callable[[], None]) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..closeable import Closes
+from ..closeable import Closeable
 from ..errors import BackendError
 from .cuda import Stream, check, driver
 
 Shape = tuple[int, ...]
 
 
-class TwinBuffer(Closes):
+class PinnedBuffer(Closeable):
     """An array that lives twice: `host`, in page-locked memory, and at `address` on the GPU.
 
     Only from and to page-locked memory do copies run beside computing and can be part of a graph.

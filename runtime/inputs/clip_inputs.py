@@ -53,7 +53,7 @@ class ClipInputs:
         with the motion to the one right behind it. chosen: (clip, index) of the frames to give instead;
         frames between them are decoded but not converted, and a clip is read as far as its last one.
         """
-        self._network = file.network
+        self._model = file.model
         self._preprocessing = Preprocessing.from_json(file.metadata[PREPROCESSING])
         self._clips = clips
         self._flow_file = None if str(flow) == "dis" else OnnxFile.read(flow, "pwcnet")
@@ -104,13 +104,13 @@ class ClipInputs:
         return DisFlow(size) if self._flow_file is None else PwcFlow(self._flow_file, size)
 
     def _inputs(self, flow: DisFlow | PwcFlow, frame: Frame, next_frame: Frame) -> dict[str, NDArray[Any]]:
-        if self._network == "amcnet":
-            picture: NDArray[np.uint8] = flow.picture(frame, next_frame)
+        if self._model == "amcnet":
+            picture: NDArray[np.uint8] = flow.render(frame, next_frame)
             return {
                 "image": network_input(frame.pixels, self._preprocessing),
                 "flow_image": network_input(picture, self._preprocessing),
             }
-        if self._network == "pwcnet":
+        if self._model == "pwcnet":
             return {
                 "frame": pwcnet_input(frame, self._preprocessing),
                 "next_frame": pwcnet_input(next_frame, self._preprocessing),

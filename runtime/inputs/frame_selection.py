@@ -16,7 +16,7 @@ from ..opencv_state import single_threaded_opencv
 from ..video.reader import open_frames
 
 _GRID = (128, 128)  # where motion is measured: 0.3 ms a pair
-_CUT = 55.0  # grey levels by which two neighbouring frames differ on average; the fastest pan of DAVIS-2016 has 47
+_CUT = 55.0  # gray levels by which two neighboring frames differ on average; the fastest pan of DAVIS-2016 has 47
 _CUTS = 20  # one chosen frame in so many may be a cut, if there are any
 
 
@@ -49,15 +49,15 @@ def choose_frames(clips: Sequence[str | Path], count: int) -> list[tuple[str, in
         motions += found
     if not motions:
         raise InputError("there are no clips; expected one or more")
-    return spread(motions, count)
+    return select_evenly(motions, count)
 
 
 def clip_motion(clip: str | Path) -> Iterable[FrameMotion]:
     """The motion of each frame of `clip` but the last. Raises InputError."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     with single_threaded_opencv, open_frames(clip) as reader:
-        for (index, grey), (_, following) in pairwise((frame.index, _grey(frame.pixels)) for frame in reader):
-            flow = dis.calc(grey, following, None) / np.float32(_GRID[0])  # type: ignore[call-overload]  # (h, w, 2)
+        for (index, gray), (_, following) in pairwise((frame.index, _gray(frame.pixels)) for frame in reader):
+            flow = dis.calc(gray, following, None) / np.float32(_GRID[0])  # type: ignore[call-overload]  # (h, w, 2)
             middle = np.median(flow.reshape(-1, 2), axis=0)
             beside = np.linalg.norm(flow - middle, axis=2)
             yield FrameMotion(
@@ -65,11 +65,11 @@ def clip_motion(clip: str | Path) -> Iterable[FrameMotion]:
                 index=index,
                 camera=float(np.linalg.norm(middle)),
                 inside=float(np.percentile(beside, 95)),
-                cut=float(cv2.absdiff(grey, following).mean()) > _CUT,
+                cut=float(cv2.absdiff(gray, following).mean()) > _CUT,
             )
 
 
-def spread(motions: Sequence[FrameMotion], count: int) -> list[tuple[str, int]]:
+def select_evenly(motions: Sequence[FrameMotion], count: int) -> list[tuple[str, int]]:
     """Up to `count` of the frames of `motions`, in their order there."""
     cuts = [motion for motion in motions if motion.cut]
     chosen = {(m.clip, m.index): None for m in _evenly(cuts, -(-count // _CUTS))}
@@ -92,6 +92,6 @@ def _evenly(motions: Sequence[FrameMotion], count: int) -> list[FrameMotion]:
     return [motions[place] for place in places]
 
 
-def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, _GRID, interpolation=cv2.INTER_AREA), np.uint8)
+def _gray(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    gray = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(gray, _GRID, interpolation=cv2.INTER_AREA), np.uint8)

@@ -33,9 +33,9 @@ def boundary_accuracy(mask: NDArray[np.bool_], annotation: NDArray[np.bool_]) ->
 
 
 def boundary_map(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Where a pixel of an (H, W) bool array differs from its right, lower or lower right neighbour: (H, W) of 0 and 1.
+    """Where a pixel of an (H, W) bool array differs from its right, lower or lower right neighbor: (H, W) of 0 and 1.
 
-    The last row and column have only the neighbours that exist, so the picture's own border is no boundary.
+    The last row and column have only the neighbors that exist, so the picture's own border is no boundary.
     """
     region = mask.view(np.uint8)
     boundary = np.zeros_like(region)

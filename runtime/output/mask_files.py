@@ -15,12 +15,12 @@ _END_OF_PNG = bytes.fromhex("0000000049454e44ae426082")  # the IEND chunk, the l
 
 
 def write_mask(folder: Path, index: int, mask: NDArray[np.bool_]) -> Path:
-    """Write `mask` (H, W) as 8-bit grey, 0 and 255; return the file. Raises OutputError."""
+    """Write `mask` (H, W) as 8-bit gray, 0 and 255; return the file. Raises OutputError."""
     return _write(folder, index, mask.view(np.uint8) * np.uint8(255))
 
 
 def write_probability(folder: Path, index: int, probability: NDArray[np.float32]) -> Path:
-    """Write `probability` (H, W) in [0, 1] as 16-bit grey, round(p * 65535); return the file. Raises OutputError."""
+    """Write `probability` (H, W) in [0, 1] as 16-bit gray, round(p * 65535); return the file. Raises OutputError."""
     scaled = np.rint(np.clip(probability, 0, 1) * np.float32(65535))
     return _write(folder, index, scaled.astype(np.uint16))
 

@@ -53,7 +53,7 @@ class VideoTrack:
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p" if _is_even(size) else "yuv444p"
         stream.time_base = stream.codec_context.time_base = self._tick
-        # BT.601, because programs that ignore the tag assume it: theirs are the right colours too.
+        # BT.601, because programs that ignore the tag assume it: theirs are the right colors too.
         stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED
         stream.codec_context.color_primaries = stream.codec_context.color_trc = _BT709
         # One thread is done in 12.2 ms (CPU time 12.2); two in 7.7 ms (13.3) where both cores are idle. Of two cores,

@@ -13,17 +13,17 @@ def bicubic_matrix(source: int, target: int) -> NDArray[np.float32]:
     """
     scale = source / target
     widening = max(scale, 1.0)
-    centre = (np.arange(target) + 0.5)[:, None] * scale
+    center = (np.arange(target) + 0.5)[:, None] * scale
     position = np.arange(source)
-    distance = np.abs(position + 0.5 - centre) / widening
+    distance = np.abs(position + 0.5 - center) / widening
     weights = np.where(
         distance < 1,
         (1.5 * distance - 2.5) * distance**2 + 1,
         ((-0.5 * distance + 2.5) * distance - 4) * distance + 2,
     )
-    # Pillow cuts the support at whole pixels before it normalises.
-    first = np.maximum((centre - 2 * widening + 0.5).astype(int), 0)
-    last = np.minimum((centre + 2 * widening + 0.5).astype(int), source)
+    # Pillow cuts the support at whole pixels before it normalizes.
+    first = np.maximum((center - 2 * widening + 0.5).astype(int), 0)
+    last = np.minimum((center + 2 * widening + 0.5).astype(int), source)
     weights = np.where((position >= first) & (position < last) & (distance < 2), weights, 0)
     weights /= weights.sum(axis=1, keepdims=True)
     # Pillow's weights are whole multiples of 2^-22, which float32 holds exactly. Without this, 140 times as many pixels

@@ -29,8 +29,8 @@ class Bicubic:
     Cubic convolution with a = -0.5, its support widened when shrinking (antialiased); first along the rows, rounded to
     8 bits, then along the columns. Pillow 7 to 12 always keep this order, and pictures made by them trained the
     network; Pillow 13 shrinks tall pictures along the columns first, which changes a fifth of a portrait video's
-    pixels, most of them by one grey level. Each pass is a few matrix products, one per block of outputs, over the
-    inputs that the block needs. At least 99.9 % of values are equal and none is more than 1 grey level away.
+    pixels, most of them by one gray level. Each pass is a few matrix products, one per block of outputs, over the
+    inputs that the block needs. At least 99.9 % of values are equal and none is more than 1 gray level away.
     """
 
     def __init__(self, source_size: tuple[int, int], target_size: tuple[int, int]) -> None:
@@ -40,7 +40,7 @@ class Bicubic:
         self.source_size = source_size
         self.target_size = target_size
         # float32 sums now and then round a half to the other side. Shrinking rows weakens that; enlarging them can
-        # make two grey levels of it (seen in 1 of 10^6 values), and small pictures can afford float64: no difference.
+        # make two gray levels of it (seen in 1 of 10^6 values), and small pictures can afford float64: no difference.
         self._dtype = np.dtype(np.float64 if target_size[1] > source_size[1] else np.float32)
         self._columns = _bands(source_size[0], target_size[0], self._dtype)
         self._rows = _bands(source_size[1], target_size[1], self._dtype)
@@ -57,18 +57,18 @@ class Bicubic:
             planes = picture[strip].transpose(2, 0, 1).astype(self._dtype, order="C")  # (3, strip, W)
             for outputs, inputs, weights in self._columns:
                 np.matmul(planes[:, :, inputs], weights.T, out=narrow[:, strip, outputs])
-        np.floor(_to_grey_levels(narrow), out=narrow)
+        np.floor(_to_gray_levels(narrow), out=narrow)
 
         resized = np.empty((target_height, target_width, 3), np.uint8)
         for strip in _strips(target_width, self._rows):
             small = np.empty((3, target_height, strip.stop - strip.start), self._dtype)
             for outputs, inputs, weights in self._rows:
                 np.matmul(weights, narrow[:, inputs, strip], out=small[:, outputs])
-            resized[:, strip] = cv2.merge(list(_to_grey_levels(small).astype(np.uint8)))
+            resized[:, strip] = cv2.merge(list(_to_gray_levels(small).astype(np.uint8)))
         return resized
 
 
-def _to_grey_levels(values: NDArray[Any]) -> NDArray[Any]:
+def _to_gray_levels(values: NDArray[Any]) -> NDArray[Any]:
     """In place: clipped to 8 bits, and so that cutting off the fraction rounds half up, as Pillow does."""
     values += 0.5
     return np.clip(values, 0, 255, out=values)
@@ -94,7 +94,7 @@ def _strips(length: int, bands: _Bands) -> Iterator[slice]:
         yield slice(start, min(start + step, length))
 
 
-def normalise(picture: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+def normalize(picture: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
     """(h, w, 3) uint8 RGB to (1, 3, h, w) float32: (x / 255 - mean) / std in the network's channel order."""
     levels = np.arange(256) / 255
     planes = cv2.split(picture)
@@ -108,15 +108,15 @@ def normalise(picture: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArr
 
 
 def network_input(picture: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """(H, W, 3) uint8 RGB of any size to the network's (1, 3, h, w) float32: resized, then normalised."""
+    """(H, W, 3) uint8 RGB of any size to the network's (1, 3, h, w) float32: resized, then normalized."""
     source_size = (picture.shape[1], picture.shape[0])
     if preprocessing.resize == "bilinear" and source_size != preprocessing.size:
         resized = cv2.resize(np.ascontiguousarray(picture), preprocessing.size, interpolation=cv2.INTER_LINEAR)
-        return normalise(np.asarray(resized, np.uint8), preprocessing)
-    return normalise(Bicubic(source_size, preprocessing.size)(picture), preprocessing)
+        return normalize(np.asarray(resized, np.uint8), preprocessing)
+    return normalize(Bicubic(source_size, preprocessing.size)(picture), preprocessing)
 
 
 def upsample_mask(mask: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(h, w) float32 to (H, W) float32 in [0, 1], `size` being (W, H): bilinear with half-pixel centres."""
+    """(h, w) float32 to (H, W) float32 in [0, 1], `size` being (W, H): bilinear with half-pixel centers."""
     resized = np.asarray(cv2.resize(np.ascontiguousarray(mask), size, interpolation=cv2.INTER_LINEAR), np.float32)
     return np.clip(resized, 0, 1, out=resized)

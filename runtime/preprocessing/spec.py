@@ -19,7 +19,7 @@ class Preprocessing:
 
     `size` is (width, height) in pixels. `mean` and `std` hold for pixels in [0, 1], one value per channel, in the
     network's `channel_order` ("RGB" or "BGR"). `resize` is "bicubic-antialiased" (Pillow's), "bilinear" (half-pixel
-    centres, not antialiased) or "inside" (the graph takes uint8 and does it all). Raises ValueError for anything else.
+    centers, not antialiased) or "inside" (the graph takes uint8 and does it all). Raises ValueError for anything else.
     """
 
     size: tuple[int, int]

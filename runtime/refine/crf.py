@@ -1,4 +1,4 @@
-"""A dense CRF over the frame's colours, the paper's post-processing: 2.8 s a frame at 854x480, by choice only.
+"""A dense CRF over the frame's colors, the paper's post-processing: 2.8 s a frame at 854x480, by choice only.
 
 P. Krähenbühl, V. Koltun: Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials, NIPS 2011.
 """
@@ -24,7 +24,7 @@ def refine(pixels: NDArray[np.uint8], probability: NDArray[np.float32]) -> NDArr
     """pixels (H, W, 3) uint8 RGB, probability (H, W) in [0, 1] -> a mask (H, W) bool that follows the frame's edges.
 
     Parameters of the original implementation: a smoothness kernel (3 px, weight 3) and an appearance kernel (30 px,
-    5 grey levels, weight 5), symmetrically normalised; at most 5 mean-field steps. The original feeds thresholded
+    5 gray levels, weight 5), symmetrically normalized; at most 5 mean-field steps. The original feeds thresholded
     masks, whose energies of 0 and 11.5 the kernels (8 at most) can hardly overrule; the probabilities let it work.
     Raises BackendError without the package pydensecrf.
     """

@@ -30,7 +30,7 @@ EXTRAS = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}  # pip install "amcnet[
 OLDEST_COMPUTE_CAPABILITY = "7.5"  # of all three
 OLDEST_DRIVER_CUDA = (13, 0)  # of the cu13 wheels that the extras name
 RTX_COMPUTE_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
-TURING = "7.5"  # built for only when it is asked for: its compiler knows less, see `_require_turing`
+SM75 = "7.5"  # built for only when it is asked for: its compiler knows less, see `_require_turing`
 RTX_DEFAULT_COMPUTE_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0")
 Shape = tuple[int, ...]
 
@@ -46,9 +46,9 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedPlan:
-    """A deserialised engine. `log` gets the library's warnings and errors; drop contexts before this."""
+    """A deserialized engine. `log` gets the library's warnings and errors; drop contexts before this."""
 
-    flavour: str
+    flavor: str
     version: str
     engine: Any  # what comes later is needed by what comes earlier, and dropped after it
     runtime: Any
@@ -63,14 +63,14 @@ class LoadedPlan:
         return "; ".join(self.log[-3:]) or "no reason given"
 
 
-def is_installed(flavour: str) -> bool:
-    """Whether the flavour's module is there; it is not imported."""
-    return importlib.util.find_spec(MODULES[flavour]) is not None
+def is_installed(flavor: str) -> bool:
+    """Whether the flavor's module is there; it is not imported."""
+    return importlib.util.find_spec(MODULES[flavor]) is not None
 
 
-def installed_version(flavour: str) -> str | None:
+def installed_version(flavor: str) -> str | None:
     """The installed version by the wheel's own word, without importing it; None where there is no wheel."""
-    for name in (f"{flavour}-cu13", f"{flavour}-cu12", flavour):
+    for name in (f"{flavor}-cu13", f"{flavor}-cu12", flavor):
         try:
             return importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -78,16 +78,16 @@ def installed_version(flavour: str) -> str | None:
     return None
 
 
-def load_plan(flavour: str, data: bytes, *, version_compatible: bool) -> LoadedPlan:
-    """Deserialise an engine for the GPU that is current. Raises BackendError without the library, and EngineError.
+def load_plan(flavor: str, data: bytes, *, version_compatible: bool) -> LoadedPlan:
+    """Deserialize an engine for the GPU that is current. Raises BackendError without the library, and EngineError.
 
     data: the plan. It is code: what its card does not know is not to come here (see card.py).
     """
-    trt, version = _load(flavour)
+    trt, version = _load(flavor)
     log: list[str] = []
     logger = _logger(trt, log)
     runtime = trt.Runtime(logger)
-    if version_compatible and flavour == "tensorrt":
+    if version_compatible and flavor == "tensorrt":
         plain_runtime: PlainRuntime = runtime
         plain_runtime.engine_host_code_allowed = True  # such an engine brings the part of the library that runs it
     engine: ICudaEngine | None = runtime.deserialize_cuda_engine(data)
@@ -104,7 +104,7 @@ def load_plan(flavour: str, data: bytes, *, version_compatible: bool) -> LoadedP
     }
     taken = {name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
     return LoadedPlan(
-        flavour=flavour,
+        flavor=flavor,
         version=version,
         engine=engine,
         runtime=runtime,
@@ -143,7 +143,7 @@ def enqueue(plan: LoadedPlan, context: IExecutionContext, stream: int) -> None:
 
 def can_be_recorded(plan: LoadedPlan, context: Any, stream: int) -> bool:
     """Whether what `enqueue` does, once it has run, can be recorded as a CUDA graph, as far as the library says."""
-    if plan.flavour != "tensorrt-rtx":
+    if plan.flavor != "tensorrt-rtx":
         return True
     rtx_context: RtxExecutionContext = context
     return bool(rtx_context.is_stream_capturable(stream))
@@ -151,7 +151,7 @@ def can_be_recorded(plan: LoadedPlan, context: Any, stream: int) -> bool:
 
 def layer_information(plan: LoadedPlan) -> list[dict[str, Any]]:
     """What the engine inspector says of each layer, in the library's words; only names of an engine without details."""
-    trt = importlib.import_module(MODULES[plan.flavour])
+    trt = importlib.import_module(MODULES[plan.flavor])
     engine: ICudaEngine = plan.engine
     inspector: EngineInspector = engine.create_engine_inspector()
     layers = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))["Layers"]
@@ -175,16 +175,16 @@ def _logger(trt: ModuleType, log: list[str]) -> Any:
     return Logger()
 
 
-def _load(flavour: str) -> tuple[ModuleType, str]:
-    require("an engine", MODULES[flavour])
+def _load(flavor: str) -> tuple[ModuleType, str]:
+    require("an engine", MODULES[flavor])
     try:
-        trt = importlib.import_module(MODULES[flavour])
+        trt = importlib.import_module(MODULES[flavor])
     except ImportError as error:
         raise BackendError(
-            f"{NAMES[flavour]} cannot be imported ({error}); install it with: pip install 'amcnet[{EXTRAS[flavour]}]'"
+            f"{NAMES[flavor]} cannot be imported ({error}); install it with: pip install 'amcnet[{EXTRAS[flavor]}]'"
         ) from error
     version = str(trt.__version__)
-    if flavour == "tensorrt" and int(version.split(".")[0]) < 10:
+    if flavor == "tensorrt" and int(version.split(".")[0]) < 10:
         raise BackendError(f"TensorRT {version} is too old; expected 10 or later: pip install 'amcnet[tensorrt]'")
     return trt, version
 

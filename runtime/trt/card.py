@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError
-from ..files.onnx_file import CHECKPOINT_SHA256, NETWORK, file_sha256
-from .precision_report import Receipt
+from ..files.onnx_file import CHECKPOINT_SHA256, MODEL, file_sha256
+from .precision_report import PrecisionReport
 
 FORMAT = 2
 
@@ -19,7 +19,7 @@ class Card:
     """What X.engine.json holds.
 
     onnx_metadata is all that the ONNX file says of itself (checkpoint, preprocessing, ...): a plan cannot carry it.
-    flavour is "tensorrt" or "tensorrt-rtx", version its version. compute_capability lists the GPUs it is built for.
+    flavor is "tensorrt" or "tensorrt-rtx", version its version. compute_capability lists the GPUs it is built for.
     inputs and outputs: {"name", "dtype", "shape"}; profile: input -> [least, usual, greatest shape], for free sizes.
     rebuild is the command that makes it anew. With clips: ranges, the largest tensors and what became an island for
     them (fp16) or by which frames it was calibrated (int8); clipped, initializer -> how many of its weights were beyond
@@ -33,7 +33,7 @@ class Card:
     onnx_name: str
     onnx_sha256: str
     onnx_metadata: dict[str, str]
-    flavour: str
+    flavor: str
     version: str
     compute_capability: tuple[str, ...]
     gpu: str | None
@@ -43,7 +43,7 @@ class Card:
     inputs: tuple[dict[str, Any], ...]
     outputs: tuple[dict[str, Any], ...]
     profile: dict[str, list[list[int]]]
-    receipt: Receipt
+    precision_report: PrecisionReport
     rebuild: str
     build_seconds: float
     built_at: str
@@ -71,8 +71,8 @@ class Card:
         try:
             for name in ("compute_capability", "inputs", "outputs"):
                 known[name] = tuple(known[name])
-            receipt = Receipt(**known["receipt"])
-            known["receipt"] = replace(receipt, float_layers=tuple(receipt.float_layers))
+            precision_report = PrecisionReport(**known["precision_report"])
+            known["precision_report"] = replace(precision_report, float_layers=tuple(precision_report.float_layers))
         except (TypeError, AttributeError) as error:
             raise ValueError(str(error)) from None
         return cls(**known)
@@ -96,8 +96,8 @@ class EngineFile:
         return self.card.onnx_metadata
 
     @property
-    def network(self) -> str:
-        return self.metadata[NETWORK]
+    def model(self) -> str:
+        return self.metadata[MODEL]
 
     @property
     def precision(self) -> str:
@@ -113,7 +113,7 @@ class EngineFile:
 
     @classmethod
     def read(cls, path: str | Path, *, trust: bool = False) -> EngineFile:
-        """The engine at `path`, not deserialised. A plan is code: one that its card does not know is refused.
+        """The engine at `path`, not deserialized. A plan is code: one that its card does not know is refused.
 
         Raises EngineError for a missing engine or card, a card that is no card, and, without `trust`, for an engine
         whose hash is not the one on its card.

@@ -1,4 +1,4 @@
-"""Can this machine run that file? One sentence before anything is deserialised, with the command that mends it."""
+"""Can this machine run that file? One sentence before anything is deserialized, with the command that mends it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import EngineError
 from ..files import onnx_file
 from ..files.onnx_file import OnnxFile, file_sha256
-from .api import EXTRAS, NAMES, OLDEST_COMPUTE_CAPABILITY, OLDEST_DRIVER_CUDA, RTX_COMPUTE_CAPABILITIES, TURING
+from .api import EXTRAS, NAMES, OLDEST_COMPUTE_CAPABILITY, OLDEST_DRIVER_CUDA, RTX_COMPUTE_CAPABILITIES, SM75
 from .card import Card, card_path, read_card
 from .machine import Machine, number
 
@@ -53,8 +53,8 @@ def check_card(path: Path, card: Card, machine: Machine) -> Verdict:
         return _no(problem)
     return Verdict(
         can_run=True,
-        sentence=f"{path.name} ({card.onnx_metadata[onnx_file.NETWORK]}, {card.precision}) runs here: "
-        f"{NAMES[card.flavour]} {machine.tensorrt[card.flavour]} on {machine.gpu_name}",
+        sentence=f"{path.name} ({card.onnx_metadata[onnx_file.MODEL]}, {card.precision}) runs here: "
+        f"{NAMES[card.flavor]} {machine.tensorrt[card.flavor]} on {machine.gpu_name}",
     )
 
 
@@ -70,7 +70,7 @@ def check_onnx(path: Path, machine: Machine) -> Verdict:
     advice = "; it is made for TensorRT and slow here: amc-calibrate MODEL.onnx --target cpu" if slow else ""
     return Verdict(
         can_run=True,
-        sentence=f"{path.name} ({file.network}, {file.precision}) runs here: ONNX Runtime {machine.onnxruntime} on the "
+        sentence=f"{path.name} ({file.model}, {file.precision}) runs here: ONNX Runtime {machine.onnxruntime} on the "
         f"{where}{advice}{untrained}",
     )
 
@@ -80,20 +80,20 @@ def describe(machine: Machine) -> Iterator[str]:
     yield f"GPU           {machine.gpu_name if machine.has_gpu else 'none found'}"
     cuda = f", CUDA up to {machine.cuda[0]}.{machine.cuda[1]}" if machine.cuda else ""
     yield f"driver        {(machine.driver or 'version unknown') + cuda if machine.has_gpu else 'none found'}"
-    for flavour, name in NAMES.items():
-        yield f"{name:<13} {machine.tensorrt.get(flavour, 'not installed')}"
+    for flavor, name in NAMES.items():
+        yield f"{name:<13} {machine.tensorrt.get(flavor, 'not installed')}"
     yield f"cuda-python   {'installed' if machine.cuda_python else 'not installed'}"
     providers = f" ({', '.join(machine.onnxruntime_providers)})" if machine.onnxruntime_providers else ""
     yield f"ONNX Runtime  {machine.onnxruntime or 'not installed'}{providers}"
     yield ""
     yield f"run ONNX files on the CPU: {_yes_or(_no_onnxruntime(machine))}"
     yield f"run ONNX files on the GPU: {_yes_or(_no_gpu(machine) or _no_cuda_provider(machine))}"
-    for flavour, name in NAMES.items():
-        missing = "" if flavour in machine.tensorrt else _install(flavour)
+    for flavor, name in NAMES.items():
+        missing = "" if flavor in machine.tensorrt else _install(flavor)
         # TensorRT times kernels on the GPU it builds for; TensorRT-RTX compiles without one.
-        building = missing or (_old_or_no_gpu(machine) if flavour == "tensorrt" else "")
+        building = missing or (_old_or_no_gpu(machine) if flavor == "tensorrt" else "")
         yield f"build {name} engines: {_yes_or(building)}"
-        untargeted = flavour == "tensorrt-rtx" and machine.compute_capability not in RTX_COMPUTE_CAPABILITIES
+        untargeted = flavor == "tensorrt-rtx" and machine.compute_capability not in RTX_COMPUTE_CAPABILITIES
         running = (
             _old_or_no_gpu(machine)
             or (f"no, it does not know {machine.gpu_name}" if untargeted else "")
@@ -104,7 +104,7 @@ def describe(machine: Machine) -> Iterator[str]:
 
 
 def _gpu_problem(card: Card, machine: Machine) -> str:
-    name = NAMES[card.flavour]
+    name = NAMES[card.flavor]
     if not machine.has_gpu:
         return (
             f"no GPU or no driver was found, and {name} engines need both; install the NVIDIA driver (nvidia-smi shows "
@@ -125,15 +125,15 @@ def _gpu_problem(card: Card, machine: Machine) -> str:
 
 def _or_on_the_cpu(card: Card) -> str:
     """A pipeline's file runs nowhere else; the networks in it do."""
-    if card.onnx_metadata[onnx_file.NETWORK] == "pipeline":
+    if card.onnx_metadata[onnx_file.MODEL] == "pipeline":
         return ", or run the networks in it on the CPU: amc-infer --help"
     return f", or run {card.onnx_name} on the CPU"
 
 
 def _library_problem(path: Path, card: Card, machine: Machine) -> str:
-    name = NAMES[card.flavour]
-    version = machine.tensorrt.get(card.flavour)
-    wheel = f"{card.flavour}-cu13=={card.version}"
+    name = NAMES[card.flavor]
+    version = machine.tensorrt.get(card.flavor)
+    wheel = f"{card.flavor}-cu13=={card.version}"
     if version is None:
         return f"{path.name} needs {name} {card.version}, which is not installed: pip install {wheel}"
     if not machine.cuda_python:
@@ -154,17 +154,17 @@ def _target_problem(path: Path, card: Card, machine: Machine) -> str:
     if card.hardware_compatible and number(own) >= (8, 0):
         return ""
     built_for = f"{path.name} was built for SM {', '.join(card.compute_capability)}, this GPU is {machine.gpu_name}"
-    if card.flavour == "tensorrt-rtx" and own not in RTX_COMPUTE_CAPABILITIES:
-        return f"{built_for}, which TensorRT-RTX does not know; rebuild it: {_with_flavour(card, 'tensorrt')}"
-    if card.flavour == "tensorrt-rtx" and own == TURING and card.precision == "fp32":
+    if card.flavor == "tensorrt-rtx" and own not in RTX_COMPUTE_CAPABILITIES:
+        return f"{built_for}, which TensorRT-RTX does not know; rebuild it: {_with_flavor(card, 'tensorrt')}"
+    if card.flavor == "tensorrt-rtx" and own == SM75 and card.precision == "fp32":
         only = "for which TensorRT-RTX builds no fp32"
-        return f"{built_for}, {only}; rebuild it here: {_with_flavour(card, 'tensorrt')}"
-    target = f" --compute-capability {own}" if card.flavour == "tensorrt-rtx" else ""
+        return f"{built_for}, {only}; rebuild it here: {_with_flavor(card, 'tensorrt')}"
+    target = f" --compute-capability {own}" if card.flavor == "tensorrt-rtx" else ""
     return f"{built_for}; rebuild it{' here' if not target else ''}: {card.rebuild}{target}"
 
 
-def _with_flavour(card: Card, flavour: str) -> str:
-    return card.rebuild.replace(f"--flavour {card.flavour}", f"--flavour {flavour}")
+def _with_flavor(card: Card, flavor: str) -> str:
+    return card.rebuild.replace(f"--flavor {card.flavor}", f"--flavor {flavor}")
 
 
 def _is_later(version: str, built: str) -> bool:
@@ -193,8 +193,8 @@ def _old_or_no_gpu(machine: Machine) -> str:
     return _no_gpu(machine)
 
 
-def _install(flavour: str) -> str:
-    return f"no: pip install 'amcnet[{EXTRAS[flavour]}]'"
+def _install(flavor: str) -> str:
+    return f"no: pip install 'amcnet[{EXTRAS[flavor]}]'"
 
 
 def _yes_or(problem: str) -> str:

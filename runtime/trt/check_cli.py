@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..command import command
+from ..command import cli_entry_point
 from .check import check_file, describe
 from .machine import Machine
 
@@ -18,7 +18,7 @@ exit status: 0 the file can run here, 1 it cannot and the output says why, 2 the
 """
 
 
-@command
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="amc-check",

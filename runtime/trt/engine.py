@@ -1,4 +1,4 @@
-"""An engine on the GPU: checked by its card, deserialised, and run in execution contexts."""
+"""An engine on the GPU: checked by its card, deserialized, and run in execution contexts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..closeable import Closes
+from ..closeable import Closeable
 from ..errors import BackendError, EngineError
 from ..gpu.cuda import Device, Stream, stream_handle
 from ..gpu.cuda_graph import Graph
@@ -38,14 +38,14 @@ class TensorSpec:
     dtype: np.dtype[Any]
 
 
-class Engine(Closes):
-    """A deserialised engine and the GPU that it is on. `execution()` gives what runs it.
+class Engine(Closeable):
+    """A deserialized engine and the GPU that it is on. `execution()` gives what runs it.
 
     What is put into `parts` is closed before the engine, and while the GPU is current.
     """
 
     def __init__(self, file: EngineFile) -> None:
-        """Raises EngineError, before anything is deserialised, if this machine cannot run it; BackendError."""
+        """Raises EngineError, before anything is deserialized, if this machine cannot run it; BackendError."""
         verdict = check_card(file.path, file.card, Machine.here())
         if not verdict.can_run:
             raise EngineError(verdict.sentence)
@@ -56,11 +56,11 @@ class Engine(Closes):
         try:
             with self.on_device("cannot be loaded"):
                 data = file.path.read_bytes()
-                self._plan = load_plan(file.card.flavour, data, version_compatible=file.card.version_compatible)
+                self._plan = load_plan(file.card.flavor, data, version_compatible=file.card.version_compatible)
         except BaseException:
             self.close()
             raise
-        self.name = f"{NAMES[file.card.flavour]} {self._plan.version} on {self.device.name}, {file.card.precision}"
+        self.name = f"{NAMES[file.card.flavor]} {self._plan.version} on {self.device.name}, {file.card.precision}"
 
     @property
     def plan(self) -> LoadedPlan:
@@ -88,7 +88,7 @@ class Engine(Closes):
             if str(error).startswith(name):
                 raise  # a block within this one has said it
             raise type(error)(
-                f"{name} ({self.file.network}, {card.precision}, built by {NAMES[card.flavour]} "
+                f"{name} ({self.file.model}, {card.precision}, built by {NAMES[card.flavor]} "
                 f"{card.version} for SM {', '.join(card.compute_capability)}) {failed}: {error}; "
                 f"build it again if that does not help: {card.rebuild}"
             ) from error
@@ -101,7 +101,7 @@ class Engine(Closes):
         self.device.close()
 
 
-class Execution(Closes):
+class Execution(Closeable):
     """An execution context of an engine. What is bound and given to it may be the caller's own, PyCUDA's for example:
 
         import pycuda.autoprimaryctx  # not autoinit: engines run in the primary context, and memory must be of it

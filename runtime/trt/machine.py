@@ -1,4 +1,4 @@
-"""What a machine has for running networks: GPU, driver, TensorRT's flavours, ONNX Runtime's providers."""
+"""What a machine has for running networks: GPU, driver, TensorRT's flavors, ONNX Runtime's providers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Machine:
     """The first GPU and what is installed. None stands for what is not there or does not say.
 
     compute_capability such as "8.6"; driver such as "580.65.06"; cuda, the newest CUDA that the driver knows, as
-    (13, 0). tensorrt: flavour -> version, of those installed. onnxruntime: its version.
+    (13, 0). tensorrt: flavor -> version, of those installed. onnxruntime: its version.
     """
 
     gpu: str | None = None
@@ -34,14 +34,14 @@ class Machine:
     def here(cls) -> Machine:
         """This machine. Asks the driver through nvidia-smi, and where that is missing (containers) through cuda-python.
 
-        The flavours are looked up and not imported: importing may abort.
+        The flavors are looked up and not imported: importing may abort.
         """
-        versions = {flavour: api.installed_version(flavour) for flavour in api.MODULES}
+        versions = {flavor: api.installed_version(flavor) for flavor in api.MODULES}
         machine = cls(
             tensorrt={
-                flavour: version or "of unknown version"
-                for flavour, version in versions.items()
-                if api.is_installed(flavour)
+                flavor: version or "of unknown version"
+                for flavor, version in versions.items()
+                if api.is_installed(flavor)
             },
             cuda_python=_has("cuda.bindings"),
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 COUNTED = ("convolution", "deconvolution", "matrix_multiply")
-MIN_HALF_SHARE = 0.9
+MIN_FP16_SHARE = 0.9
 MIN_INT8_SHARE = 0.8  # rules keep attention, correlation, and the ends of a network in float
 _MOST_FLOAT_LAYERS = 20
 _FUNCTION = re.compile(r"\| (\S+) \((Amc\w+)\)")  # "[ONNX Layer: node_of_x | level.warp/AmcWarp (AmcWarp)]"
@@ -32,7 +32,7 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Receipt:
+class PrecisionReport:
     """layers: precision -> number of convolutions and matrix products. flops: precision -> their operations.
 
     kinds: kind of layer -> number, over all layers. functions: function of ours -> how often the network calls it.
@@ -46,7 +46,7 @@ class Receipt:
     float_layers: tuple[str, ...]
 
     @classmethod
-    def of(cls, layers: Iterable[Layer]) -> Receipt:
+    def of(cls, layers: Iterable[Layer]) -> PrecisionReport:
         layers = tuple(layers)
         counted = [layer for layer in layers if layer.kind in COUNTED]
         flops: Counter[str] = Counter()

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..frame import SourceInfo
 from ..opencv_state import silent_opencv
-from .undecoded_frame import RawFrame
+from .undecoded_frame import UndecodedFrame
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
 FRAME_RATE = Fraction(25)  # pictures have no times of their own
 
 
-class PictureSource:
+class ImageSource:
     """The pictures at `paths`, in that order, 25 a second.
 
-    16-bit, grey and palette pictures become 8-bit RGB, an alpha channel is dropped (the colours stay as they are
+    16-bit, gray and palette pictures become 8-bit RGB, an alpha channel is dropped (the colors stay as they are
     stored), and the EXIF orientation is applied. Of a file with several pages the first counts. A picture that cannot
     be read raises InputError when its turn comes: left out, all masks after it would belong to the wrong picture.
     """
@@ -37,22 +37,22 @@ class PictureSource:
         )
         self.truncated: str | None = None
 
-    def frames(self) -> Iterator[RawFrame]:
+    def frames(self) -> Iterator[UndecodedFrame]:
         for pts, path in enumerate(self._paths):
-            yield RawFrame(pts=pts, to_rgb=functools.partial(read_picture, path))
+            yield UndecodedFrame(pts=pts, to_rgb=functools.partial(read_image, path))
 
     def close(self) -> None:
         """Nothing is kept open."""
 
 
-def is_picture(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     """By its name; hidden files (such as `._a.jpg`, which macOS leaves on foreign disks) are none."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
     """The pictures directly in `folder`, in natural order (`frame2` before `frame10`). Raises InputError for none."""
-    pictures = in_natural_order(path for path in folder.iterdir() if is_picture(path) and path.is_file())
+    pictures = in_natural_order(path for path in folder.iterdir() if is_image(path) and path.is_file())
     if not pictures:
         raise InputError(
             f"{folder}: the folder holds no pictures; expected files ending in {_listed(SUFFIXES)}. "
@@ -61,17 +61,17 @@ def pictures_in(folder: Path) -> list[Path]:
     return pictures
 
 
-def pictures_matching(pattern: str) -> list[Path]:
+def images_matching(pattern: str) -> list[Path]:
     """The pictures that a glob pattern (`frames/*.png`, `**` too) matches, in natural order. Raises InputError."""
     matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
-    pictures = in_natural_order(path for path in matches if is_picture(path) and path.is_file())
+    pictures = in_natural_order(path for path in matches if is_image(path) and path.is_file())
     if not pictures:
         found = f"matches {len(matches)} files, but none is a picture" if matches else "matches no file"
         raise InputError(f"{pattern}: the pattern {found}; expected pictures ending in {_listed(SUFFIXES)}")
     return pictures
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path) -> NDArray[np.uint8]:
     """The picture as (H, W, 3) uint8 RGB, upright. Raises InputError."""
     try:
         stored = np.fromfile(path, np.uint8)

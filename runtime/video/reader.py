@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from ..closeable import Closes
+from ..closeable import Closeable
 from ..errors import InputError
 from ..frame import Frame, SourceInfo
-from .image_source import PictureSource, is_picture, pictures_in, pictures_matching
-from .undecoded_frame import RawFrame, RawSource
+from .image_source import ImageSource, images_in, images_matching, is_image
+from .undecoded_frame import RawSource, UndecodedFrame
 from .video_source import EXPECTED, VideoSource
 
 
@@ -38,7 +38,7 @@ def open_frames(source: str | Path, *, start: int = 0, frames: int | None = None
         raise
 
 
-class FrameReader(Closes, Iterator[Frame]):
+class FrameReader(Closeable, Iterator[Frame]):
     """An iterator of `Frame`, and a context manager that closes the source. Made by `open_frames`.
 
     `info` says what is known of the source. No frame is held longer than until the next one is asked for.
@@ -58,7 +58,7 @@ class FrameReader(Closes, Iterator[Frame]):
         if expected is not None and frames is not None:
             expected = min(expected, frames)
         self.info: SourceInfo = dataclasses.replace(raw.info, expected_frames=expected)
-        self._first_frame: Frame | None = self._develop(first)
+        self._first_frame: Frame | None = self._to_frame(first)
 
     @property
     def truncated(self) -> str | None:
@@ -73,7 +73,7 @@ class FrameReader(Closes, Iterator[Frame]):
 
     def __next__(self) -> Frame:
         first, self._first_frame = self._first_frame, None
-        return first if first is not None else self._develop(next(self._wanted))
+        return first if first is not None else self._to_frame(next(self._wanted))
 
     def skip(self) -> None:
         """Pass over the next frame: it is decoded but not converted. Raises StopIteration behind the last one."""
@@ -83,7 +83,7 @@ class FrameReader(Closes, Iterator[Frame]):
             next(self._wanted)
             self._index += 1
 
-    def _develop(self, raw: RawFrame) -> Frame:
+    def _to_frame(self, raw: UndecodedFrame) -> Frame:
         pts_seconds = float(raw.pts * self._raw.info.time_base)
         frame = Frame(pixels=raw.to_rgb(), index=self._index, pts=raw.pts, pts_seconds=pts_seconds)
         self._index += 1
@@ -101,11 +101,11 @@ def _open_source(source: str | Path) -> RawSource:
     if "://" in name:
         return VideoSource(name)
     if path.is_dir():
-        return PictureSource(name, pictures_in(path))
+        return ImageSource(name, images_in(path))
     if not path.exists():
         if any(wildcard in name for wildcard in "*?["):
-            return PictureSource(name, pictures_matching(name))
+            return ImageSource(name, images_matching(name))
         raise InputError(f"{name}: there is no such file or folder; {EXPECTED}")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{name}: the file is empty (0 bytes); {EXPECTED}")
-    return PictureSource(name, [path]) if is_picture(path) else VideoSource(name)
+    return ImageSource(name, [path]) if is_image(path) else VideoSource(name)

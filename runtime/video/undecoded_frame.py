@@ -13,7 +13,7 @@ from ..frame import SourceInfo
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RawFrame:
+class UndecodedFrame:
     """One frame at its time `pts` (in the source's time base); `to_rgb()` gives its (H, W, 3) uint8 RGB, upright."""
 
     pts: int
@@ -33,6 +33,6 @@ class RawSource(Protocol):
     @property
     def truncated(self) -> str | None: ...
 
-    def frames(self) -> Iterator[RawFrame]: ...
+    def frames(self) -> Iterator[UndecodedFrame]: ...
 
     def close(self) -> None: ...

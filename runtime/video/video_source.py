@@ -21,7 +21,7 @@ from ..frame import SourceInfo
 from .mp4_header import codec_code, encryption_scheme
 from .orientation import Orientation
 from .timestamps import FrameTimes
-from .undecoded_frame import RawFrame
+from .undecoded_frame import UndecodedFrame
 
 EXPECTED = "expected a video such as mp4, mkv, webm, mov or avi, a folder of pictures, or '-' for y4m"
 NETWORK_TIMEOUT_S = 30.0
@@ -32,7 +32,7 @@ class VideoSource:
     """The video stream of a file or URL `name`, or of the y4m stream `y4m`, decoded as far as it can be.
 
     Frames come in order of presentation, upright: the rotation (and mirroring) that the file asks for is applied. The
-    sample aspect ratio is not: a mask has the pixels of the video. Colours are converted with the matrix and range
+    sample aspect ratio is not: a mask has the pixels of the video. Colors are converted with the matrix and range
     that the stream names, BT.601 in limited range where it names none, to full-range RGB; more than 8 bits and HDR
     are cut to 8 bits without tone mapping. A frame has the size that it has in the stream at that place.
 
@@ -67,7 +67,7 @@ class VideoSource:
             self._container.close()
             raise
 
-    def frames(self) -> Iterator[RawFrame]:
+    def frames(self) -> Iterator[UndecodedFrame]:
         first, self._first = self._first, None
         if first is not None:
             yield first
@@ -108,7 +108,7 @@ class VideoSource:
             video=path if path is not None and path.is_file() else None,
         )
 
-    def _decode(self) -> Generator[RawFrame, None, None]:
+    def _decode(self) -> Generator[UndecodedFrame, None, None]:
         """Every frame that decodes. An error in a packet costs that packet; one in the container ends the video."""
         packets = self._container.demux(self._stream)
         while True:
@@ -124,7 +124,7 @@ class VideoSource:
         yield from self._decode_packet(None)
         self._finished = True
 
-    def _decode_packet(self, packet: av.Packet[av.VideoStream] | None) -> Iterator[RawFrame]:
+    def _decode_packet(self, packet: av.Packet[av.VideoStream] | None) -> Iterator[UndecodedFrame]:
         try:
             frames = self._stream.codec_context.decode(packet)
         except FFmpegError:
@@ -138,7 +138,7 @@ class VideoSource:
             self._read += 1
             pts = self._times.place(frame.pts if frame.pts is not None else frame.dts)
             self._end_pts = pts + (frame.duration or self._times.step)
-            yield RawFrame(pts=pts, to_rgb=functools.partial(self._to_rgb, frame))
+            yield UndecodedFrame(pts=pts, to_rgb=functools.partial(self._to_rgb, frame))
 
     def _note_fault(self) -> None:
         if self._read_before_fault is None:
@@ -157,7 +157,7 @@ class VideoSource:
             rgb = self._reformatter.reformat(frame, format="rgb24")
         except (FFmpegError, OSError) as error:
             raise InputError(
-                f"{self._name}: {frame.format.name} pictures with colour matrix {frame.colorspace} cannot be converted "
+                f"{self._name}: {frame.format.name} pictures with color matrix {frame.colorspace} cannot be converted "
                 f"to RGB ({error.strerror}); encode the video anew in BT.709"
             ) from error
         if self._orientation is None or self._orientation.rotation != frame.rotation:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from amcnet.export import Exported
 from amcnet.runtime.files import onnx_file
 
-Feeds = list[dict[str, NDArray[Any]]]
+InputBatches = list[dict[str, NDArray[Any]]]
 
 
 @pytest.fixture(scope="session")
@@ -58,17 +58,17 @@ def chain_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     keys = (onnx_file.CHECKPOINT_SHA256, onnx_file.PREPROCESSING, onnx_file.TOOL_VERSION)
-    helper.set_model_props(model, dict.fromkeys(keys, "0") | {onnx_file.NETWORK: "amcnet", onnx_file.PRECISION: "fp32"})
+    helper.set_model_props(model, dict.fromkeys(keys, "0") | {onnx_file.MODEL: "amcnet", onnx_file.PRECISION: "fp32"})
     path = tmp_path_factory.mktemp("chain") / "chain.onnx"
     onnx.save(model, str(path))
     return path
 
 
 @pytest.fixture(scope="session")
-def make_feeds() -> Callable[..., Feeds]:
-    """`make_feeds(names, count, width)`: coarse noise 64 high, so that neighbouring pixels are alike as in images."""
+def make_feeds() -> Callable[..., InputBatches]:
+    """`make_feeds(names, count, width)`: coarse noise 64 high, so that neighboring pixels are alike as in images."""
 
-    def make(names: tuple[str, ...], count: int = 4, width: int = 64, seed: int = 0) -> Feeds:
+    def make(names: tuple[str, ...], count: int = 4, width: int = 64, seed: int = 0) -> InputBatches:
         rng = np.random.default_rng(seed)
 
         def picture() -> NDArray[np.float32]:

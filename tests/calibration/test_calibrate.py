@@ -21,7 +21,7 @@ from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.inputs.clip_inputs import ClipInputs
 from amcnet.runtime.inputs.stored_inputs import store_inputs
 from amcnet.runtime.video import reader
-from amcnet.runtime.video.undecoded_frame import RawFrame
+from amcnet.runtime.video.undecoded_frame import UndecodedFrame
 
 CLIP_FRAMES = 24
 
@@ -43,11 +43,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         raw = open_source(source)
         frames = raw.frames
 
-        def converted(frame: RawFrame) -> NDArray[np.uint8]:
+        def converted(frame: UndecodedFrame) -> NDArray[np.uint8]:
             counts["converted"] += 1
             return frame.to_rgb()
 
-        def counting() -> Iterator[RawFrame]:
+        def counting() -> Iterator[UndecodedFrame]:
             for frame in frames():
                 counts["decoded"] += 1
                 yield dataclasses.replace(frame, to_rgb=lambda frame=frame: converted(frame))

@@ -13,7 +13,7 @@ import pytest
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.calibration import calibrate_on_batches
 from amcnet.calibration.cli import main
-from amcnet.export.compare.accuracy_gate import Gate
+from amcnet.export.compare.accuracy_gate import AccuracyGate
 from amcnet.runtime.errors import EngineError
 from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET
 from amcnet.runtime.files.onnx_file import OnnxFile
@@ -57,10 +57,10 @@ def test_a_good_calibration(run: Callable[..., tuple[int, str, str]], clip: Path
 @pytest.mark.slow  # small: test_a_calibration_with_black_frames_is_found_out in engines/test_build.py
 def test_black_frames_do_not_pass_the_gate(clip: Path, tmp_path: Path) -> None:
     file = OnnxFile.read(DEFAULT_AMCNET)
-    feeds = [item.inputs for item in ClipInputs(file, [clip], every=2)]
-    black = [{name: np.zeros_like(value) for name, value in feeds[0].items()}]
-    gate = Gate(reference=file, feeds=feeds, min_iou=0.9, on_phase=lambda line: None)
-    calibrate_on_batches(file.path, tmp_path / "good.onnx", feeds, target="tensorrt")
+    input_batches = [item.inputs for item in ClipInputs(file, [clip], every=2)]
+    black = [{name: np.zeros_like(value) for name, value in input_batches[0].items()}]
+    gate = AccuracyGate(reference=file, input_batches=input_batches, min_iou=0.9, on_phase=lambda line: None)
+    calibrate_on_batches(file.path, tmp_path / "good.onnx", input_batches, target="tensorrt")
     measured = gate.file(OnnxFile.read(tmp_path / "good.onnx"), tmp_path)
     assert measured["mask"]["mean_iou"] > 0.9
     calibrate_on_batches(file.path, tmp_path / "bad.onnx", black, target="tensorrt")

@@ -1,4 +1,4 @@
-"""Files in int8: what is quantised for whom, how close they are, and the table that lies beside them."""
+"""Files in int8: what is quantized for whom, how close they are, and the table that lies beside them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ FRAMES = ("frame", "next_frame")
 def _int8_nodes(path: Path) -> set[str]:
     """The nodes whose weights or first input come from a DequantizeLinear."""
     graph = onnx.load(path).graph
-    dequantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-    return {node.name for node in graph.node if node.op_type == "Conv" and set(node.input[:2]) <= dequantised}
+    dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    return {node.name for node in graph.node if node.op_type == "Conv" and set(node.input[:2]) <= dequantized}
 
 
 def _for_chain(seed: int = 0) -> list[dict[str, NDArray[Any]]]:
@@ -59,7 +59,7 @@ def for_cpus(
 
 
 def test_for_tensorrt(light_onnx: Path, make_feeds: Callable[..., list], for_tensorrt: Calibrated) -> None:  # type: ignore[type-arg]
-    done, output = for_tensorrt, for_tensorrt.quantised.path
+    done, output = for_tensorrt, for_tensorrt.quantized.path
     assert lint(output) == []
     model = onnx.load(output)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -70,26 +70,26 @@ def test_for_tensorrt(light_onnx: Path, make_feeds: Callable[..., list], for_ten
             activations += 1
             assert not any(user.op_type == "Relu" for user in model.graph.node if node.output[0] in user.input)
     assert activations > 50
-    assert _int8_nodes(output) == set(done.quantised.int8)
+    assert _int8_nodes(output) == set(done.quantized.int8)
     assert {"AmcCoAttention", "AmcCoAttentionGate"} == {function.name for function in model.functions}
     assert OnnxFile.read(output).precision == "int8"
     reference, found = onnx_run(light_onnx), onnx_run(output)
-    feeds = make_feeds(IMAGES, seed=1)
-    difference = [np.abs(found(feed)["mask"] - reference(feed)["mask"]).mean() for feed in feeds]
+    input_batches = make_feeds(IMAGES, seed=1)
+    difference = [np.abs(found(feed)["mask"] - reference(feed)["mask"]).mean() for feed in input_batches]
     assert np.mean(difference) < 0.05
 
 
 def test_for_cpus(light_onnx: Path, make_feeds: Callable[..., list], for_cpus: Calibrated) -> None:  # type: ignore[type-arg]
-    done, output = for_cpus, for_cpus.quantised.path
+    done, output = for_cpus, for_cpus.quantized.path
     model = onnx.load(output)
     assert not model.functions
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    quantised = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
-    assert {weights[node.input[2]].data_type for node in quantised} == {TensorProto.UINT8}
+    quantized = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    assert {weights[node.input[2]].data_type for node in quantized} == {TensorProto.UINT8}
     first = next(w for n, w in weights.items() if n.endswith("image_stages.0.0.weight_quantized"))
     assert first.data_type == TensorProto.INT8
-    assert _int8_nodes(output) == {name for name in done.quantised.int8 if name.endswith("Conv") or "/Conv_" in name}
-    assert any("LeakyRelu" in name for name in done.quantised.int8)
+    assert _int8_nodes(output) == {name for name in done.quantized.int8 if name.endswith("Conv") or "/Conv_" in name}
+    assert any("LeakyRelu" in name for name in done.quantized.int8)
     difference = [
         np.abs(onnx_run(output)(feed)["mask"] - onnx_run(light_onnx)(feed)["mask"]).mean()
         for feed in make_feeds(IMAGES)
@@ -97,26 +97,26 @@ def test_for_cpus(light_onnx: Path, make_feeds: Callable[..., list], for_cpus: C
     assert np.mean(difference) < 0.05
 
 
-def test_what_is_never_quantised(for_tensorrt: Calibrated, for_cpus: Calibrated) -> None:
+def test_what_is_never_quantized(for_tensorrt: Calibrated, for_cpus: Calibrated) -> None:
     for done in (for_tensorrt, for_cpus):
-        kept = {name for names in done.quantised.left.values() for name in names}
+        kept = {name for names in done.quantized.left.values() for name in names}
         assert {"head/Conv", "gates.0.score/Conv", "corrections.0.spatial.conv/Conv"} <= kept
-        assert "transfers.2.channel.fc1/Conv" in done.quantised.left["pooled"]
-        assert not kept & set(done.quantised.int8)
+        assert "transfers.2.channel.fc1/Conv" in done.quantized.left["pooled"]
+        assert not kept & set(done.quantized.int8)
 
 
 def test_a_flow_network(pwcnet_file: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
-    output, feeds = tmp_path / "pwc.int8.onnx", make_feeds(FRAMES, width=128)
-    done = calibrate_on_batches(pwcnet_file, output, feeds, target="tensorrt")
+    output, input_batches = tmp_path / "pwc.int8.onnx", make_feeds(FRAMES, width=128)
+    done = calibrate_on_batches(pwcnet_file, output, input_batches, target="tensorrt")
     assert lint(output) == []
-    heads = done.quantised.left["two channels"]
+    heads = done.quantized.left["two channels"]
     assert len(heads) >= 5
-    assert len(done.quantised.int8) > 30
-    measured = flow_fidelity(onnx_run(pwcnet_file), onnx_run(output), feeds)
-    magnitude = np.mean([np.abs(onnx_run(pwcnet_file)(feed)["flow"]).mean() for feed in feeds])
+    assert len(done.quantized.int8) > 30
+    measured = flow_fidelity(onnx_run(pwcnet_file), onnx_run(output), input_batches)
+    magnitude = np.mean([np.abs(onnx_run(pwcnet_file)(feed)["flow"]).mean() for feed in input_batches])
     assert measured.mean_px < max(0.5, 0.3 * magnitude)
-    cpu = calibrate_on_batches(pwcnet_file, tmp_path / "pwc.cpu.onnx", feeds, target="cpu")
-    assert all("Conv" in name for name in cpu.quantised.int8)  # the correlation's products stay in float
+    cpu = calibrate_on_batches(pwcnet_file, tmp_path / "pwc.cpu.onnx", input_batches, target="cpu")
+    assert all("Conv" in name for name in cpu.quantized.int8)  # the correlation's products stay in float
 
 
 @pytest.mark.parametrize("kept", [[], ["3"], ["1"]])
@@ -127,18 +127,18 @@ def test_shared_weights_become_each_ones_own(chain_onnx: Path, kept: list[str], 
     first, second = (node for node in model.graph.node if node.name in ("1", "3"))
     second.input[1] = first.input[1]
     onnx.save(model, str(source))
-    feeds = _for_chain()
-    calibrate_on_batches(source, output, feeds, target="cpu", keep=kept)
+    input_batches = _for_chain()
+    calibrate_on_batches(source, output, input_batches, target="cpu", keep=kept)
     assert _int8_nodes(output) >= {"1", "3"} - set(kept)
     assert not _int8_nodes(output) & set(kept)
-    quantised = onnx.load(output).graph
-    weights = {node.name: node.input[1] for node in quantised.node if node.op_type == "Conv"}
+    quantized = onnx.load(output).graph
+    weights = {node.name: node.input[1] for node in quantized.node if node.op_type == "Conv"}
     assert len(set(weights.values())) == len(weights)
-    stored = {tensor.name: tensor for tensor in quantised.initializer}
+    stored = {tensor.name: tensor for tensor in quantized.initializer}
     original = next(tensor for tensor in model.graph.initializer if tensor.name == first.input[1])
     for name in kept:
         np.testing.assert_array_equal(numpy_helper.to_array(stored[weights[name]]), numpy_helper.to_array(original))
-    onnx_run(output)(feeds[0])
+    onnx_run(output)(input_batches[0])
 
 
 def test_kept_nodes_stay(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
@@ -146,7 +146,7 @@ def test_kept_nodes_stay(light_onnx: Path, make_feeds: Callable[..., list], tmp_
     done = calibrate_on_batches(
         light_onnx, output, make_feeds(IMAGES), target="tensorrt", keep=["image_stages.0.0/Conv"]
     )
-    assert done.quantised.left["asked for"] == ("image_stages.0.0/Conv",)
+    assert done.quantized.left["asked for"] == ("image_stages.0.0/Conv",)
     assert "image_stages.0.0/Conv" not in _int8_nodes(output)
 
 
@@ -156,7 +156,7 @@ def test_half_weights_become_whole(
     for_cpus: Calibrated,
     tmp_path: Path,
 ) -> None:
-    """The shipped network stores its weights in 16 bits behind casts, which no quantiser looks through."""
+    """The shipped network stores its weights in 16 bits behind casts, which no quantizer looks through."""
     model = onnx.load(light_onnx)
     for tensor in list(model.graph.initializer):
         if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= 256:
@@ -167,8 +167,8 @@ def test_half_weights_become_whole(
     stored = tmp_path / "half.onnx"
     onnx.save(model, str(stored))
     done = calibrate_on_batches(stored, tmp_path / "x.onnx", make_feeds(IMAGES), target="cpu")
-    assert done.quantised.int8 == for_cpus.quantised.int8
-    assert _int8_nodes(done.quantised.path) == _int8_nodes(for_cpus.quantised.path)
+    assert done.quantized.int8 == for_cpus.quantized.int8
+    assert _int8_nodes(done.quantized.path) == _int8_nodes(for_cpus.quantized.path)
 
 
 def test_the_table_is_reused(
@@ -176,8 +176,8 @@ def test_the_table_is_reused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    output, feeds, others = tmp_path / "x.onnx", _for_chain(), _for_chain(seed=1)
-    first = calibrate_on_batches(chain_onnx, output, feeds, target="cpu", method="percentile")
+    output, input_batches, others = tmp_path / "x.onnx", _for_chain(), _for_chain(seed=1)
+    first = calibrate_on_batches(chain_onnx, output, input_batches, target="cpu", method="percentile")
     written = json.loads(first.table_path.read_text())
     assert written["method"] == "percentile"
     assert written["frames"] == 4
@@ -187,7 +187,7 @@ def test_the_table_is_reused(
     measured = []
     collect = calibrator.collect_statistics
     monkeypatch.setattr(calibrator, "collect_statistics", lambda *a: measured.append(1) or collect(*a))
-    again = calibrate_on_batches(chain_onnx, output, feeds, target="cpu", method="percentile")
+    again = calibrate_on_batches(chain_onnx, output, input_batches, target="cpu", method="percentile")
     assert again.reused
     assert again.table == first.table
     other = calibrate_on_batches(chain_onnx, tmp_path / "trt.onnx", [], target="tensorrt", table=first.table_path)
@@ -208,7 +208,7 @@ def test_what_does_not_go_together(
     with pytest.raises(ModelFileError, match="of another file"):
         calibrate_on_batches(pwcnet_file, tmp_path / "y.onnx", [], target="cpu", table=for_cpus.table_path)
     with pytest.raises(ModelFileError, match="expected 'fp32'"):
-        calibrate_on_batches(for_cpus.quantised.path, tmp_path / "y.onnx", make_feeds(IMAGES, 1), target="cpu")
+        calibrate_on_batches(for_cpus.quantized.path, tmp_path / "y.onnx", make_feeds(IMAGES, 1), target="cpu")
     with pytest.raises(InputError, match="no frames"):
         calibrate_on_batches(light_onnx, tmp_path / "y.onnx", [], target="cpu")
     (tmp_path / "bad.json").write_text("{}")
@@ -224,11 +224,11 @@ def test_black_frames_give_another_network(
 ) -> None:
     black = [{name: np.zeros((1, 3, 64, 64), np.float32) for name in IMAGES} for _ in range(2)]
     calibrate_on_batches(light_onnx, tmp_path / "black.onnx", black, target="tensorrt")
-    feeds = make_feeds(IMAGES, seed=1)
+    input_batches = make_feeds(IMAGES, seed=1)
     reference = onnx_run(light_onnx)
     spoilt, good = (
-        np.mean([np.abs(onnx_run(path)(f)["mask"] - reference(f)["mask"]).mean() for f in feeds])
-        for path in (tmp_path / "black.onnx", for_tensorrt.quantised.path)
+        np.mean([np.abs(onnx_run(path)(f)["mask"] - reference(f)["mask"]).mean() for f in input_batches])
+        for path in (tmp_path / "black.onnx", for_tensorrt.quantized.path)
     )
     assert spoilt > 3 * good
-    assert mask_fidelity(reference, onnx_run(for_tensorrt.quantised.path), feeds).flipped < 0.2
+    assert mask_fidelity(reference, onnx_run(for_tensorrt.quantized.path), input_batches).flipped < 0.2

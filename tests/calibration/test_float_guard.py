@@ -16,10 +16,10 @@ from amcnet.calibration import calibrate_on_batches
 from amcnet.calibration.float_guard import guard_float
 
 
-def _mask(path: Path, feed: dict[str, NDArray[Any]], *, optimised: bool) -> NDArray[np.float32]:
+def _mask(path: Path, feed: dict[str, NDArray[Any]], *, optimized: bool) -> NDArray[np.float32]:
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.x64quantprecision", "1")
-    if not optimised:
+    if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     mask: NDArray[np.float32] = session.run(["mask"], feed)[0]
@@ -27,7 +27,7 @@ def _mask(path: Path, feed: dict[str, NDArray[Any]], *, optimised: bool) -> NDAr
 
 
 @pytest.mark.parametrize("activation", [None, "Clip", "Relu"])
-def test_what_is_kept_is_not_quantised_by_the_library(chain_onnx: Path, tmp_path: Path, activation: str | None) -> None:
+def test_what_is_kept_is_not_quantized_by_the_library(chain_onnx: Path, tmp_path: Path, activation: str | None) -> None:
     """The filters of convolution 2 differ by a thousand times: with one scale for all, most would become 0."""
     model = onnx.load(chain_onnx)
     scales = np.array([1, 1e-3, 1e-3, 1e-3], np.float32).reshape(4, 1, 1, 1)
@@ -51,7 +51,7 @@ def test_what_is_kept_is_not_quantised_by_the_library(chain_onnx: Path, tmp_path
         "flow_image": np.zeros((1, 1, 16, 16), np.float32),
     }
     calibrate_on_batches(source, output, [feed], target="cpu", keep=["2"])
-    expected, found = (_mask(output, feed, optimised=optimised) for optimised in (False, True))
+    expected, found = (_mask(output, feed, optimized=optimized) for optimized in (False, True))
     assert np.abs(found - expected).max() < 0.02 * np.ptp(expected)
 
 

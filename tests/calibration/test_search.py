@@ -27,8 +27,8 @@ def table(chain_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Calibra
 
 def _fidelity(path: Path) -> float:
     graph = onnx.load(path).graph
-    dequantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-    int8 = {node.name for node in graph.node if node.op_type == "Conv" and node.input[1] in dequantised}
+    dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    int8 = {node.name for node in graph.node if node.op_type == "Conv" and node.input[1] in dequantized}
     return 1 - sum(harm for name, harm in HARM.items() if name in int8)
 
 
@@ -44,7 +44,7 @@ def test_the_worst_and_the_fewest(
     if not kept:
         assert found.alone == {}  # nothing to choose from
         return
-    assert set(found.alone) == set("012345")  # the head is never quantised
+    assert set(found.alone) == set("012345")  # the head is never quantized
     assert {name: found.alone[name] for name in HARM} == pytest.approx({name: 1 - harm for name, harm in HARM.items()})
     assert trials[0] == 1  # all in float, to see whether the bound can be held at all
 

@@ -41,11 +41,11 @@ def test_ends_and_sample() -> None:
 
 
 def test_the_sample_does_not_grow_with_the_frames() -> None:
-    def feeds(count: int) -> Iterator[dict[str, NDArray[Any]]]:
+    def input_batches(count: int) -> Iterator[dict[str, NDArray[Any]]]:
         return ({"x": np.ones((1, 8), np.float32)} for _ in range(count))
 
-    assert collect_statistics(_model(), feeds(4), 4)["x"].sample.size == SAMPLE_VALUES
-    assert collect_statistics(_model(), feeds(64), 64)["x"].sample.size == SAMPLE_VALUES
+    assert collect_statistics(_model(), input_batches(4), 4)["x"].sample.size == SAMPLE_VALUES
+    assert collect_statistics(_model(), input_batches(64), 64)["x"].sample.size == SAMPLE_VALUES
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from amcnet.engines import build, build_process
 from amcnet.engines.build import build_engine
 from amcnet.engines.build_options import BuildOptions
-from amcnet.engines.settings import default_flavour
+from amcnet.engines.settings import default_flavor
 from amcnet.export import Exported, OnnxFile
 from amcnet.export.compare.accuracy_gate import OpenEngine
 from amcnet.export.compare.onnx_run import onnx_run
@@ -46,7 +46,7 @@ def tiny(tmp_path: Path) -> Callable[..., Path]:
 
     def write(graph: str = "g (float[1, 4] x) => (float[1, 4] y) { y = Relu (x) }", **metadata: str) -> Path:
         model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {graph}')
-        values = dict.fromkeys(onnx_file.REQUIRED, "{}") | {onnx_file.NETWORK: "amcnet", onnx_file.PRECISION: "fp32"}
+        values = dict.fromkeys(onnx_file.REQUIRED, "{}") | {onnx_file.MODEL: "amcnet", onnx_file.PRECISION: "fp32"}
         onnx.helper.set_model_props(model, values | metadata)
         path = tmp_path / "tiny.onnx"
         onnx.save(model, path)
@@ -78,7 +78,7 @@ def two_layers(tiny: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 def _build(model: Path, output: Path, **options: Any) -> EngineFile:
-    options = {"flavour": "tensorrt-rtx", "compute_capability": AMPERE_AND_LATER} | options
+    options = {"flavor": "tensorrt-rtx", "compute_capability": AMPERE_AND_LATER} | options
     return build_engine(BuildOptions(model=model, output=output, **options), lambda note: None)
 
 
@@ -108,11 +108,11 @@ def test_the_card_says_what_the_engine_is(
     assert card.engine_sha256 == hashlib.sha256(engine.path.read_bytes()).hexdigest()
     assert card.onnx_sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
     assert card.onnx_metadata == OnnxFile.read(model).metadata
-    assert (card.flavour, card.version) == ("tensorrt-rtx", Machine.here().tensorrt["tensorrt-rtx"])
+    assert (card.flavor, card.version) == ("tensorrt-rtx", Machine.here().tensorrt["tensorrt-rtx"])
     assert card.compute_capability == AMPERE_AND_LATER
     assert card.inputs == ({"name": "x", "dtype": "float", "shape": [1, 4]},)
     assert card.outputs == ({"name": "y", "dtype": "float", "shape": [1, 4]},)
-    assert card.rebuild == "build-engine tiny.onnx --flavour tensorrt-rtx"
+    assert card.rebuild == "build-engine tiny.onnx --flavor tensorrt-rtx"
     assert card.build_seconds == 7.2
 
 
@@ -128,7 +128,7 @@ def test_weights_that_half_cannot_hold_are_an_error_or_said(two_layers: Path, tm
     assert _left(tmp_path) == ["onnx"]
     notes: list[str] = []
     options = BuildOptions(
-        model=two_layers, output=tmp_path / "x.engine", fp16=True, allow_clipping=True, flavour="tensorrt-rtx"
+        model=two_layers, output=tmp_path / "x.engine", fp16=True, allow_clipping=True, flavor="tensorrt-rtx"
     )
     card = build_engine(options, notes.append).card
     assert card.clipped == {"w": 2}
@@ -149,7 +149,7 @@ def test_a_free_batch_takes_its_range_from_shapes(tiny: Callable[..., Path], tmp
 @needs_tensorrt_rtx
 def test_the_engine_appears_when_it_is_complete_and_is_built_once(tiny: Callable[..., Path], tmp_path: Path) -> None:
     options = BuildOptions(
-        model=tiny(), output=tmp_path / "x.engine", flavour="tensorrt-rtx", compute_capability=("8.6",)
+        model=tiny(), output=tmp_path / "x.engine", flavor="tensorrt-rtx", compute_capability=("8.6",)
     )
     phases: list[str] = []
     refusals: list[str] = []
@@ -189,24 +189,28 @@ def test_fp16_that_is_not_is_an_error(
     def only_says_so(source: Path, target: Path, **options: object) -> None:
         target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr(fp16, "to_half", only_says_so)
-    with pytest.raises(EngineError, match=r"--fp16 was asked for, but only 0\.0 % of the operations of pwcnet\.onnx"):
+    monkeypatch.setattr(fp16, "convert_to_fp16", only_says_so)
+    with pytest.raises(EngineError, match=r"--fp16: only 0\.0 % of the operations of pwcnet\.onnx"):
         _build(exported("pwcnet").file.path, tmp_path / "x.engine", fp16=True)
     assert _left(tmp_path) == []
 
 
-def _feeds(names: tuple[str, str], size: tuple[int, int], count: int = 2) -> list[dict[str, NDArray[np.float32]]]:
+def _input_batches(
+    names: tuple[str, str], size: tuple[int, int], count: int = 2
+) -> list[dict[str, NDArray[np.float32]]]:
     rng = np.random.default_rng(0)
     return [{name: rng.normal(0, 1, (1, 3, *size)).astype(np.float32) for name in names} for _ in range(count)]
 
 
-PICTURES = _feeds(("image", "flow_image"), (64, 64))
+PICTURES = _input_batches(("image", "flow_image"), (64, 64))
 
 
-def _build_by_feeds(model: Path, output: Path, feeds: Any, open_engine: Any = None, **options: Any) -> EngineFile:
-    options = {"flavour": "tensorrt-rtx", "compute_capability": ("8.6",), "fp16": True} | options
+def _build_by_feeds(
+    model: Path, output: Path, input_batches: Any, open_engine: Any = None, **options: Any
+) -> EngineFile:
+    options = {"flavor": "tensorrt-rtx", "compute_capability": ("8.6",), "fp16": True} | options
     build = BuildOptions(model=model, output=output, **options)
-    return build_engine(build, lambda note: None, feeds=feeds, open_engine=open_engine)
+    return build_engine(build, lambda note: None, input_batches=input_batches, open_engine=open_engine)
 
 
 @needs_tensorrt_rtx
@@ -217,10 +221,10 @@ def test_what_real_frames_show_goes_into_the_card(exported: Callable[[str], Expo
         output=tmp_path / "x.engine",
         fp16=True,
         clips=("a.mp4", "b c"),
-        flavour="tensorrt-rtx",
+        flavor="tensorrt-rtx",
         compute_capability=("8.6",),
     )
-    engine = build_engine(options, notes.append, feeds=_feeds(("frame", "next_frame"), (64, 128)))
+    engine = build_engine(options, notes.append, input_batches=_input_batches(("frame", "next_frame"), (64, 128)))
     card = EngineFile.read(engine.path).card
     assert card.ranges is not None
     assert card.accuracy is not None
@@ -228,9 +232,9 @@ def test_what_real_frames_show_goes_into_the_card(exported: Callable[[str], Expo
     assert card.accuracy.keys() == {"onnx"}
     assert card.accuracy["onnx"]["of"] == "pwcnet.fp16.onnx in ONNX Runtime on the CPU, every half rounded to 16 bits"
     assert 0 < card.accuracy["onnx"]["flow"]["median_px"] < 0.05
-    assert card.rebuild == "build-engine pwcnet.onnx --fp16 --clips a.mp4 'b c' --flavour tensorrt-rtx"
+    assert card.rebuild == "build-engine pwcnet.onnx --fp16 --clips a.mp4 'b c' --flavor tensorrt-rtx"
     (note,) = notes
-    assert note.endswith("tensors on 2 frames: none needs more islands")
+    assert note.endswith("tensors on 2 frames: none needs FP32 besides the rules")
 
 
 @needs_tensorrt_rtx
@@ -246,14 +250,14 @@ def test_a_tensor_too_large_for_half_is_an_island_and_said(tiny: Callable[..., P
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((4, 2, 3, 3), np.float32), "w"))
     onnx.save(model, tmp_path / "wide.onnx")
     notes: list[str] = []
-    options = BuildOptions(model=tmp_path / "wide.onnx", fp16=True, flavour="tensorrt-rtx", compute_capability=("8.6",))
-    engine = build_engine(options, notes.append, feeds=[{"x": np.ones((1, 2, 8, 8), np.float32)}])
+    options = BuildOptions(model=tmp_path / "wide.onnx", fp16=True, flavor="tensorrt-rtx", compute_capability=("8.6",))
+    engine = build_engine(options, notes.append, input_batches=[{"x": np.ones((1, 2, 8, 8), np.float32)}])
     assert notes == [
-        "ranges of 5 tensors on 1 frames: in float besides the rules' islands: |wide| reaches 1.8e+05, more than a "
+        "ranges of 5 tensors on 1 frames: in FP32 besides the rules: |wide| reaches 1.8e+05, more than a "
         "quarter of 65504"
     ]
     assert engine.card.ranges is not None
-    assert engine.card.ranges["islands"][0]["nodes"] == ["wide", "back"]
+    assert engine.card.ranges["fp32_regions"][0]["nodes"] == ["wide", "back"]
     assert engine.card.ranges["largest"]["wide"] == 180000
 
 
@@ -296,31 +300,31 @@ def test_an_engine_that_can_run_is_measured_and_thrown_away_if_it_is_wrong(
 
 @needs_tensorrt_rtx
 def test_int8_is_calibrated_on_the_way_counted_and_compared(two_layers: Path, tmp_path: Path) -> None:
-    int8, pictures = {"fp16": False, "int8": True}, _feeds(("image", "flow_image"), (64, 64), 5)
+    int8, pictures = {"fp16": False, "int8": True}, _input_batches(("image", "flow_image"), (64, 64), 5)
     engine = _build_by_feeds(two_layers, tmp_path / "x.engine", pictures, **int8, keep_onnx=True, min_iou=0.9)
     assert engine.card.precision == "int8"
-    assert engine.card.receipt.layers == {"int8": 1, "float": 1}
-    assert engine.card.receipt.share("int8") == 6 * 9 / (6 * 9 + 1)
+    assert engine.card.precision_report.layers == {"int8": 1, "float": 1}
+    assert engine.card.precision_report.share("int8") == 6 * 9 / (6 * 9 + 1)
     assert engine.card.accuracy is not None
     assert engine.card.accuracy["onnx"]["of"] == "amcnet.int8.onnx in ONNX Runtime on the CPU"
     assert engine.card.ranges == {"frames": 4, "frames_sha256": ANY, "method": "minmax"}
     assert engine.card.accuracy["onnx"]["mask"]["frames"] == 1  # of five, and not one that it was calibrated with
-    quantised = tmp_path / "amcnet.int8.onnx"
+    quantized = tmp_path / "amcnet.int8.onnx"
     notes: list[str] = []
-    options = BuildOptions(model=quantised, int8=True, flavour="tensorrt-rtx", compute_capability=("8.6",))
-    assert build_engine(options, notes.append, feeds=pictures).card.accuracy is None
+    options = BuildOptions(model=quantized, int8=True, flavor="tensorrt-rtx", compute_capability=("8.6",))
+    assert build_engine(options, notes.append, input_batches=pictures).card.accuracy is None
     assert notes == ["amcnet.int8.onnx is int8 and is compared with nothing: name its FP32 file, --reference"]
-    again = build_engine(replace(options, reference=two_layers, min_iou=0.9), notes.append, feeds=pictures)
+    again = build_engine(replace(options, reference=two_layers, min_iou=0.9), notes.append, input_batches=pictures)
     assert again.card.accuracy is not None
     assert again.card.accuracy["onnx"]["mask"]["frames"] == 5
     with pytest.raises(
         EngineError, match=r"amcnet\.int8\.onnx .* differs from amcnet\.onnx too much.*amc-calibrate --search"
     ):
-        build_engine(replace(options, reference=two_layers, min_iou=0.9999), notes.append, feeds=pictures)
+        build_engine(replace(options, reference=two_layers, min_iou=0.9999), notes.append, input_batches=pictures)
 
 
 def test_a_calibration_with_black_frames_is_found_out(two_layers: Path, tmp_path: Path) -> None:
-    seen, *rest = _feeds(("image", "flow_image"), (64, 64), 5)
+    seen, *rest = _input_batches(("image", "flow_image"), (64, 64), 5)
     black = [{name: np.zeros_like(value) for name, value in feed.items()} for feed in rest]
     with pytest.raises(EngineError, match=r"amcnet\.int8\.onnx in ONNX Runtime on the CPU differs from amcnet\.onnx"):
         _build_by_feeds(two_layers, tmp_path / "x.engine", [seen, *black], fp16=False, int8=True, min_iou=0.9)
@@ -342,7 +346,7 @@ def test_keep_onnx_leaves_the_converted_file(exported: Callable[[str], Exported]
     kept = OnnxFile.read(tmp_path / "pwcnet.fp16.onnx")
     assert kept.metadata[onnx_file.PRECISION] == "fp16"
     again = _build(kept.path, tmp_path / "y.engine", fp16=True)
-    assert again.card.receipt.share("half") > 0.98
+    assert again.card.precision_report.share("half") > 0.98
 
 
 @pytest.mark.parametrize(
@@ -404,7 +408,7 @@ def test_an_interrupted_build_takes_its_process_with_it(
     def interrupt(phase: str) -> None:
         raise KeyboardInterrupt
 
-    options = BuildOptions(model=tiny(), output=tmp_path / "x.engine", flavour="tensorrt-rtx")
+    options = BuildOptions(model=tiny(), output=tmp_path / "x.engine", flavor="tensorrt-rtx")
     with pytest.raises(KeyboardInterrupt):
         build_engine(options, lambda note: None, interrupt)
     assert [child.poll() for child in children] == [-9]
@@ -432,7 +436,7 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("installed", "compute_capability", "flavour"),
+    ("installed", "compute_capability", "flavor"),
     [
         (("tensorrt", "tensorrt-rtx"), "8.6", "tensorrt"),
         (("tensorrt", "tensorrt-rtx"), None, "tensorrt-rtx"),
@@ -440,9 +444,9 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
         ((), None, "tensorrt-rtx"),
     ],
 )
-def test_the_default_flavour(installed: tuple[str, ...], compute_capability: str | None, flavour: str) -> None:
+def test_the_default_flavor(installed: tuple[str, ...], compute_capability: str | None, flavor: str) -> None:
     machine = Machine(tensorrt=dict.fromkeys(installed, "1.0"), compute_capability=compute_capability)
-    assert default_flavour(machine) == flavour
+    assert default_flavor(machine) == flavor
 
 
 @pytest.mark.parametrize(
@@ -460,9 +464,9 @@ def test_tensorrt_is_not_asked_to_build_without_a_gpu_that_it_knows(
 ) -> None:
     monkeypatch.setattr(Machine, "here", lambda: machine)
     with pytest.raises(
-        EngineError, match=rf"SM 7\.5 or later; {found}; build for other GPUs with --flavour tensorrt-rtx"
+        EngineError, match=rf"SM 7\.5 or later; {found}; build for other GPUs with --flavor tensorrt-rtx"
     ):
-        _build(tiny(), tmp_path / "x.engine", flavour="tensorrt", compute_capability=())
+        _build(tiny(), tmp_path / "x.engine", flavor="tensorrt", compute_capability=())
 
 
 @pytest.mark.parametrize(
@@ -484,7 +488,7 @@ def test_the_choices_that_are_made_are_said(
         build_engine(BuildOptions(model=tiny(), output=tmp_path / "x.engine"), notes.append)
     reason = "TensorRT is not installed" if compute_capability else "it builds without a GPU"
     assert notes == [
-        f"building with TensorRT-RTX: {reason} (--flavour chooses)",
+        f"building with TensorRT-RTX: {reason} (--flavor chooses)",
         f"for SM {targets} (--compute-capability chooses)",
     ]
 
@@ -498,7 +502,7 @@ def _command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_the_command(tiny: Callable[..., Path], tmp_path: Path) -> None:
     model = tiny("g (float[N, 4] x) => (float[N, 4] y) { y = Relu (x) }")
     result = _command(
-        model, "--flavour", "tensorrt-rtx", "--shapes", "x:1x4/1x4/2x4", "--compute-capability", "86", "8.9"
+        model, "--flavor", "tensorrt-rtx", "--shapes", "x:1x4/1x4/2x4", "--compute-capability", "86", "8.9"
     )
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
@@ -514,7 +518,7 @@ def test_the_command_measures_on_clips(two_layers: Path, tmp_path: Path) -> None
         for index in range(frames):
             picture = np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
             cv2.imwrite(str(tmp_path / clip / f"{index:05d}.png"), picture)
-    arguments = ("--flavour", "tensorrt-rtx", "--compute-capability", "8.6", "-o", tmp_path / "x.engine")
+    arguments = ("--flavor", "tensorrt-rtx", "--compute-capability", "8.6", "-o", tmp_path / "x.engine")
     clips = ("--probe-clip", tmp_path / "a", tmp_path / "b")
     result = _command(two_layers, "--fp16", *arguments, *clips)
     assert result.returncode == 0, result.stderr
@@ -535,7 +539,7 @@ def test_the_command_measures_on_clips(two_layers: Path, tmp_path: Path) -> None
         (("--shapes", "x:2x4/1x4/2x4"), "is no range of shapes"),
         (("--compute-capability", "turing"), "'turing' is no compute capability; expected such as 8.6"),
         (("--workspace-mib", "0"), "'0' is no whole number above 0"),
-        (("--flavour", "tensorrt", "--compute-capability", "8.6"), "TensorRT builds for the GPU that is there"),
+        (("--flavor", "tensorrt", "--compute-capability", "8.6"), "TensorRT builds for the GPU that is there"),
     ],
 )
 def test_options_that_make_no_sense(arguments: tuple[str, ...], message: str, tiny: Callable[..., Path]) -> None:

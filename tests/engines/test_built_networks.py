@@ -12,14 +12,14 @@ from typing import Any
 import onnx
 import pytest
 
-from amcnet.calibration import CalibrationTable, quantise
+from amcnet.calibration import CalibrationTable, quantize
 from amcnet.calibration.table import TensorRange
 from amcnet.engines.build import build_engine
 from amcnet.engines.build_options import BuildOptions
 from amcnet.engines.precision.flops import product_flops
 from amcnet.engines.precision.onnx_lint import OPSETS, lint
 from amcnet.export import Exported
-from amcnet.export.compare.graph_shapes import Skeleton
+from amcnet.export.compare.graph_shapes import GraphShapes
 from amcnet.runtime.errors import EngineError
 from amcnet.runtime.files.onnx_file import file_sha256
 from amcnet.runtime.segmenter import DEFAULT_AMCNET
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
     Machine.here().tensorrt.get("tensorrt-rtx") is None,
     reason="TensorRT-RTX is not installed: pip install 'amcnet[rtx]'",
 )
-TURING, LATER = ("7.5",), ("8.6", "8.9", "12.0")
+SM75, LATER = ("7.5",), ("8.6", "8.9", "12.0")
 AMCNET = {"AmcCoAttention": 1, "AmcCoAttentionGate": 5}
 PWCNET = {"AmcCorrelation": 5, "AmcWarp": 4}
 SMALL = ("amcnet-64", "pwcnet")
@@ -79,7 +79,7 @@ def _built(
         fp16=fp16,
         int8=int8,
         keep_onnx=True,
-        flavour="tensorrt-rtx",
+        flavor="tensorrt-rtx",
         compute_capability=targets,
     )
     engine = build_engine(options, on_note)
@@ -95,16 +95,16 @@ def _agrees(card: Card, network: str, full: Path, model: Path, precisions: Colle
     `full` is the FP32 file, whose operations are the same.
     """
     assert lint(model) == []
-    skeleton = Skeleton.read(model)
-    assert skeleton.opset in OPSETS
-    operators = Counter(node.op_type for node in skeleton.nodes)
+    graph_shapes = GraphShapes.read(model)
+    assert graph_shapes.opset in OPSETS
+    operators = Counter(node.op_type for node in graph_shapes.nodes)
     for operator, kind in KINDS.items():
-        assert card.receipt.kinds.get(kind, 0) == operators[operator], operator
-    assert card.receipt.functions == FUNCTIONS[network]
+        assert card.precision_report.kinds.get(kind, 0) == operators[operator], operator
+    assert card.precision_report.functions == FUNCTIONS[network]
     assert operators["GridSample"] == FUNCTIONS[network].get("AmcWarp", 0)
-    assert not [kind for kind in card.receipt.kinds if "plugin" in kind]
-    assert card.receipt.layers.keys() == set(precisions)
-    assert sum(card.receipt.flops.values()) == product_flops(full).total()
+    assert not [kind for kind in card.precision_report.kinds if "plugin" in kind]
+    assert card.precision_report.layers.keys() == set(precisions)
+    assert sum(card.precision_report.flops.values()) == product_flops(full).total()
 
 
 @pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline")])
@@ -113,7 +113,7 @@ def test_fp32(network: str, network_file: Callable[[str], Path], tmp_path: Path)
     card = _built(model, tmp_path, LATER)
     _agrees(card, network, model, model, {"float"})
     assert card.precision == "fp32"
-    assert card.receipt.share("float") == 1
+    assert card.precision_report.share("float") == 1
 
 
 SHARES = {"amcnet-64": 0.98, "pwcnet": 0.98, "full-pwcnet": 0.95, "light": 0.99, "full-pipeline": 0.95}
@@ -126,33 +126,35 @@ def test_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path)
     half = tmp_path / f"{model.stem}.fp16.onnx"
     _agrees(card, network, model, half, {"half", "float"})
     assert card.precision == "fp16"
-    assert card.receipt.flops["half"] == product_flops(half)["FLOAT16"]
-    assert card.receipt.share("half") > SHARES[network]
+    assert card.precision_report.flops["half"] == product_flops(half)["FLOAT16"]
+    assert card.precision_report.share("half") > SHARES[network]
 
 
 @pytest.mark.slow
 def test_the_papers_network_in_fp16(network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file("full-amcnet")
     command = [sys.executable, "-c", "import sys; from amcnet.engines.cli import main; sys.exit(main())"]
-    options = ["--fp16", "--keep-onnx", "--flavour", "tensorrt-rtx", "-o", str(tmp_path / "x.engine")]
+    options = ["--fp16", "--keep-onnx", "--flavor", "tensorrt-rtx", "-o", str(tmp_path / "x.engine")]
     result = subprocess.run([*command, model, *options], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     engine = EngineFile.read(tmp_path / "x.engine")
     engine.path.unlink()
     assert engine.card.onnx_sha256 == file_sha256(model)
     _agrees(engine.card, "full-amcnet", model, tmp_path / "amcnet.fp16.onnx", {"half", "float"})
-    assert engine.card.receipt.share("half") > 0.99
+    assert engine.card.precision_report.share("half") > 0.99
 
 
 @pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline")])
 def test_turing_in_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model, notes = network_file(network), list[str]()
-    card = _built(model, tmp_path, TURING, fp16=True, on_note=notes.append)
-    assert card.compute_capability == TURING
-    _agrees(card, network, model, tmp_path / f"{model.stem}.fp16.onnx", card.receipt.layers)
-    assert card.receipt.share("half") > (0.97 if network == "full-pipeline" else 0.99)
+    card = _built(model, tmp_path, SM75, fp16=True, on_note=notes.append)
+    assert card.compute_capability == SM75
+    _agrees(card, network, model, tmp_path / f"{model.stem}.fp16.onnx", card.precision_report.layers)
+    assert card.precision_report.share("half") > (0.97 if network == "full-pipeline" else 0.99)
     if network in SMALL:
-        assert not [place for place in card.receipt.float_layers if place.endswith(("Attention", "Correlation"))]
+        assert not [
+            place for place in card.precision_report.float_layers if place.endswith(("Attention", "Correlation"))
+        ]
         (note,) = notes
         assert (
             note == "TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too"
@@ -175,32 +177,32 @@ def test_turing_refuses_products_in_float(
     with pytest.raises(
         EngineError, match=rf"no matrices in float on SM 7\.5, and .* does so in .*{where}.*with --fp16, leave 7\.5"
     ):
-        _built(network_file(network), tmp_path, TURING)
+        _built(network_file(network), tmp_path, SM75)
 
 
 @pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light")])
 def test_int8(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file(network)
-    quantised = tmp_path / f"{network}.int8.onnx"
-    quantise(model, quantised, _made_up_table(model), target="tensorrt")
-    card = _built(quantised, tmp_path, LATER, int8=True)
-    _agrees(card, network, model, quantised, {"int8", "float"})
+    quantized = tmp_path / f"{network}.int8.onnx"
+    quantize(model, quantized, _made_up_table(model), target="tensorrt")
+    card = _built(quantized, tmp_path, LATER, int8=True)
+    _agrees(card, network, model, quantized, {"int8", "float"})
     assert card.precision == "int8"
-    assert card.receipt.share("int8") > (0.99 if network == "full-amcnet" else 0.95)
+    assert card.precision_report.share("int8") > (0.99 if network == "full-amcnet" else 0.95)
 
 
 @pytest.mark.parametrize("network", ["pwcnet", *_full("full-pwcnet", "light")])
 def test_turing_in_int8(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file(network)
-    quantised = tmp_path / f"{network}.int8.onnx"
-    quantise(model, quantised, _made_up_table(model), target="tensorrt")
-    turing = _built(quantised, tmp_path, TURING, int8=True)
+    quantized = tmp_path / f"{network}.int8.onnx"
+    quantize(model, quantized, _made_up_table(model), target="tensorrt")
+    turing = _built(quantized, tmp_path, SM75, int8=True)
     _agrees(turing, network, model, tmp_path / f"{network}.int8.sm75.onnx", {"int8", "half", "float"})
-    assert turing.receipt.share("int8") > 0.95
+    assert turing.precision_report.share("int8") > 0.95
 
 
 def _made_up_table(model: Path) -> CalibrationTable:
-    """Ranges of nothing: which layers are quantised does not depend on them."""
+    """Ranges of nothing: which layers are quantized does not depend on them."""
     graph = onnx.load(model).graph
     names = [name for node in graph.node for name in node.output] + [value.name for value in graph.input]
     one = TensorRange(low=-1.0, high=1.0, saturated=0.0, least=-1.0, greatest=1.0)

@@ -12,10 +12,10 @@ import onnx
 import pytest
 
 from amcnet.engines.build_process import build_in_process
-from amcnet.engines.require_precision import require_half, require_int8
+from amcnet.engines.require_precision import require_fp16_share, require_int8_share
 from amcnet.engines.tensorrt_builder import Settings
 from amcnet.runtime.errors import EngineError
-from amcnet.runtime.trt.precision_report import Layer, Receipt
+from amcnet.runtime.trt.precision_report import Layer, PrecisionReport
 
 
 def _layer(name: str, kind: str, precision: str, flops: int, origin: str = "") -> Layer:
@@ -35,34 +35,40 @@ LAYERS = (
 
 
 def test_layers_operations_kinds_and_functions_are_counted() -> None:
-    receipt = Receipt.of(LAYERS)
-    assert receipt.layers == {"half": 2, "int8": 1, "float": 3}
-    assert receipt.flops == {"half": 600, "int8": 310, "float": 90}
-    assert receipt.kinds == {"activation": 1, "cast": 1, "convolution": 2, "deconvolution": 1, "matrix_multiply": 3}
-    assert receipt.functions == {"AmcCorrelation": 1, "AmcWarp": 2}
-    assert receipt.float_layers == ("d/AmcWarp", "c/Conv")
-    assert receipt.share("half") == 0.6
-    assert receipt.low_share == pytest.approx(0.91)
-    assert "half 60.0 % (2 layers), int8 31.0 % (1 layers), float 9.0 % (3 layers)" in str(receipt)
+    precision_report = PrecisionReport.of(LAYERS)
+    assert precision_report.layers == {"half": 2, "int8": 1, "float": 3}
+    assert precision_report.flops == {"half": 600, "int8": 310, "float": 90}
+    assert precision_report.kinds == {
+        "activation": 1,
+        "cast": 1,
+        "convolution": 2,
+        "deconvolution": 1,
+        "matrix_multiply": 3,
+    }
+    assert precision_report.functions == {"AmcCorrelation": 1, "AmcWarp": 2}
+    assert precision_report.float_layers == ("d/AmcWarp", "c/Conv")
+    assert precision_report.share("half") == 0.6
+    assert precision_report.low_share == pytest.approx(0.91)
+    assert "half 60.0 % (2 layers), int8 31.0 % (1 layers), float 9.0 % (3 layers)" in str(precision_report)
 
 
 def test_fp16_means_nine_tenths_in_half() -> None:
-    require_half(Receipt.of(LAYERS), "x.onnx")
+    require_fp16_share(PrecisionReport.of(LAYERS), "x.onnx")
     with pytest.raises(EngineError, match=r"only 89\.2 % of the operations of x\.onnx are in half.*d/AmcWarp, c/Conv"):
-        require_half(Receipt.of((*LAYERS, _layer("g/Conv", "convolution", "float", 20))), "x.onnx")
+        require_fp16_share(PrecisionReport.of((*LAYERS, _layer("g/Conv", "convolution", "float", 20))), "x.onnx")
     with pytest.raises(EngineError, match=r"only 0\.0 %"):
-        require_half(Receipt.of(()), "x.onnx")
+        require_fp16_share(PrecisionReport.of(()), "x.onnx")
 
 
 def test_int8_means_eight_tenths_in_int8() -> None:
     mostly = (_layer("a/Conv", "convolution", "int8", 800), _layer("b/Conv", "convolution", "float", 200))
-    require_int8(Receipt.of(mostly), "x.onnx")
+    require_int8_share(PrecisionReport.of(mostly), "x.onnx")
     with pytest.raises(EngineError, match=r"only 31\.0 % of the operations of x\.onnx are in int8.*d/AmcWarp, c/Conv"):
-        require_int8(Receipt.of(LAYERS), "x.onnx")
+        require_int8_share(PrecisionReport.of(LAYERS), "x.onnx")
 
 
 SETTINGS = Settings(
-    flavour="tensorrt-rtx",
+    flavor="tensorrt-rtx",
     shapes={},
     compute_capability=("8.6",),
     timing_cache=None,
@@ -75,11 +81,11 @@ WEIGHTS: dict[str, tuple[int, ...]] = {"grouped": (6, 2, 3, 3), "up": (6, 4, 2, 
 
 
 @pytest.fixture
-def receipt_of(tmp_path: Path) -> Callable[..., Receipt]:
+def receipt_of(tmp_path: Path) -> Callable[..., PrecisionReport]:
     """`receipt_of(graph)`: what TensorRT-RTX makes of a graph in ONNX's text form, with the weights named above."""
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'amcnet[rtx]'")
 
-    def build(text: str, settings: Settings = SETTINGS) -> Receipt:
+    def build(text: str, settings: Settings = SETTINGS) -> PrecisionReport:
         model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {text}')
         half = "float16" in text
         for name, shape in WEIGHTS.items():
@@ -88,7 +94,7 @@ def receipt_of(tmp_path: Path) -> Callable[..., Receipt]:
                 model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
         path = tmp_path / "x.onnx"
         onnx.save(model, path)
-        return build_in_process(path, tmp_path / "x.plan", tmp_path / "x.log", settings).receipt
+        return build_in_process(path, tmp_path / "x.plan", tmp_path / "x.log", settings).precision_report
 
     return build
 
@@ -106,19 +112,21 @@ g ({type}[1, 4, 8, 8] x, {type}[1, 1, 7, 4] a)
 
 
 @pytest.mark.parametrize(("dtype", "precision"), [("float", "float"), ("float16", "half")])
-def test_the_operations_of_a_parsed_network(dtype: str, precision: str, receipt_of: Callable[..., Receipt]) -> None:
-    receipt = receipt_of(NETWORK.format(type=dtype))
+def test_the_operations_of_a_parsed_network(
+    dtype: str, precision: str, receipt_of: Callable[..., PrecisionReport]
+) -> None:
+    precision_report = receipt_of(NETWORK.format(type=dtype))
     convolution = 2 * (6 * 6 * 6) * (2 * 3 * 3)  # outputs (6, 6, 6), each of 2 channels of 3×3
     transposed = 2 * (6 * 6 * 6) * (4 * 2 * 2)  # inputs (6, 6, 6), each into 4 channels of 2×2
     products = 2 * (4 * 4) * 7 + 2 * (7 * 5) * 4
-    assert receipt.flops == {precision: convolution + transposed + products}
-    assert receipt.layers == {precision: 4}
+    assert precision_report.flops == {precision: convolution + transposed + products}
+    assert precision_report.layers == {precision: 4}
 
 
 FREE = "g (float[N, 4, 8, 8] x) => (float[N, 6, 6, 6] y) { y = Conv <group = 2> (x, grouped) }"
 
 
-def test_a_free_batch_counts_as_one(receipt_of: Callable[..., Receipt]) -> None:
+def test_a_free_batch_counts_as_one(receipt_of: Callable[..., PrecisionReport]) -> None:
     shapes = {"x": ((1, 4, 8, 8), (2, 4, 8, 8), (3, 4, 8, 8))}
     assert receipt_of(FREE, replace(SETTINGS, shapes=shapes)).flops == {"float": 2 * (6 * 6 * 6) * (2 * 3 * 3)}
 
@@ -133,14 +141,14 @@ def test_a_free_batch_counts_as_one(receipt_of: Callable[..., Receipt]) -> None:
     ],
 )
 def test_ranges_that_do_not_fit_are_refused(
-    shapes: dict[str, Any], message: str, receipt_of: Callable[..., Receipt]
+    shapes: dict[str, Any], message: str, receipt_of: Callable[..., PrecisionReport]
 ) -> None:
     with pytest.raises(EngineError, match=message):
         receipt_of(FREE, replace(SETTINGS, shapes=shapes))
 
 
-def test_a_convolution_behind_dequantise_is_int8(receipt_of: Callable[..., Receipt]) -> None:
-    receipt = receipt_of(
+def test_a_convolution_behind_dequantize_is_int8(receipt_of: Callable[..., PrecisionReport]) -> None:
+    precision_report = receipt_of(
         """
 g (float[1, 4, 8, 8] x) => (float[1, 6, 6, 6] y) <float scale = {0.1}, int8 zero = {0}> {
     xq = QuantizeLinear (x, scale, zero)
@@ -151,5 +159,5 @@ g (float[1, 4, 8, 8] x) => (float[1, 6, 6, 6] y) <float scale = {0.1}, int8 zero
 }
 """
     )
-    assert receipt.layers == {"int8": 1}
-    assert receipt.low_share == 1
+    assert precision_report.layers == {"int8": 1}
+    assert precision_report.low_share == 1

@@ -122,7 +122,7 @@ def test_pipeline_keeps_the_contract(pipeline: exporter.Exported) -> None:
 def test_metadata_says_what_the_file_is(amcnet: exporter.Exported, pwcnet: exporter.Exported, folder: Path) -> None:
     metadata = OnnxFile.read(amcnet.file.path, "amcnet").metadata
     assert metadata == {p.key: p.value for p in onnx.load(amcnet.file.path).metadata_props}, "both readers agree"
-    assert metadata["amcnet.network"] == "amcnet"
+    assert metadata["amcnet.model"] == "amcnet"
     assert metadata["amcnet.checkpoint_sha256"] == "untrained, seed 1"
     assert amcnet.file.untrained
     assert metadata["amcnet.precision"] == "fp32"
@@ -229,7 +229,7 @@ def test_weights_that_half_cannot_hold_stay_in_32_bits() -> None:
     ]
     node = ir.node("Add", values)
     made = ir.Graph([], node.outputs, nodes=[node], initializers=values, opset_imports={"": 17})
-    onnx_model.halve_weights(made)
+    onnx_model.store_weights_fp16(made)
     assert {name: str(value.const_value.dtype) for name, value in made.initializers.items() if value.const_value} == {
         "small.half": "FLOAT16",
         "large": "FLOAT",

@@ -124,8 +124,10 @@ def test_co_attention_gate(shape: tuple[int, ...], seed: int) -> None:
 def test_the_bodies_are_valid_in_opset_18(name: str) -> None:
     shape = (1, 2, 5, 6)
     inputs = np.random.default_rng(0).standard_normal((len(FUNCTIONS[name].input), *shape)).astype(np.float32)
-    feeds = dict(zip(FUNCTIONS[name].input, inputs, strict=True))
-    for old, new in zip(_session(name).run(None, feeds), _session(name, 18).run(None, feeds), strict=True):
+    input_batches = dict(zip(FUNCTIONS[name].input, inputs, strict=True))
+    for old, new in zip(
+        _session(name).run(None, input_batches), _session(name, 18).run(None, input_batches), strict=True
+    ):
         np.testing.assert_array_equal(old, new)
 
 

@@ -62,7 +62,7 @@ def make_clip(
         if codec == "libx264":
             video.options = {"preset": "veryfast", "crf": "10"}
         if rotation:
-            video.set_display_rotation(-rotation)  # PyAV counts anticlockwise
+            video.set_display_rotation(-rotation)  # PyAV counts counterclockwise
         tone = container.add_stream("aac", rate=AUDIO_RATE, layout="mono") if audio else None
         samples_done = 0
         for index, time in enumerate(times):

@@ -83,7 +83,7 @@ def _save(path: Path, graph: onnx.GraphProto, network: str | None, preprocessing
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     if network is not None:
         metadata = {
-            onnx_file.NETWORK: network,
+            onnx_file.MODEL: network,
             onnx_file.CHECKPOINT_SHA256: "untrained, seed 1" if untrained else "ab" * 32,
             onnx_file.PRECISION: "fp32",
             onnx_file.PREPROCESSING: preprocessing,

@@ -93,13 +93,13 @@ def make_odd_videos(folder: Path, make_clip: MakeClip) -> list[OddVideo]:
 
 
 def _wide_pixels(path: Path) -> Path:
-    """Two grey frames whose pixels are shown 16:9."""
+    """Two gray frames whose pixels are shown 16:9."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25, width=64, height=48, pix_fmt="yuv420p")
         stream.codec_context.sample_aspect_ratio = Fraction(16, 9)
         for _ in range(2):
-            grey = np.full((48, 64, 3), 128, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+            gray = np.full((48, 64, 3), 128, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(gray, format="rgb24")))
         container.mux(stream.encode(None))
     return path
 

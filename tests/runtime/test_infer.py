@@ -47,10 +47,10 @@ def clip(make_clip: MakeClip, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven flow pictures of the network's size, of one colour each, so that every frame has its own."""
+    """Seven flow pictures of the network's size, of one color each, so that every frame has its own."""
     folder = tmp_path_factory.mktemp("flow")
     for index in range(FRAMES):
-        cv2.imwrite(str(folder / f"{index}.png"), _flow_picture(index)[..., ::-1])
+        cv2.imwrite(str(folder / f"{index}.png"), _flow_image(index)[..., ::-1])
     return folder
 
 
@@ -67,7 +67,7 @@ def uninterrupted(clip: Path, amcnet_onnx: Path, tmp_path_factory: pytest.TempPa
     return _pictures(output)
 
 
-def _flow_picture(index: int) -> NDArray[np.uint8]:
+def _flow_image(index: int) -> NDArray[np.uint8]:
     return np.full((384, 384, 3), [30 * index, 200, 255 - 30 * index], np.uint8) // (1 + index % 2)
 
 
@@ -99,7 +99,7 @@ def _pillow(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _enlarged(values: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
-    """Bilinear with half-pixel centres, in plain numpy."""
+    """Bilinear with half-pixel centers, in plain numpy."""
     for axis, length in ((0, height), (1, width)):
         at = np.clip((np.arange(length) + 0.5) * values.shape[axis] / length - 0.5, 0, values.shape[axis] - 1)
         low = np.floor(at).astype(int)
@@ -133,24 +133,24 @@ def test_every_mask_is_what_numpy_and_pillow_make(
     shutil.copytree(flow, folder)
     for index in range(flow_files, FRAMES):
         (folder / f"{index}.png").unlink()
-    told: list[int] = []
-    report = infer(replace(options, flow=folder, probability=True), lambda _, done: told.append(done))
+    with_progress: list[int] = []
+    report = infer(replace(options, flow=folder, probability=True), lambda _, done: with_progress.append(done))
     output = Path(options.output)
-    assert told == list(range(1, FRAMES + 1))
+    assert with_progress == list(range(1, FRAMES + 1))
     assert sorted(path.name for path in output.iterdir()) == ["masks", "overlay.mp4", "probabilities", "run.json"]
     for kind in ("masks", "probabilities"):
         names = sorted(path.name for path in (output / kind).iterdir())
         assert names == [f"{index:05d}.png" for index in range(FRAMES)]
     for index in range(FRAMES):
         # With one file fewer than frames the last frame has the flow of the pair before it.
-        flow_picture = _flow_picture(min(index, flow_files - 1))
-        small = networks.expected_mask(_pillow(clip_picture(index, (100, 60))), flow_picture)
+        flow_image = _flow_image(min(index, flow_files - 1))
+        small = networks.expected_mask(_pillow(clip_picture(index, (100, 60))), flow_image)
         expected = _enlarged(small, 100, 60)
         mask, probability = (_read(output / kind / f"{index:05d}.png") for kind in ("masks", "probabilities"))
         assert mask.dtype == np.uint8
         assert probability.dtype == np.uint16
         assert mask.shape == probability.shape == (60, 100)
-        assert np.abs(probability / 65535 - expected).max() < 2e-3  # a grey level of the resize is 1.5e-3
+        assert np.abs(probability / 65535 - expected).max() < 2e-3  # a gray level of the resize is 1.5e-3
         sure = np.abs(expected - 0.5) > 2e-3
         assert sure.mean() > 0.95
         np.testing.assert_array_equal(mask[sure], np.where(expected >= 0.5, 255, 0)[sure])
@@ -293,12 +293,12 @@ def test_stopped_and_resumed_is_as_if_never_stopped(
     assert done.items() <= uninterrupted.items()
     assert _times(output / "overlay.mp4") == [index / RATE for index in range(frames)]
 
-    told: list[int] = []
-    report = infer(replace(options, resume=True), lambda _, done: told.append(done))
+    with_progress: list[int] = []
+    report = infer(replace(options, resume=True), lambda _, done: with_progress.append(done))
     assert _pictures(output) == uninterrupted
     assert (report["complete"], report["frames"]) == (True, FRAMES)
     assert report["computed_frames"] == FRAMES - max(frames - 2, 0)
-    assert told == list(range(1, FRAMES + 1))
+    assert with_progress == list(range(1, FRAMES + 1))
     assert _times(output / "overlay.mp4") == [index / RATE for index in range(FRAMES)]
     assert sorted(path.name for path in output.iterdir()) == ["masks", "overlay.mp4", "probabilities", "run.json"]
 
@@ -469,10 +469,10 @@ def test_masks_that_are_not_ours_are_never_replaced(options: InferOptions, flags
         ({"flow": "{tmp}/disparity.onnx"}, "gives disparity; expected .* gives flow"),
         ({"flow": "{tmp}/nan-flow.onnx"}, r"nan-flow\.onnx: the output 'flow' has values that are not finite"),
         ({"amcnet": "{tmp}/nan.onnx"}, r"nan\.onnx: the output 'mask' has values that are not finite"),
-        ({"amcnet": "{tmp}/nan-flow.onnx"}, "holds the network 'pwcnet'; expected 'amcnet'"),
-        ({"amcnet": "{tmp}/bare.onnx"}, r"bare\.onnx has no 'amcnet\.network' in its metadata"),
+        ({"amcnet": "{tmp}/nan-flow.onnx"}, "holds the model 'pwcnet'; expected 'amcnet'"),
+        ({"amcnet": "{tmp}/bare.onnx"}, r"bare\.onnx has no 'amcnet\.model' in its metadata"),
         ({"amcnet": "{tmp}/salience.onnx"}, "gives salience; expected .* gives mask"),
-        ({"amcnet": "{tmp}/grey.onnx"}, r"grey\.onnx cannot be run on image float32 \(1, 3, 384, 384\)"),
+        ({"amcnet": "{tmp}/gray.onnx"}, r"gray\.onnx cannot be run on image float32 \(1, 3, 384, 384\)"),
         ({"amcnet": "{tmp}/text.mp4"}, r"text\.mp4 is not an ONNX file"),
     ],
 )
@@ -486,7 +486,7 @@ def test_bad_input_is_named_and_leaves_nothing(
     networks.make_amcnet(tmp_path / "nan.onnx", nan=True)
     networks.make_amcnet(tmp_path / "bare.onnx", metadata=False)
     networks.make_amcnet(tmp_path / "salience.onnx", output="salience")
-    networks.make_amcnet(tmp_path / "grey.onnx", channels=1)
+    networks.make_amcnet(tmp_path / "gray.onnx", channels=1)
     networks.make_pwcnet(tmp_path / "nan-flow.onnx", nan=True)
     networks.make_pwcnet(tmp_path / "disparity.onnx", output="disparity")
     change = {

@@ -171,11 +171,11 @@ def test_plain_lines_now_and_then_where_nobody_watches(
 ) -> None:
     clock = iter([100.0, 104.0, 110.0, 115.0, 121.0])  # seconds at frames 10, 20, …; the next lines are due at 110, 120
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    told = Progress()
+    with_progress = Progress()
     for done in (10, 20, 30, 40, 60):
-        told(INFO, done)
-    told.close()
-    assert told.done == 60
+        with_progress(INFO, done)
+    with_progress.close()
+    assert with_progress.done == 60
     assert capsys.readouterr().err.splitlines() == [
         "clip.mp4: frame 30/50, 2.0 frames/s, 10 s left",
         "clip.mp4: frame 60/50, 2.4 frames/s, 0 s left",  # a header that promises too little
@@ -185,9 +185,9 @@ def test_plain_lines_now_and_then_where_nobody_watches(
 def test_a_source_of_unknown_length(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = iter([100.0, 120.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    told, info = Progress(), SourceInfo(name="standard input", time_base=Fraction(1, 25))
-    told(info, 1)
-    told(info, 51)
+    with_progress, info = Progress(), SourceInfo(name="standard input", time_base=Fraction(1, 25))
+    with_progress(info, 1)
+    with_progress(info, 51)
     assert capsys.readouterr().err == "standard input: frame 51, 2.5 frames/s\n"
 
 
@@ -195,10 +195,10 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
-    told = Progress()
+    with_progress = Progress()
     for done in (5, 50):
-        told(INFO, done)
-    told.close()
+        with_progress(INFO, done)
+    with_progress.close()
     shown = terminal.getvalue()
     assert "clip.mp4: 100%" in shown
     assert "50/50" in shown

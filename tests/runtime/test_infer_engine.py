@@ -121,9 +121,9 @@ def test_what_does_not_go_together(make_engine: MakeEngine, tmp_path: Path, amcn
         Segmenter.load(amcnet_onnx, engine=pipeline)
     with pytest.raises(InputError, match=r"flow '.*pwcnet\.engine' was given, but .*pipeline\.engine makes its own"):
         Segmenter.load(engine=pipeline, flow=pwcnet)
-    with pytest.raises(EngineError, match=r"pwcnet\.engine holds the network 'pwcnet'; expected 'amcnet' or 'pipel"):
+    with pytest.raises(EngineError, match=r"pwcnet\.engine holds the model 'pwcnet'; expected 'amcnet' or 'pipel"):
         Segmenter.load(engine=pwcnet)
-    with pytest.raises(EngineError, match=r"pipeline\.engine holds the network 'pipeline'; expected 'pwcnet'"):
+    with pytest.raises(EngineError, match=r"pipeline\.engine holds the model 'pipeline'; expected 'pwcnet'"):
         Segmenter.load(amcnet_onnx, flow=pipeline)
 
 

@@ -23,7 +23,7 @@ from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.frame import Frame
 from amcnet.runtime.gpu.cuda import Device, Event, Stream
 from amcnet.runtime.gpu.cuda_graph import Graph
-from amcnet.runtime.gpu.cuda_memory import TwinBuffer
+from amcnet.runtime.gpu.cuda_memory import PinnedBuffer
 from amcnet.runtime.segmenter import DEFAULT_AMCNET
 from amcnet.runtime.stage_times import StageTimes
 from amcnet.runtime.trt import api
@@ -38,17 +38,17 @@ Build = Callable[..., EngineFile]
 
 @pytest.fixture(scope="module", params=list(api.MODULES))
 def build(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """`build(model, fp16=…)`: its engine for this GPU, by each flavour that is here and knows the GPU."""
-    flavour, machine = request.param, Machine.here()
-    if flavour not in machine.tensorrt:
-        pytest.skip(f"{api.NAMES[flavour]} is not installed")
-    if flavour == "tensorrt-rtx" and machine.compute_capability not in api.RTX_COMPUTE_CAPABILITIES:
+    """`build(model, fp16=…)`: its engine for this GPU, by each flavor that is here and knows the GPU."""
+    flavor, machine = request.param, Machine.here()
+    if flavor not in machine.tensorrt:
+        pytest.skip(f"{api.NAMES[flavor]} is not installed")
+    if flavor == "tensorrt-rtx" and machine.compute_capability not in api.RTX_COMPUTE_CAPABILITIES:
         pytest.skip(f"TensorRT-RTX does not know {machine.gpu_name}")
-    folder = tmp_path_factory.mktemp(flavour)
+    folder = tmp_path_factory.mktemp(flavor)
 
     def make(model: Path, fp16: bool = False) -> EngineFile:
         output = folder / f"{model.stem}.{fp16}.engine"
-        options = BuildOptions(model=model, output=output, fp16=fp16, flavour=flavour)
+        options = BuildOptions(model=model, output=output, fp16=fp16, flavor=flavor)
         return EngineFile.read(output) if output.exists() else build_engine(options)
 
     return make
@@ -77,7 +77,7 @@ def _frames(count: int) -> list[Frame]:
 
 
 def test_copies_events_and_graphs() -> None:
-    with Device() as device, device.current(), Stream() as stream, TwinBuffer((512, 1024), np.float32) as twin:
+    with Device() as device, device.current(), Stream() as stream, PinnedBuffer((512, 1024), np.float32) as twin:
         wanted = np.random.default_rng(0).normal(size=twin.host.shape).astype(np.float32)
         with Event(timing=True) as begin, Event(timing=True) as end:
             twin.host[...] = wanted
@@ -96,8 +96,8 @@ def test_copies_events_and_graphs() -> None:
 def test_memory_that_is_not_there_is_an_error_and_leaves_the_gpu_usable() -> None:
     with Device() as device, device.current():
         with pytest.raises(BackendError, match="CUDA says CUDA_ERROR_"):
-            TwinBuffer((1 << 46,), np.uint8)
-        with TwinBuffer((16,), np.uint8) as twin, Stream() as stream:
+            PinnedBuffer((1 << 46,), np.uint8)
+        with PinnedBuffer((16,), np.uint8) as twin, Stream() as stream:
             twin.upload(stream)
             stream.synchronize()
 

@@ -20,7 +20,7 @@ from amcnet.runtime.infer import InferOptions, infer
 from amcnet.runtime.inputs.clip_inputs import ClipInputs
 from amcnet.runtime.inputs.frame_selection import choose_frames
 from amcnet.runtime.video import image_source
-from amcnet.runtime.video.image_source import read_picture
+from amcnet.runtime.video.image_source import read_image
 
 LOG = cv2.utils.logging
 
@@ -111,7 +111,7 @@ def test_pictures_decoded_by_two_threads_at_once_leave_the_log_level(
     def imdecode(stored: Any, flags: int) -> Any:
         assert LOG.getLogLevel() == LOG.LOG_LEVEL_SILENT
         if threading.current_thread() is threading.main_thread():
-            second.append(pool.submit(read_picture, path))
+            second.append(pool.submit(read_image, path))
             second_began.wait()
         else:
             second_began.set()
@@ -123,7 +123,7 @@ def test_pictures_decoded_by_two_threads_at_once_leave_the_log_level(
     before = LOG.setLogLevel(LOG.LOG_LEVEL_INFO)
     try:
         with ThreadPoolExecutor(1) as pool:
-            read_picture(path)
+            read_image(path)
             first_ended.set()
             second[0].result()
         assert LOG.getLogLevel() == LOG.LOG_LEVEL_INFO
@@ -136,6 +136,6 @@ def test_a_damaged_picture_is_an_error_and_prints_nothing(tmp_path: Path, capfd:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     before = LOG.getLogLevel()
     with pytest.raises(InputError, match="cannot be decoded"):
-        read_picture(path)
+        read_image(path)
     assert LOG.getLogLevel() == before
     assert capfd.readouterr().err == ""

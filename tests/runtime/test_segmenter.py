@@ -217,13 +217,13 @@ def test_a_threshold_that_is_none(amcnet_onnx: Path, threshold: float) -> None:
 def test_what_load_refuses(amcnet_onnx: Path, pwcnet_onnx: Path, tmp_path: Path, networks: ModuleType) -> None:
     with pytest.raises(InputError, match="flow 'raft' is neither 'dis', an ONNX file of PWC-Net, nor a folder"):
         Segmenter.load(amcnet_onnx, flow="raft")
-    with pytest.raises(ModelFileError, match=r"pwcnet\.onnx holds the network 'pwcnet'; expected 'amcnet'"):
+    with pytest.raises(ModelFileError, match=r"pwcnet\.onnx holds the model 'pwcnet'; expected 'amcnet'"):
         Segmenter.load(pwcnet_onnx)
-    with pytest.raises(ModelFileError, match=r"amcnet\.onnx holds the network 'amcnet'; expected 'pwcnet'"):
+    with pytest.raises(ModelFileError, match=r"amcnet\.onnx holds the model 'amcnet'; expected 'pwcnet'"):
         Segmenter.load(amcnet_onnx, flow=amcnet_onnx)
     with pytest.raises(ModelFileError, match=r"gone\.onnx: no such file"):
         Segmenter.load(tmp_path / "gone.onnx")
-    with pytest.raises(ModelFileError, match=r"bare\.onnx has no 'amcnet\.network' in its metadata"):
+    with pytest.raises(ModelFileError, match=r"bare\.onnx has no 'amcnet\.model' in its metadata"):
         Segmenter.load(networks.make_amcnet(tmp_path / "bare.onnx", metadata=False))
 
 

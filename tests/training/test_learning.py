@@ -18,9 +18,9 @@ from amcnet.runtime.errors import CheckpointError
 from amcnet.training.data.procedural import procedural_sample
 from amcnet.training.encoder_weights import load_mobilenet_v2, load_resnet
 from amcnet.training.loss import segmentation_loss, soft_overlap
-from amcnet.training.optimizer import make_optimiser, rate_factor
+from amcnet.training.optimizer import make_optimizer, rate_factor
 from amcnet.training.recipe import LIGHT, PAPER
-from amcnet.training.validation import Scores, normalise, score_sequences
+from amcnet.training.validation import Scores, normalize, score_sequences
 
 
 def test_the_loss_is_the_sum_over_the_mask_and_the_attention_maps() -> None:
@@ -46,9 +46,9 @@ def test_overlap_of_perfect_empty_and_disjoint_masks() -> None:
 def test_the_papers_rates() -> None:
     """Biases at twice the rate and without decay; all else, norms and PReLUs too, with it."""
     network = AMCNet(AMCNetConfig(backbone="resnet18"))
-    optimiser = make_optimiser(network, PAPER)
+    optimizer = make_optimizer(network, PAPER)
     seen = {}
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         assert group["momentum"] == 0.9
         seen.update({id(parameter): (group["lr"], group["weight_decay"]) for parameter in group["params"]})
     for name, parameter in network.named_parameters():
@@ -57,8 +57,8 @@ def test_the_papers_rates() -> None:
 
 def test_the_light_recipe_spares_the_encoders() -> None:
     network = AMCNet(AMCNetConfig(backbone="mobilenet_v2"))
-    optimiser = make_optimiser(network, LIGHT)
-    rates = {id(parameter): group["lr"] for group in optimiser.param_groups for parameter in group["params"]}
+    optimizer = make_optimizer(network, LIGHT)
+    rates = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
     for name, parameter in network.named_parameters():
         in_encoder = "_stages." in name
         assert rates[id(parameter)] == (LIGHT.encoder_rate if in_encoder else LIGHT.learning_rate), name
@@ -73,9 +73,9 @@ def test_the_rate_rises_and_falls() -> None:
     assert np.argmax(factors) == LIGHT.warmup - 1
 
 
-def test_an_unknown_optimiser_is_refused() -> None:
+def test_an_unknown_optimizer_is_refused() -> None:
     with pytest.raises(ValueError, match="expected 'sgd' or 'adamw'"):
-        make_optimiser(AMCNet(AMCNetConfig(backbone="resnet18")), dataclasses.replace(PAPER, optimiser="lion"))
+        make_optimizer(AMCNet(AMCNetConfig(backbone="resnet18")), dataclasses.replace(PAPER, optimizer="lion"))
 
 
 def write_mobilenet(path: Path) -> dict[str, np.ndarray]:
@@ -99,8 +99,8 @@ def test_the_first_convolution_takes_over_the_change_of_range(tmp_path: Path) ->
     weight, bias = (torch.from_numpy(tensors[f"conv00.{k}"].astype(np.float32)) for k in ("weight", "bias"))
     expected = torch.nn.functional.conv2d(original, weight, bias, 2, 1)
     with torch.no_grad():
-        ours = stages[0][0](normalise(torch.from_numpy(picture), torch.device("cpu")))
-    # At the border the original pads with grey, ours with the mean colour.
+        ours = stages[0][0](normalize(torch.from_numpy(picture), torch.device("cpu")))
+    # At the border the original pads with gray, ours with the mean color.
     assert (ours - expected)[..., 1:, 1:].abs().max() < 1e-5
     last = torch.from_numpy(tensors["conv50.weight"].astype(np.float32))
     assert torch.equal(stages[4][-1].project.weight.detach(), last)

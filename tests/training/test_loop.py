@@ -83,8 +83,8 @@ def test_resuming_with_other_settings_is_refused(uninterrupted: Path) -> None:
 
 
 def test_a_changed_recipe_is_refused_with_the_way_on(uninterrupted: Path) -> None:
-    recipe = dataclasses.replace(TINY, averaging=0.5)
-    with pytest.raises(CheckpointError, match=rf"averaging {TINY.averaging} then, 0\.5 now.*--init last\.pth"):
+    recipe = dataclasses.replace(TINY, ema_decay=0.5)
+    with pytest.raises(CheckpointError, match=rf"averaging {TINY.ema_decay} then, 0\.5 now.*--init last\.pth"):
         train(recipe, uninterrupted, iterations=4, resume=True)
     with pytest.raises(CheckpointError, match=r"held_out \['procedural'\] then, \[\] now"):
         train(TINY, uninterrupted, iterations=4, resume=True, hold_out=False)
@@ -148,7 +148,7 @@ def test_with_nothing_held_out_the_last_weights_are_the_result(
 
 def test_frozen_stages_keep_their_weights_and_the_others_learn(uninterrupted: Path, tmp_path: Path) -> None:
     before = torch.load(uninterrupted / "last.pth")
-    recipe = dataclasses.replace(TINY, averaging=0.0)
+    recipe = dataclasses.replace(TINY, ema_decay=0.0)
     train(recipe, tmp_path, init=uninterrupted / "last.pth", iterations=2, frozen_stages=2)
     after = torch.load(tmp_path / "last.pth")
     frozen = ("image_stages.0.", "image_stages.1.", "flow_stages.0.", "flow_stages.1.")

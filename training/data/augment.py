@@ -1,4 +1,4 @@
-"""A sample, moved, recoloured and sometimes robbed of one stream -> the network's inputs.
+"""A sample, moved, recolored and sometimes robbed of one stream -> the network's inputs.
 
 Positions and flow vectors obey the same affine motion; the squeeze of the whole frame into the network's square moves
 the positions only, as in deployment, where vectors stay in pixels of the video.
@@ -30,8 +30,8 @@ def augment(sample: Sample, size: int, recipe: Recipe, rng: np.random.Generator)
         # One wild vector makes all others short, that is, pale.
         length = rng.uniform(0.3, 1)
         picture = np.asarray(cv2.addWeighted(picture, length, picture, 0, 255 * (1 - length)), np.uint8)
-    if recipe.jitter > 0:
-        image = _recolour(image, recipe.jitter, rng)
+    if recipe.color_jitter > 0:
+        image = _recolor(image, recipe.color_jitter, rng)
     lost = rng.random()
     if lost < recipe.drop_flow:
         still = np.zeros((size, size, 2), np.float32)
@@ -79,7 +79,7 @@ def move(
 
 
 def _between_grids(source: tuple[int, int], target: tuple[int, int]) -> NDArray[np.float64]:
-    """(3, 3): pixel centres of a (width, height) grid -> those of another over the same extent."""
+    """(3, 3): pixel centers of a (width, height) grid -> those of another over the same extent."""
     scale = np.array(target) / np.array(source)
     return np.array([[scale[0], 0, scale[0] / 2 - 0.5], [0, scale[1], scale[1] / 2 - 0.5], [0, 0, 1]])
 
@@ -104,8 +104,8 @@ def _stir(flow: NDArray[np.float32], mask: NDArray[np.uint8], rng: np.random.Gen
     return np.asarray(flow + field * np.float32(strength) * stirred[..., None], np.float32)
 
 
-def _recolour(image: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Other light, another camera: gain and gamma per channel, saturation, now and then grey, a blur or noise."""
+def _recolor(image: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Other light, another camera: gain and gamma per channel, saturation, now and then gray, a blur or noise."""
     gain = np.exp(rng.normal(0, 0.15 * strength) + rng.normal(0, 0.06 * strength, 3))
     gamma = np.exp(rng.normal(0, 0.2 * strength))
     offset = rng.normal(0, 12 * strength)
@@ -130,7 +130,7 @@ def _recolour(image: NDArray[np.uint8], strength: float, rng: np.random.Generato
 
 
 def _useless(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Night, fog or a broken sensor: one colour, noise, or a heavy blur."""
+    """Night, fog or a broken sensor: one color, noise, or a heavy blur."""
     kind = rng.integers(3)
     if kind == 0:
         return np.full_like(image, image.mean())

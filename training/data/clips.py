@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ...runtime.files.atomic import make_folder, replacing
 from ...runtime.machine_info import available_cores
-from ...runtime.video.image_source import read_picture
+from ...runtime.video.image_source import read_image
 from .davis import Sequence, read_mask
 from .flow import dis_flow
 from .sample import Sample
@@ -28,7 +28,7 @@ class Clips:
     def __init__(self, sequences: list[Sequence], flow_folder: Path) -> None:
         self.frames = [(sequence, index) for sequence in sequences for index in range(len(sequence.frames))]
         with ThreadPoolExecutor(available_cores()) as pool:
-            files = [(path, read_picture) for sequence in sequences for path in sequence.frames]
+            files = [(path, read_image) for sequence in sequences for path in sequence.frames]
             files += [(path, read_mask) for sequence in sequences for path in sequence.annotations]
             arrays = pool.map(lambda file: file[1](file[0]), files)
             self._pictures = {path: array for (path, _), array in zip(files, arrays, strict=True)}

@@ -81,7 +81,7 @@ def hold_out(sequences: list[Sequence]) -> tuple[list[Sequence], list[Sequence]]
 
 def read_mask(path: Path, above: int = 0) -> NDArray[np.uint8]:
     """(H, W) uint8, 0 or 255: what is brighter than `above` counts as object. Raises InputError."""
-    # One DAVIS mask (bear/00077) is grey with alpha, others are palettes or 1-bit: "grey" reads them all alike.
+    # One DAVIS mask (bear/00077) is gray with alpha, others are palettes or 1-bit: "gray" reads them all alike.
     mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise InputError(f"{path} is not a readable mask; expected a .png")

@@ -50,11 +50,11 @@ def _motion(rng: np.random.Generator, width: int, height: int, strength: float) 
     shift = rng.normal(0, strength, 2) * (width, height)
     angle = rng.normal(0, strength)
     zoom = np.exp(rng.normal(0, strength))
-    centre = rng.uniform(0.2, 0.8, 2) * (width, height)
+    center = rng.uniform(0.2, 0.8, 2) * (width, height)
     linear = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     motion = np.eye(3)
     motion[:2, :2] = linear
-    motion[:2, 2] = centre - linear @ centre + shift
+    motion[:2, 2] = center - linear @ center + shift
     return motion
 
 
@@ -74,10 +74,10 @@ def _without_object(picture: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDAr
     outside = (cv2.dilate(mask, np.ones((7, 7), np.uint8)) == 0).astype(np.float32)
     small = (max(width // 8, 1), max(height // 8, 1))
     weight = cv2.resize(outside, small, interpolation=cv2.INTER_AREA)
-    colour = cv2.resize(picture * outside[..., None], small, interpolation=cv2.INTER_AREA)
-    blurred, total = np.zeros_like(colour), np.zeros_like(weight)
+    color = cv2.resize(picture * outside[..., None], small, interpolation=cv2.INTER_AREA)
+    blurred, total = np.zeros_like(color), np.zeros_like(weight)
     for sigma, trust in ((1.5, 1.0), (5.0, 1e-2), (20.0, 1e-4)):
-        blurred += trust * cv2.GaussianBlur(colour, (0, 0), sigma)
+        blurred += trust * cv2.GaussianBlur(color, (0, 0), sigma)
         total += trust * cv2.GaussianBlur(weight, (0, 0), sigma)
     filling = cv2.resize(blurred / np.maximum(total, 1e-8)[..., None], (width, height))
     return np.where(outside[..., None] > 0, picture, np.clip(filling, 0, 255)).astype(np.uint8)

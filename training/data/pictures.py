@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.errors import InputError
-from ...runtime.video.image_source import pictures_in, read_picture
+from ...runtime.video.image_source import images_in, read_image
 from ..shared_memory import shared_array
 from .davis import read_mask
 from .motion import moving_sample
@@ -26,7 +26,7 @@ class Pictures:
     def __init__(self, root: Path) -> None:
         if not (root / "images").is_dir():
             raise InputError(f"{root}/images: no such folder; expected pictures there and their masks in {root}/masks")
-        self.paths = pictures_in(root / "images")
+        self.paths = images_in(root / "images")
         self._masks = [root / "masks" / f"{path.stem}.png" for path in self.paths]
         absent = [path for path in self._masks if not path.is_file()]
         if absent:
@@ -60,7 +60,7 @@ class Pictures:
 
 def _small(picture_path: Path, mask_path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Picture (H, W, 3) and mask (H, W), at most `_LONGEST_PX` a side."""
-    picture = read_picture(picture_path)
+    picture = read_image(picture_path)
     # Saliency masks have soft edges.
     mask = read_mask(mask_path, above=127)
     if picture.shape[:2] != mask.shape:

@@ -13,7 +13,7 @@ _WIDTH, _HEIGHT = 384, 288
 
 
 def procedural_sample(rng: np.random.Generator) -> Sample:
-    """A blob that moves, before a scenery in which others, as colourful, move with the camera only."""
+    """A blob that moves, before a scenery in which others, as colorful, move with the camera only."""
     scenery = _texture(rng)
     for _ in range(rng.integers(0, 4)):
         other = _shape(rng, 0.15) > 0
@@ -23,7 +23,7 @@ def procedural_sample(rng: np.random.Generator) -> Sample:
 
 
 def _texture(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: noise of several sizes around one colour."""
+    """(H, W, 3) uint8: noise of several sizes around one color."""
     picture = np.full((_HEIGHT, _WIDTH, 3), rng.uniform(30, 225, 3), np.float32)
     for cells in (4, 12, 40, 120):
         noise = rng.normal(0, rng.uniform(5, 40), (cells * 3 // 4, cells, 3)).astype(np.float32)
@@ -39,8 +39,8 @@ def _shape(rng: np.random.Generator, radius: float) -> NDArray[np.uint8]:
         distance += rng.normal(0, 0.25 / waves) * np.cos(waves * angles + rng.uniform(0, 2 * np.pi))
     distance *= radius * _HEIGHT
     stretch = np.exp(rng.normal(0, 0.3))
-    centre = rng.uniform(0.25, 0.75, 2) * (_WIDTH, _HEIGHT)
-    curve = centre + distance[:, None] * np.stack((np.cos(angles) * stretch, np.sin(angles) / stretch), 1)
+    center = rng.uniform(0.25, 0.75, 2) * (_WIDTH, _HEIGHT)
+    curve = center + distance[:, None] * np.stack((np.cos(angles) * stretch, np.sin(angles) / stretch), 1)
     mask = np.zeros((_HEIGHT, _WIDTH), np.uint8)
     cv2.fillPoly(mask, [np.round(curve).astype(np.int32)], 255)
     return mask

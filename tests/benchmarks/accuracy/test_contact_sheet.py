@@ -1,4 +1,4 @@
-"""The contact sheet shows what is right, wrong, missed and worst, in its colours."""
+"""The contact sheet shows what is right, wrong, missed and worst, in its colors."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def cell(sheet: NDArray[np.uint8], column: int) -> NDArray[np.uint8]:
 
 
 def at(picture: NDArray[np.uint8], x: float, y: float) -> list[int]:
-    """The colour at a place given in the 60×40 frame's pixels."""
+    """The color at a place given in the 60×40 frame's pixels."""
     return [int(value) for value in picture[round(y * CELL / 60), round(x * CELL / 60)]]
 
 
-def test_colours_on_black(evaluation: Evaluation) -> None:
+def test_colors_on_black(evaluation: Evaluation) -> None:
     sheet = contact_sheet(evaluation)
     assert sheet.shape == (STRIP_TOP + 145 + 3 + 12, 1600, 3)
     # 18 frames count, 00001 to 00018, 7 are shown: 1 4 7 9 12 15 18 (positions 0, 3, 6, 8, 11, 14, 17).

@@ -93,7 +93,7 @@ def test_layouts_are_equal(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert found.to_json()["sequences"] == {"walk": expected}
 
 
-def test_every_label_and_grey_value_of_a_mask_is_object(
+def test_every_label_and_gray_value_of_a_mask_is_object(
     folders: tuple[Path, Path], moving_square: MovingSquare
 ) -> None:
     masks, annotations = folders

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from amcnet.benchmarks.latency import baselines
-from amcnet.benchmarks.latency.baselines import PEERS, AbsentError, open_peers
+from amcnet.benchmarks.latency.baselines import PEERS, NotInstalledError, open_peers
 from amcnet.export import Exported
 from amcnet.export.compare.onnx_run import onnx_run
 from amcnet.runtime.files.onnx_file import OnnxFile
@@ -77,7 +77,7 @@ def test_a_peer_that_is_absent_or_fails_says_why(
     file: OnnxFile, inputs: dict[str, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absent(file: OnnxFile, checkpoint: Path | None) -> Any:
-        raise AbsentError("not installed: pip install it")
+        raise NotInstalledError("not installed: pip install it")
 
     def failing(file: OnnxFile, checkpoint: Path | None) -> Any:
         raise RuntimeError("it\nbroke")

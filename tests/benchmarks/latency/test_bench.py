@@ -22,7 +22,7 @@ from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.benchmarks.latency import cli, scaling
 from amcnet.benchmarks.latency.bench import EMBEDDED, BenchOptions, bench
 from amcnet.benchmarks.latency.cli import write_report
-from amcnet.benchmarks.latency.latency import Effort
+from amcnet.benchmarks.latency.latency import MeasureOptions
 from amcnet.benchmarks.latency.report_html import report_page
 from amcnet.benchmarks.latency.report_markdown import report_markdown
 from amcnet.runtime.errors import InputError
@@ -30,7 +30,7 @@ from amcnet.runtime.files import onnx_file
 from amcnet.runtime.preprocessing.spec import pwcnet
 from amcnet.runtime.segmenter import DEFAULT_AMCNET
 
-QUICK = Effort(runs=8, seconds=2, rounds=4, warm_up_seconds=0.2)
+QUICK = MeasureOptions(runs=8, seconds=2, rounds=4, warm_up_seconds=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def _tiny_pwcnet(path: Path) -> Path:
     )
     model.graph.initializer.append(numpy_helper.from_array(np.ones((2, 3, 4, 4), np.float32), "w"))
     del model.graph.input[2]
-    keys = (onnx_file.NETWORK, onnx_file.CHECKPOINT_SHA256, onnx_file.PRECISION, onnx_file.PREPROCESSING)
+    keys = (onnx_file.MODEL, onnx_file.CHECKPOINT_SHA256, onnx_file.PRECISION, onnx_file.PREPROCESSING)
     values = ("pwcnet", "ab" * 32, "fp32", pwcnet((128, 64)).to_json())
     helper.set_model_props(model, dict(zip(keys, values, strict=True)) | {onnx_file.TOOL_VERSION: "0"})
     save_model(model, path)
@@ -295,9 +295,9 @@ def test_an_engine_on_a_made_up_gpu(
 import json, pathlib, sys
 from amcnet.benchmarks.latency.bench import BenchOptions, bench
 from amcnet.benchmarks.latency.cli import write_report
-from amcnet.benchmarks.latency.latency import Effort
+from amcnet.benchmarks.latency.latency import MeasureOptions
 folder = pathlib.Path(sys.argv[1])
-effort = Effort(runs=4, seconds=1, rounds=2, warm_up_seconds=0)
+effort = MeasureOptions(runs=4, seconds=1, rounds=2, warm_up_seconds=0)
 files = (folder / "amcnet.engine",)
 write_report(bench(BenchOptions(files=files, video=folder / "clip.mp4", effort=effort)), folder)
 """

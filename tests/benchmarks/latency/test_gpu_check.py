@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from amcnet.benchmarks.latency.gpu_check import _buildable, compare, gpu_check
-from amcnet.runtime.closeable import Closes
+from amcnet.runtime.closeable import Closeable
 from amcnet.runtime.errors import BackendError
 from amcnet.runtime.files.onnx_file import OnnxFile, file_sha256
 from amcnet.runtime.trt.machine import Machine
@@ -24,7 +24,7 @@ GPU_CHECK = "import sys; from amcnet.benchmarks.latency.gpu_check import main; s
 FEEDS = [{"x": np.full((4, 4), value, np.float32)} for value in (0.2, 0.6, 0.9)]
 
 
-class _Backend(Closes):
+class _Backend(Closeable):
     """Answers with what it is given, `shift` more."""
 
     def __init__(self, output: str, shift: float = 0.0) -> None:
@@ -92,7 +92,7 @@ def test_engines_on_a_made_up_gpu(
     layers = [{"Name": "a", "LayerType": "gemm", "Outputs": [{"Format/Datatype": "Half"}]}]
     card = {"onnx_sha256": file_sha256(onnx)}
     good = make_engine(tmp_path / "good.engine", "amcnet", card=card, layers=layers)
-    bad = make_engine(tmp_path / "bad.engine", "amcnet", card=card | {"flavour": "tensorrt-rtx"}, layers=layers)
+    bad = make_engine(tmp_path / "bad.engine", "amcnet", card=card | {"flavor": "tensorrt-rtx"}, layers=layers)
     arguments = ("--engine", good, bad, "--frames", 3, "--results", tmp_path / "results", "--seconds", 0.2)
     result = on_fake_gpu(GPU_CHECK, *arguments, "--no-tests")
     assert (result.returncode, result.stderr) == (1, "")

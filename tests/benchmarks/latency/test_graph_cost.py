@@ -88,7 +88,7 @@ def test_a_residual_addition_reads_the_other_branch(tmp_path: Path) -> None:
     assert [(layer.kind, layer.bytes) for layer in cost.layers] == [("Conv", 4 * (128 + 64 + 128)), ("Add", 4 * 128)]
 
 
-def test_a_quantised_convolution_moves_bytes(tmp_path: Path) -> None:
+def test_a_quantized_convolution_moves_bytes(tmp_path: Path) -> None:
     cost = _cost(
         tmp_path,
         """net (uint8[1,3,8,8] q, int8[4,3,1,1] w) => (uint8[1,4,8,8] y) <float s = {0.1}, uint8 z = {0}, int8 zw = {0}>

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from amcnet.benchmarks.latency import latency as module
-from amcnet.benchmarks.latency.latency import Effort, Latency, Work, host_clock, measure, ratio_of_rounds
+from amcnet.benchmarks.latency.latency import Latency, MeasureOptions, Work, host_clock, measure, ratio_of_rounds
 
 
 def _clock(samples: Iterator[float]) -> Callable[[Work], float]:
@@ -33,7 +33,7 @@ def test_quantiles_mean_and_throughput() -> None:
 
 def test_warm_up_ends_when_it_is_steady_and_does_not_count() -> None:
     slow_start = iter([90.0, 70, 50, 30, 20, *[10.0] * 1000])
-    latency = measure({"it": lambda: None}, Effort(runs=20, rounds=2), _clock(slow_start))["it"]
+    latency = measure({"it": lambda: None}, MeasureOptions(runs=20, rounds=2), _clock(slow_start))["it"]
     assert latency.warm_up_runs == 13  # the first window of five whose median is that of the next five: 3 to 7
     assert latency.samples_ms == [10.0] * 20
     assert not latency.doubts()
@@ -57,14 +57,14 @@ def work_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Work]:
 
 def test_work_that_never_becomes_steady_is_measured_all_the_same(work_of: Callable[[float], Work]) -> None:
     growing = iter(np.geomspace(1, 1e9, 1000).tolist())
-    effort = Effort(runs=4, rounds=2, warm_up_seconds=0.5)
+    effort = MeasureOptions(runs=4, rounds=2, warm_up_seconds=0.5)
     latency = measure({"it": work_of(1 / 64)}, effort, _clock(growing))["it"]
     assert latency.warm_up_runs == 33  # one, and 32 more in half a second
     assert len(latency.samples_ms) == 4
 
 
 def test_slow_work_ends_after_its_seconds(work_of: Callable[[float], Work]) -> None:
-    effort = Effort(runs=1000, seconds=2, rounds=2, warm_up_seconds=0)
+    effort = MeasureOptions(runs=1000, seconds=2, rounds=2, warm_up_seconds=0)
     latency = measure({"it": work_of(0.25)}, effort)["it"]
     assert latency.samples_ms == [250] * 8  # four in each of two seconds
 
@@ -72,7 +72,7 @@ def test_slow_work_ends_after_its_seconds(work_of: Callable[[float], Work]) -> N
 def test_rivals_take_turns_and_swap_places() -> None:
     calls: list[str] = []
     works = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
-    measure(works, Effort(runs=4, rounds=2, warm_up_seconds=0))
+    measure(works, MeasureOptions(runs=4, rounds=2, warm_up_seconds=0))
     assert "".join(calls[2:]) == "aabbbbaa"
 
 
@@ -82,7 +82,7 @@ def test_drift_is_noticed() -> None:
     assert latency.doubts() == ["the last quarter was 20% slower", "the turns differed by 20%"]
 
 
-def test_a_machine_that_slows_down_favours_nobody() -> None:
+def test_a_machine_that_slows_down_favors_nobody() -> None:
     # Both slow down alike from turn to turn; the second one takes twice as long throughout.
     ours = Latency(rounds_ms=((10.0, 10.0), (15.0, 15.0), (30.0, 30.0)))
     other = Latency(rounds_ms=((20.0, 20.0), (30.0, 30.0), (60.0, 60.0)))

@@ -6,7 +6,7 @@ import pytest
 
 from amcnet.benchmarks.latency.gpu_specs import GPUS
 from amcnet.benchmarks.latency.graph_cost import GraphCost, Layer
-from amcnet.benchmarks.latency.measured_peaks import Ceilings, measure_ceilings
+from amcnet.benchmarks.latency.measured_peaks import MeasuredPeaks, measure_ceilings
 from amcnet.benchmarks.latency.roofline import PAPER_FLOPS, achieved, predictions, roofline_ms, target
 
 
@@ -42,16 +42,17 @@ def test_each_layer_is_bound_by_its_slower_side() -> None:
 
 
 def test_shares_of_the_ceilings() -> None:
-    shares = achieved(20.0, _cost((1e9, 1e8)), Ceilings(flops_per_second={"fp32": 1e11}, bytes_per_second=2e10))
+    shares = achieved(20.0, _cost((1e9, 1e8)), MeasuredPeaks(flops_per_second={"fp32": 1e11}, bytes_per_second=2e10))
     assert shares["flops_per_second"] == 5e10
     assert shares["share_of_compute"] == 0.5
     assert shares["share_of_memory"] == 0.25
     assert (
-        achieved(20.0, _cost((1e9, 1e8)), Ceilings(flops_per_second={}, bytes_per_second=1))["share_of_compute"] is None
+        achieved(20.0, _cost((1e9, 1e8)), MeasuredPeaks(flops_per_second={}, bytes_per_second=1))["share_of_compute"]
+        is None
     )
 
 
-def test_predictions_are_labelled_ordered_and_sourced() -> None:
+def test_predictions_are_labeled_ordered_and_sourced() -> None:
     made = predictions(_cost((PAPER_FLOPS, 2e9)))
     assert {row["gpu"] for row in made} == {gpu.name for gpu in GPUS}
     for row in made:
@@ -68,13 +69,15 @@ def test_a_light_network_is_not_predicted() -> None:
 
 
 def test_a_disturbed_ceiling_gives_way_to_a_better_one() -> None:
-    first = Ceilings(flops_per_second={"fp32": 1e11, "int8": 9e11}, bytes_per_second=2e10)
-    second = Ceilings(flops_per_second={"fp32": 3e11, "int8": 8e11}, bytes_per_second=1e10)
-    assert first.or_better(second) == Ceilings(flops_per_second={"fp32": 3e11, "int8": 9e11}, bytes_per_second=2e10)
+    first = MeasuredPeaks(flops_per_second={"fp32": 1e11, "int8": 9e11}, bytes_per_second=2e10)
+    second = MeasuredPeaks(flops_per_second={"fp32": 3e11, "int8": 8e11}, bytes_per_second=1e10)
+    assert first.or_better(second) == MeasuredPeaks(
+        flops_per_second={"fp32": 3e11, "int8": 9e11}, bytes_per_second=2e10
+    )
 
 
 def test_this_machines_ceilings_are_measured() -> None:
-    ceilings = measure_ceilings()
-    assert ceilings.flops_per_second["fp32"] > 1e9
-    assert ceilings.flops_per_second["int8"] > 1e9
-    assert ceilings.bytes_per_second > 1e8
+    measured_peaks = measure_ceilings()
+    assert measured_peaks.flops_per_second["fp32"] > 1e9
+    assert measured_peaks.flops_per_second["int8"] > 1e9
+    assert measured_peaks.bytes_per_second > 1e8

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from amcnet.engines.precision.flops import half_share, product_flops
-from amcnet.engines.precision.fp16 import HalfReport, to_half
-from amcnet.engines.precision.fp32_rules import DEFAULT, Islands
+from amcnet.engines.precision.fp16 import HalfReport, convert_to_fp16
+from amcnet.engines.precision.fp32_rules import DEFAULT, Fp32Rules
 from amcnet.engines.precision.onnx_lint import lint
-from amcnet.engines.precision.range_probe import RangeIsland, RangeReport, probe_ranges
+from amcnet.engines.precision.range_probe import Fp32Region, RangeReport, probe_ranges
 from amcnet.export import Exported
-from amcnet.export.compare.fp16_emulation import write_rounded
+from amcnet.export.compare.fp16_emulation import emulate_fp16
 from amcnet.runtime.errors import ModelFileError, OutputError
 from amcnet.runtime.files.onnx_file import OnnxFile
 
@@ -49,13 +49,13 @@ class Network:
     def rounded(self) -> list[NDArray[np.float32]]:
         """What the half file computes where halves are kept."""
         path = self.half.with_name(f"rounded_{self.half.name}")
-        write_rounded(self.half, path)
+        emulate_fp16(self.half, path)
         return _run(path, self.feed)
 
 
 def _network(full: Path, feed: Feed) -> Network:
     half = full.with_name(f"half_{full.name}")
-    return Network(full=full, half=half, report=to_half(full, half), feed=feed)
+    return Network(full=full, half=half, report=convert_to_fp16(full, half), feed=feed)
 
 
 def _scene(size: tuple[int, int], shift: int) -> NDArray[np.uint8]:
@@ -197,11 +197,11 @@ def test_large_flow_is_finer_with_islands(pwcnet: Network, tmp_path: Path) -> No
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(6), bias.name))  # 120 px
     onnx.save(model, tmp_path / "fast.onnx")
     expected = _run(tmp_path / "fast.onnx", pwcnet.feed)[0]
-    bare = Islands(rules=(), functions=tuple(replace(rule, full=()) for rule in DEFAULT.functions))
+    bare = Fp32Rules(rules=(), functions=tuple(replace(rule, full=()) for rule in DEFAULT.functions))
     errors = []
-    for islands in (DEFAULT, bare):
-        to_half(tmp_path / "fast.onnx", tmp_path / "half.onnx", islands=islands)
-        write_rounded(tmp_path / "half.onnx", tmp_path / "rounded.onnx")
+    for fp32_regions in (DEFAULT, bare):
+        convert_to_fp16(tmp_path / "fast.onnx", tmp_path / "half.onnx", fp32_regions=fp32_regions)
+        emulate_fp16(tmp_path / "half.onnx", tmp_path / "rounded.onnx")
         errors.append(np.abs(_run(tmp_path / "rounded.onnx", pwcnet.feed)[0] - expected).mean())
     assert 1.5 * errors[0] < errors[1]  # half steps by 1/16 px there
 
@@ -221,17 +221,19 @@ def test_weights_stored_in_half_are_read_without_a_cast(light: Network) -> None:
 
 def test_a_probed_range_makes_an_island(light: Network, tmp_path: Path) -> None:
     report = probe_ranges(light.full, [light.feed])
-    # Sums over 64×64 pixels reach 45000 here; such means are islands by rule, whatever the frames.
-    assert {name for island in report.islands for name in island.nodes} <= set(light.report.islands["means over maps"])
+    # Sums over 64×64 pixels reach 45000 here; such means are fp32_regions by rule, whatever the frames.
+    assert {name for region in report.fp32_regions for name in region.nodes} <= set(
+        light.report.fp32_regions["means over maps"]
+    )
     nodes = tuple(str(node.name) for node in onnx.load(light.full).graph.node if node.op_type == "Conv")[:1]
-    island = RangeIsland(tensor="x", max_abs=2e4, reason="|x| reaches 2e+04", nodes=nodes)
-    probed = to_half(light.full, tmp_path / "probed.onnx", probe=replace(report, islands=(island,)))
-    assert probed.islands["|x| reaches 2e+04"] == nodes
+    region = Fp32Region(tensor="x", max_abs=2e4, reason="|x| reaches 2e+04", nodes=nodes)
+    probed = convert_to_fp16(light.full, tmp_path / "probed.onnx", probe=replace(report, fp32_regions=(region,)))
+    assert probed.fp32_regions["|x| reaches 2e+04"] == nodes
     more = product_flops(probed.path)["FLOAT"] - product_flops(light.half)["FLOAT"]
     assert more == 2 * 64 * 64 * 32 * 3 * 9  # the first convolution, 3×3, 3 to 32 channels, to 64×64 pixels
-    foreign = RangeReport(frames=1, limit=1, max_abs={}, islands=(replace(island, nodes=("elsewhere",)),))
+    foreign = RangeReport(frames=1, limit=1, max_abs={}, fp32_regions=(replace(region, nodes=("elsewhere",)),))
     with pytest.raises(ModelFileError, match=r"elsewhere.*expected the file that the ranges are of"):
-        to_half(light.full, tmp_path / "x.onnx", probe=foreign)
+        convert_to_fp16(light.full, tmp_path / "x.onnx", probe=foreign)
 
 
 def test_weights_beyond_half_are_an_error_or_clipped_and_counted(pwcnet: Network, tmp_path: Path) -> None:
@@ -244,9 +246,9 @@ def test_weights_beyond_half_are_an_error_or_clipped_and_counted(pwcnet: Network
     with pytest.raises(
         ModelFileError, match=r"big\.onnx has 2 weights \(.*0\.weight 2\) beyond ±65504.*--allow-clipping"
     ):
-        to_half(tmp_path / "big.onnx", tmp_path / "half.onnx")
+        convert_to_fp16(tmp_path / "big.onnx", tmp_path / "half.onnx")
     assert not (tmp_path / "half.onnx").exists()
-    report = to_half(tmp_path / "big.onnx", tmp_path / "half.onnx", allow_clipping=True)
+    report = convert_to_fp16(tmp_path / "big.onnx", tmp_path / "half.onnx", allow_clipping=True)
     assert report.clipped == {tensor.name: 2}
     halves = {t.name: numpy_helper.to_array(t) for t in onnx.load(report.path).graph.initializer}
     assert halves[f"{tensor.name}/half"][0, 0, 0, :2].tolist() == [65504, -65504]
@@ -254,14 +256,14 @@ def test_weights_beyond_half_are_an_error_or_clipped_and_counted(pwcnet: Network
 
 def test_refuses_what_it_cannot_do(pwcnet: Network, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"is 'fp16'; expected 'fp32'; export it again with: export-onnx pwcnet"):
-        to_half(pwcnet.half, tmp_path / "x.onnx")
+        convert_to_fp16(pwcnet.half, tmp_path / "x.onnx")
     untyped = onnx.load(pwcnet.full)
     untyped.graph.ClearField("value_info")
     onnx.save(untyped, tmp_path / "untyped.onnx")
     with pytest.raises(ModelFileError, match=r"does not say the type of 'pyramid\.0\.0\.0/Conv'"):
-        to_half(tmp_path / "untyped.onnx", tmp_path / "x.onnx")
+        convert_to_fp16(tmp_path / "untyped.onnx", tmp_path / "x.onnx")
     with pytest.raises(OutputError, match="no_such"):
-        to_half(pwcnet.full, tmp_path / "no_such" / "x.onnx")
+        convert_to_fp16(pwcnet.full, tmp_path / "no_such" / "x.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["untyped.onnx"]
 
 
@@ -271,7 +273,7 @@ def test_rounding_rounds_what_onnx_runtime_does_not(tmp_path: Path) -> None:
         half (float[2] x) => (float[2] y) { h = Cast <to = 10> (x) r = Relu (h) y = Cast <to = 1> (r) }
     """)
     onnx.save(model, tmp_path / "half.onnx")
-    write_rounded(tmp_path / "half.onnx", tmp_path / "rounded.onnx")
+    emulate_fp16(tmp_path / "half.onnx", tmp_path / "rounded.onnx")
     x = np.array([1 + 2**-12, 1e5], np.float32)
     assert _run(tmp_path / "rounded.onnx", {"x": x})[0].tolist() == [1, np.inf]
 

@@ -11,9 +11,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, inliner, numpy_helper
 
-from amcnet.engines.precision.fp16 import to_half
+from amcnet.engines.precision.fp16 import convert_to_fp16
 from amcnet.engines.precision.fp32_rules import DEFAULT
-from amcnet.export.compare.graph_shapes import Skeleton
+from amcnet.export.compare.graph_shapes import GraphShapes
 from amcnet.export.functions import functions
 from amcnet.runtime.files import onnx_file
 from amcnet.runtime.preprocessing.spec import AMCNET
@@ -22,7 +22,7 @@ from amcnet.runtime.preprocessing.spec import AMCNET
 def _islands(
     body: str, *, weights: dict[str, tuple[int, ...]] | None = None, inputs: str, output: str
 ) -> dict[str, str]:
-    """Name of each node in `body` that is an island -> the rule's name."""
+    """Name of each node in `body` that is an region -> the rule's name."""
     text = f'<ir_version: 8, opset_import: ["": 17, "amcnet": 1]> g ({inputs}) => ({output}) {{ {body} }}'
     model = onnx.parser.parse_model(text)
     for name, shape in (weights or {}).items():
@@ -71,7 +71,7 @@ def test_neither_scores_of_gates_nor_pooled_channels_are_flow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("node", "island"),
+    ("node", "region"),
     [
         ("ReduceMean <axes = [2, 3]> (a)", True),
         ("ReduceMean <axes = [-1, -2]> (a)", True),
@@ -81,10 +81,10 @@ def test_neither_scores_of_gates_nor_pooled_channels_are_flow() -> None:
         ("ReduceMax <axes = [2, 3]> (a)", False),  # exact in any type
     ],
 )
-def test_means_over_maps(node: str, island: bool) -> None:
+def test_means_over_maps(node: str, region: bool) -> None:
     body = f"[first] a = Conv <pads = [1, 1, 1, 1]> (x, w) [mean] m = {node} [add] y = Add (a, m)"
     found = _islands(body, weights={"w": (4, 4, 3, 3)}, **MAP)
-    assert found == ({"mean": "means over maps"} if island else {})
+    assert found == ({"mean": "means over maps"} if region else {})
 
 
 def test_ends_from_the_last_convolution_on() -> None:
@@ -138,11 +138,13 @@ def test_functions_take_halves_and_are_exact_inside(name: str, opset: int, tmp_p
     metadata = dict.fromkeys(onnx_file.REQUIRED, "x") | {onnx_file.PRECISION: "fp32"}
     onnx.helper.set_model_props(model, metadata | {onnx_file.PREPROCESSING: AMCNET.to_json()})
     onnx.save(model, tmp_path / "m.onnx")
-    to_half(tmp_path / "m.onnx", tmp_path / "half.onnx")
+    convert_to_fp16(tmp_path / "m.onnx", tmp_path / "half.onnx")
 
-    skeleton = Skeleton.read(tmp_path / "half.onnx")
-    assert skeleton.types["a"] == skeleton.types["b"] == TensorProto.FLOAT16
-    inside = {(node.op_type, skeleton.types[node.output[0]]) for node in skeleton.nodes if node.op_type in exact}
+    graph_shapes = GraphShapes.read(tmp_path / "half.onnx")
+    assert graph_shapes.types["a"] == graph_shapes.types["b"] == TensorProto.FLOAT16
+    inside = {
+        (node.op_type, graph_shapes.types[node.output[0]]) for node in graph_shapes.nodes if node.op_type in exact
+    }
     assert inside == {(operator, TensorProto.FLOAT) for operator in exact}
     x = rng.standard_normal((1, 4, 8, 8)).astype(np.float32)
     results = [

@@ -49,19 +49,19 @@ def test_grid_sample(opset: int, mode: str, wrong: bool, tmp_path: Path) -> None
     assert any("wrong results" in finding.what for finding in findings) == wrong
 
 
-_QUANTISED = "q = QuantizeLinear (x, scale, zero) y = DequantizeLinear (q, scale, zero)"
+_QUANTIzED = "q = QuantizeLinear (x, scale, zero) y = DequantizeLinear (q, scale, zero)"
 
 
 @pytest.mark.parametrize(("zero", "wrong"), [("int8 {0}", False), ("int8 {3}", True), ("uint8 {128}", True)])
 def test_zero_points(zero: str, wrong: bool, tmp_path: Path) -> None:
     constants = f"scale = Constant <value = float {{0.1}}> () zero = Constant <value = {zero}> ()"
-    findings = _lint(_graph(f"{constants} {_QUANTISED}"), tmp_path)
+    findings = _lint(_graph(f"{constants} {_QUANTIzED}"), tmp_path)
     assert len(findings) == (2 if wrong else 0)
     assert all("zero point is not 0" in finding.what for finding in findings)
 
 
 def test_zero_points_as_initializers(tmp_path: Path) -> None:
-    model = onnx.parser.parse_model(_graph(_QUANTISED))
+    model = onnx.parser.parse_model(_graph(_QUANTIzED))
     for zero, count in ((0, 0), (1, 2)):
         model.graph.ClearField("initializer")
         model.graph.initializer.append(onnx.helper.make_tensor("scale", onnx.TensorProto.FLOAT, [], [0.1]))
@@ -72,11 +72,11 @@ def test_zero_points_as_initializers(tmp_path: Path) -> None:
 
 def test_a_computed_zero_point(tmp_path: Path) -> None:
     inputs = "float[N, 4] x, float scale, int8 given"
-    findings = _lint(_graph("zero = Identity (given) " + _QUANTISED, inputs=inputs), tmp_path)
+    findings = _lint(_graph("zero = Identity (given) " + _QUANTIzED, inputs=inputs), tmp_path)
     assert [finding.what for finding in findings] == ["its zero point is computed; TensorRT wants a constant 0"] * 2
 
 
-def test_a_quantised_bias(tmp_path: Path) -> None:
+def test_a_quantized_bias(tmp_path: Path) -> None:
     findings = _lint(_graph("y = DequantizeLinear (x, scale)", inputs="int32[N, 4] x, float scale"), tmp_path)
     assert [finding.what for finding in findings] == [
         "DequantizeLinear of int32 is not in TensorRT; keep biases in float"

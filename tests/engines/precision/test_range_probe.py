@@ -1,4 +1,4 @@
-"""The probe sees the largest value of each tensor over all frames, and makes islands of what half cannot hold."""
+"""The probe sees the largest value of each tensor over all frames, and makes fp32_regions of what half cannot hold."""
 
 from __future__ import annotations
 
@@ -50,26 +50,26 @@ def test_maxima_over_all_feeds(model: Path) -> None:
     assert report.frames == 3
     expected = {"x": 16, "scaled": 1600, "mean": 0.25, "less": 1600.25, "sigmoid": 0.5, "root": 4, "y": 4}
     assert report.max_abs == pytest.approx(expected)
-    assert report.islands == ()
+    assert report.fp32_regions == ()
 
 
 def test_a_large_tensor_makes_islands_of_what_makes_and_reads_it(model: Path) -> None:
     assert LIMIT == 16376
     report = probe_ranges(model, [_feed(164)])
-    islands = {island.tensor: island for island in report.islands}
-    assert islands.keys() == {"scaled", "less"}
-    assert islands["scaled"].nodes == ("scale", "less")
-    assert islands["less"].nodes == ("less", "sigmoid")
-    assert islands["scaled"].max_abs == 16400
-    assert islands["scaled"].reason == "|scaled| reaches 1.64e+04, more than a quarter of 65504"
+    fp32_regions = {region.tensor: region for region in report.fp32_regions}
+    assert fp32_regions.keys() == {"scaled", "less"}
+    assert fp32_regions["scaled"].nodes == ("scale", "less")
+    assert fp32_regions["less"].nodes == ("less", "sigmoid")
+    assert fp32_regions["scaled"].max_abs == 16400
+    assert fp32_regions["scaled"].reason == "|scaled| reaches 1.64e+04, more than a quarter of 65504"
 
 
 def test_a_mean_whose_sum_is_large(model: Path) -> None:
     # 64 values of 300: a mean of 300 is harmless, the sum of 19200 on the way is not.
     report = probe_ranges(model, [{"x": np.full((1, 2, 8, 8), 300, np.float32)}])
-    (island,) = [island for island in report.islands if island.tensor == "mean"]
-    assert island.nodes == ("pool",)
-    assert island.reason == "mean sums up to 1.92e+04, more than a quarter of 65504"
+    (region,) = [region for region in report.fp32_regions if region.tensor == "mean"]
+    assert region.nodes == ("pool",)
+    assert region.reason == "mean sums up to 1.92e+04, more than a quarter of 65504"
 
 
 def test_the_report_is_json(model: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_report_is_json(model: Path) -> None:
     written = report.to_json()
     assert json.loads(json.dumps(written)) == written  # a card reads what it wrote
     assert list(written["largest"].items())[:2] == [("less", pytest.approx(report.max_abs["less"])), ("scaled", 16400)]
-    assert written["islands"][0]["nodes"] == ["scale", "less"]
+    assert written["fp32_regions"][0]["nodes"] == ["scale", "less"]
 
 
 def test_what_is_not_finite(model: Path) -> None:
@@ -107,11 +107,11 @@ def test_memory_grows_neither_with_frames_nor_with_tensors(tmp_path: Path) -> No
     onnx.save(onnx.parser.parse_model(f"{text} <{types}> {{ {steps} }}"), tmp_path / "chain.onnx")
     seen = []
 
-    def feeds() -> Iterator[dict[str, NDArray[np.float32]]]:
+    def input_batches() -> Iterator[dict[str, NDArray[np.float32]]]:
         for _ in range(2):
             seen.append(_resident())
             yield {"t0": np.ones((1000, 1000), np.float32)}  # 4 MB, and a hundred tensors of that size inside
         seen.append(_resident())
 
-    assert len(probe_ranges(tmp_path / "chain.onnx", feeds()).max_abs) == 101
+    assert len(probe_ranges(tmp_path / "chain.onnx", input_batches()).max_abs) == 101
     assert seen[-1] - seen[0] < 60e6

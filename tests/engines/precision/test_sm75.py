@@ -11,7 +11,7 @@ import onnxruntime
 
 from amcnet.engines.precision.flops import product_flops
 from amcnet.engines.precision.sm75 import without_float_products
-from amcnet.export.compare.fp16_emulation import write_rounded
+from amcnet.export.compare.fp16_emulation import emulate_fp16
 from amcnet.export.functions import functions
 from amcnet.runtime.files import onnx_file
 
@@ -73,7 +73,7 @@ g (float[1, 8, 4, 4] x) => (float[1, 8, 4, 4] y) <float[1, 8, 4, 4] r, float[1, 
     onnx.checker.check_model(inlined, full_check=True)
     assert product_flops(before) == {"FLOAT": 2 * 2 * 16 * 16 * 8}
     assert product_flops(after) == {"FLOAT16": 2 * 2 * 16 * 16 * 8}
-    write_rounded(after, tmp_path / "rounded.onnx")
+    emulate_fp16(after, tmp_path / "rounded.onnx")
     x = np.random.default_rng(0).normal(0, 2, (1, 8, 4, 4)).astype(np.float32)
     expected, found = (
         onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]

@@ -11,8 +11,8 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from amcnet.engines.precision.fp16 import to_half
-from amcnet.export.compare.accuracy_gate import Gate
+from amcnet.engines.precision.fp16 import convert_to_fp16
+from amcnet.export.compare.accuracy_gate import AccuracyGate
 from amcnet.runtime.errors import EngineError, ModelFileError
 from amcnet.runtime.files import onnx_file
 from amcnet.runtime.files.onnx_file import OnnxFile
@@ -38,7 +38,7 @@ def write(tmp_path: Path) -> Callable[..., OnnxFile]:
 
     def make(graph: str, name: str = "reference.onnx", **metadata: str) -> OnnxFile:
         model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {graph}')
-        values = {"network": "amcnet", "checkpoint_sha256": "c0ffee", "precision": "fp32"} | metadata
+        values = {"model": "amcnet", "checkpoint_sha256": "c0ffee", "precision": "fp32"} | metadata
         stated = dict.fromkeys(onnx_file.REQUIRED, "{}") | {f"amcnet.{key}": value for key, value in values.items()}
         onnx.helper.set_model_props(model, stated)
         onnx.save(onnx.shape_inference.infer_shapes(model), tmp_path / name)
@@ -47,8 +47,13 @@ def write(tmp_path: Path) -> Callable[..., OnnxFile]:
     return make
 
 
-def _gate(reference: OnnxFile, *feeds: NDArray[np.float32], min_iou: float | None = None) -> Gate:
-    return Gate(reference=reference, feeds=[{"x": x} for x in feeds], min_iou=min_iou, on_phase=lambda phase: None)
+def _gate(reference: OnnxFile, *input_batches: NDArray[np.float32], min_iou: float | None = None) -> AccuracyGate:
+    return AccuracyGate(
+        reference=reference,
+        input_batches=[{"x": x} for x in input_batches],
+        min_iou=min_iou,
+        on_phase=lambda phase: None,
+    )
 
 
 def _without_one(feed: Feed) -> Feed:
@@ -89,8 +94,8 @@ def test_the_bound_is_that_of_the_precision(precision: str, frames: int, write: 
 
 @pytest.mark.parametrize(("precision", "bound"), [("fp16", 0.05), ("int8", 0.5)])
 def test_flow_is_held_to_its_median(precision: str, bound: float, write: Callable[..., OnnxFile]) -> None:
-    reference = write(FLOW, network="pwcnet")
-    file = write(FLOW, "x.onnx", network="pwcnet", precision=precision)
+    reference = write(FLOW, model="pwcnet")
+    file = write(FLOW, "x.onnx", model="pwcnet", precision=precision)
     x = np.ones((1, 2, 1, 4), np.float32)
 
     def moved(by: float) -> Callable[[Feed], Feed]:
@@ -107,7 +112,7 @@ def test_halves_are_rounded_where_onnx_runtime_would_not(write: Callable[..., On
     import onnxruntime
 
     reference = write(WIDE)
-    to_half(reference.path, tmp_path / "half.onnx")
+    convert_to_fp16(reference.path, tmp_path / "half.onnx")
     x = 20 * np.abs(INSIDE)
     session = onnxruntime.InferenceSession(tmp_path / "half.onnx", providers=["CPUExecutionProvider"])
     assert np.isfinite(session.run(None, {"x": x})[0]).all()
@@ -118,7 +123,7 @@ def test_halves_are_rounded_where_onnx_runtime_would_not(write: Callable[..., On
 def test_a_file_that_agrees(write: Callable[..., OnnxFile], tmp_path: Path) -> None:
     reference = write(MASK)
     phases: list[str] = []
-    gate = Gate(reference=reference, feeds=[{"x": INSIDE}] * 2, min_iou=None, on_phase=phases.append)
+    gate = AccuracyGate(reference=reference, input_batches=[{"x": INSIDE}] * 2, min_iou=None, on_phase=phases.append)
     found = gate.file(write(MASK, "int8.onnx", precision="int8"), tmp_path)
     assert found["of"] == "int8.onnx in ONNX Runtime on the CPU"
     assert found["mask"]["mean_iou"] == 1

@@ -146,7 +146,7 @@ class Stuck:
 
 segmenter.open_backend = lambda *_, **__: Stuck()
 
-@command
+@cli_entry_point
 def another():
     with segmenter.Segmenter.load() as loaded:
         return sum(1 for _ in loaded.video(clip))

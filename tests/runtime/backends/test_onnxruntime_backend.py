@@ -68,10 +68,10 @@ def test_one_infinite_value_is_enough(amcnet_onnx: Path) -> None:
 
 
 def test_inputs_that_do_not_fit_are_named(tmp_path: Path, networks: ModuleType) -> None:
-    file = OnnxFile.read(networks.make_amcnet(tmp_path / "grey.onnx", channels=1))
+    file = OnnxFile.read(networks.make_amcnet(tmp_path / "gray.onnx", channels=1))
     with (
         OnnxRuntimeBackend(file, 1) as network,
-        pytest.raises(ModelFileError, match=r"grey\.onnx cannot be run on image float32 \(1, 3, 384, 384\).*export"),
+        pytest.raises(ModelFileError, match=r"gray\.onnx cannot be run on image float32 \(1, 3, 384, 384\).*export"),
     ):
         network.run(INPUTS)
 

@@ -43,15 +43,15 @@ def test_float_is_float(clip: Path) -> None:
 def test_int8_is_the_same_network(clip: Path) -> None:
     file = OnnxFile.read(DEFAULT_INT8)
     with OpenVinoBackend(file, 1) as ours, OnnxRuntimeBackend(file, 1) as other:
-        feeds = [item.inputs for item in ClipInputs(file, [clip])]
-        assert mask_fidelity(other.run, ours.run, feeds).mean_iou > 0.9
+        input_batches = [item.inputs for item in ClipInputs(file, [clip])]
+        assert mask_fidelity(other.run, ours.run, input_batches).mean_iou > 0.9
 
 
 def test_several_frames_at_once(amcnet_onnx: Path) -> None:
-    feeds = [{name: np.full((1, 3, 384, 384), k, np.float32) for name in INPUTS} for k in range(8)]
+    input_batches = [{name: np.full((1, 3, 384, 384), k, np.float32) for name in INPUTS} for k in range(8)]
     with OpenVinoBackend(OnnxFile.read(amcnet_onnx), 1) as network, ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda feed: network.run(feed)["mask"][0, 0, 0, 0], feeds))
-        assert found == [network.run(feed)["mask"][0, 0, 0, 0] for feed in feeds]
+        found = list(pool.map(lambda feed: network.run(feed)["mask"][0, 0, 0, 0], input_batches))
+        assert found == [network.run(feed)["mask"][0, 0, 0, 0] for feed in input_batches]
     assert len(set(found)) == 8
 
 

@@ -1,4 +1,4 @@
-"""Lanes: one thread at a time in each, no more than there were threads at once, all closed at the end."""
+"""ResourcePool: one thread at a time in each, no more than there were threads at once, all closed at the end."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from amcnet.runtime.backends.resource_pool import Lanes
+from amcnet.runtime.backends.resource_pool import ResourcePool
 
 
-class _Lane:
-    made: list[_Lane]
+class _ExecutionSlot:
+    made: list[_ExecutionSlot]
 
     def __init__(self) -> None:
         self.made.append(self)
@@ -21,25 +21,25 @@ class _Lane:
 
 
 @pytest.fixture
-def lanes() -> Lanes[_Lane]:
-    _Lane.made = []
-    return Lanes(_Lane)
+def lanes() -> ResourcePool[_ExecutionSlot]:
+    _ExecutionSlot.made = []
+    return ResourcePool(_ExecutionSlot)
 
 
-def test_one_after_the_other_share_a_lane(lanes: Lanes[_Lane]) -> None:
+def test_one_after_the_other_share_a_lane(lanes: ResourcePool[_ExecutionSlot]) -> None:
     for _ in range(3):
         with lanes.take() as lane:
-            assert lane is _Lane.made[0]
+            assert lane is _ExecutionSlot.made[0]
     with pytest.raises(ValueError, match="in the block"), lanes.take():
         raise ValueError("in the block")
     with lanes.take(), lanes.take():
         pass
-    assert len(_Lane.made) == 2
+    assert len(_ExecutionSlot.made) == 2
 
 
-def test_threads_at_once_have_one_each(lanes: Lanes[_Lane]) -> None:
+def test_threads_at_once_have_one_each(lanes: ResourcePool[_ExecutionSlot]) -> None:
     together = threading.Barrier(4)
-    taken: list[_Lane] = []
+    taken: list[_ExecutionSlot] = []
 
     def work() -> None:
         with lanes.take() as lane:
@@ -51,17 +51,17 @@ def test_threads_at_once_have_one_each(lanes: Lanes[_Lane]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(set(map(id, taken))) == len(_Lane.made) == 4
+    assert len(set(map(id, taken))) == len(_ExecutionSlot.made) == 4
     lanes.close()
     lanes.close()
-    assert [lane.closed for lane in _Lane.made] == [1] * 4
+    assert [lane.closed for lane in _ExecutionSlot.made] == [1] * 4
 
 
-def test_a_lane_that_cannot_be_made_is_none(lanes: Lanes[_Lane]) -> None:
-    def fail() -> _Lane:
+def test_a_lane_that_cannot_be_made_is_none(lanes: ResourcePool[_ExecutionSlot]) -> None:
+    def fail() -> _ExecutionSlot:
         raise MemoryError
 
-    broken: Lanes[_Lane] = Lanes(fail)
+    broken: ResourcePool[_ExecutionSlot] = ResourcePool(fail)
     with pytest.raises(MemoryError), broken.take():
         pass
     broken.close()

@@ -10,9 +10,9 @@ from typing import Any
 from amcnet.runtime.files import onnx_file
 from amcnet.runtime.preprocessing.spec import AMCNET, Preprocessing, pwcnet
 from amcnet.runtime.trt.card import Card, card_path
-from amcnet.runtime.trt.precision_report import Receipt
+from amcnet.runtime.trt.precision_report import PrecisionReport
 
-_RECEIPT = Receipt(layers={}, flops={}, kinds={}, functions={}, float_layers=())
+_PRECISION_REPORT = PrecisionReport(layers={}, flops={}, kinds={}, functions={}, float_layers=())
 
 
 def make_engine(
@@ -48,13 +48,13 @@ def make_engine(
         "onnx_name": f"{network}.onnx",
         "onnx_sha256": "0" * 64,
         "onnx_metadata": {
-            onnx_file.NETWORK: network,
+            onnx_file.MODEL: network,
             onnx_file.CHECKPOINT_SHA256: "ab" * 32,
             onnx_file.PRECISION: "fp32",
             onnx_file.PREPROCESSING: preprocessing[network].to_json(),
             onnx_file.TOOL_VERSION: "0",
         },
-        "flavour": "tensorrt",
+        "flavor": "tensorrt",
         "version": "10.16.1.11",
         "compute_capability": ("8.6",),
         "gpu": "Made-up GPU",
@@ -64,8 +64,8 @@ def make_engine(
         "inputs": (),
         "outputs": (),
         "profile": {},
-        "receipt": _RECEIPT,
-        "rebuild": f"build-engine {network}.onnx --fp16 --flavour tensorrt",
+        "precision_report": _PRECISION_REPORT,
+        "rebuild": f"build-engine {network}.onnx --fp16 --flavor tensorrt",
         "build_seconds": 1.0,
         "built_at": "2026-01-01T00:00:00+00:00",
         "tool_version": "0",

@@ -12,7 +12,7 @@ import pytest
 from amcnet import Segmenter
 from amcnet.runtime import machine_info, segmenter_plan
 from amcnet.runtime.errors import InputError
-from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8, default_network
+from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8, bundled_network
 from amcnet.runtime.files.onnx_file import CHECKPOINT_SHA256, OnnxFile
 from amcnet.runtime.frame import SourceInfo
 from amcnet.runtime.infer import InferOptions, infer
@@ -42,10 +42,10 @@ def test_what_the_processor_can(tmp_path: Path, text: str, expected: bool) -> No
 def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     for fast in (True, False):
         monkeypatch.setattr(machine_info, "multiplies_int8", lambda fast=fast: fast)
-        assert default_network("auto", "cpu") == (DEFAULT_INT8 if fast else DEFAULT_AMCNET)
-        assert default_network("auto", "cuda") == DEFAULT_AMCNET
-        assert default_network("int8", "cpu") == DEFAULT_INT8
-        assert default_network("fp32", "cpu") == DEFAULT_AMCNET
+        assert bundled_network("auto", "cpu") == (DEFAULT_INT8 if fast else DEFAULT_AMCNET)
+        assert bundled_network("auto", "cuda") == DEFAULT_AMCNET
+        assert bundled_network("int8", "cpu") == DEFAULT_INT8
+        assert bundled_network("fp32", "cpu") == DEFAULT_AMCNET
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_a_run_and_its_resumption_take_the_same_network(
 
 def test_what_there_is_not(amcnet_onnx: Path) -> None:
     with pytest.raises(InputError, match="for CPUs"):
-        default_network("int8", "cuda")
+        bundled_network("int8", "cuda")
     with pytest.raises(InputError, match="expected one of auto, fp32, int8"):
-        default_network("int4", "cpu")
+        bundled_network("int4", "cpu")
     with pytest.raises(InputError, match="has its own"):
         Segmenter.load(amcnet_onnx, precision="int8")
 

@@ -25,7 +25,7 @@ def _model(metadata: dict[str, str]) -> bytes:
     return model.SerializeToString()
 
 
-OURS = dict.fromkeys(REQUIRED, "1") | {"amcnet.network": "pwcnet"}
+OURS = dict.fromkeys(REQUIRED, "1") | {"amcnet.model": "pwcnet"}
 
 
 def test_metadata_of_any_text(tmp_path: Path) -> None:
@@ -59,12 +59,10 @@ def test_errors_say_what_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"no such file.*export-onnx"):
         OnnxFile.read(path)
     path.write_bytes(_model({}))
-    with pytest.raises(ModelFileError, match=r"no 'amcnet\.network' in its metadata.*export it again"):
+    with pytest.raises(ModelFileError, match=r"no 'amcnet\.model' in its metadata.*export it again"):
         OnnxFile.read(path)
     path.write_bytes(_model(OURS))
-    with pytest.raises(
-        ModelFileError, match="holds the network 'pwcnet'; expected 'amcnet'; make one with: export-onnx"
-    ):
+    with pytest.raises(ModelFileError, match="holds the model 'pwcnet'; expected 'amcnet'; make one with: export-onnx"):
         OnnxFile.read(path, "amcnet")
 
 

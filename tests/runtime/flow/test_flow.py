@@ -85,9 +85,9 @@ def test_dis_vectors_are_in_pixels_of_the_video(width: int, height: int) -> None
     assert np.hypot(u, v) == pytest.approx(8 * np.sqrt(2), abs=0.3)
 
 
-def test_dis_colours_the_flow_of_the_pair() -> None:
+def test_dis_colors_the_flow_of_the_pair() -> None:
     frame, next_frame = _pair(854, 480, 8, 8)
-    picture = DisFlow(SIZE).picture(frame, next_frame)
+    picture = DisFlow(SIZE).render(frame, next_frame)
     np.testing.assert_array_equal(picture, color_flow(DisFlow(SIZE).flow(frame, next_frame)))
     hue = np.median(picture[40:-40, 40:-40], axis=(0, 1))
     expected = color_flow(np.array([[[8, 8]]], np.float32))[0, 0].astype(float)
@@ -95,40 +95,40 @@ def test_dis_colours_the_flow_of_the_pair() -> None:
     np.testing.assert_allclose(paleness / paleness.max(), (255 - expected) / (255 - expected).max(), atol=0.1)
 
 
-def test_dis_keeps_the_grey_picture_for_the_next_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dis_keeps_the_gray_picture_for_the_next_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = [_frame(_texture(100, 80, seed), seed) for seed in range(4)]
     converted: list[int] = []
     convert = cv2.cvtColor
     monkeypatch.setattr(cv2, "cvtColor", lambda *a: converted.append(1) or convert(*a))
     source = DisFlow(SIZE)
-    in_a_row = [source.picture(a, b) for a, b in itertools.pairwise(frames)]
+    in_a_row = [source.render(a, b) for a, b in itertools.pairwise(frames)]
     assert len(converted) == 4
     for picture, (a, b) in zip(in_a_row, itertools.pairwise(frames), strict=True):
-        np.testing.assert_array_equal(picture, DisFlow(SIZE).picture(a, b))
+        np.testing.assert_array_equal(picture, DisFlow(SIZE).render(a, b))
 
 
 def test_dis_reuses_the_last_pair_for_the_last_frame() -> None:
     frame, next_frame = _pair(200, 100, 5, 0)
     source = DisFlow(SIZE)
-    picture = source.picture(frame, next_frame)
+    picture = source.render(frame, next_frame)
     assert not np.array_equal(picture, WHITE)
-    np.testing.assert_array_equal(source.picture(next_frame, None), picture)
+    np.testing.assert_array_equal(source.render(next_frame, None), picture)
 
 
 def test_dis_of_a_single_picture_is_white() -> None:
-    np.testing.assert_array_equal(DisFlow(SIZE).picture(_frame(_texture(64, 48)), None), WHITE)
+    np.testing.assert_array_equal(DisFlow(SIZE).render(_frame(_texture(64, 48)), None), WHITE)
 
 
 def test_dis_of_a_scene_that_stands_still_is_white() -> None:
     pixels = _texture(64, 48)
-    np.testing.assert_array_equal(DisFlow(SIZE).picture(_frame(pixels, 0), _frame(pixels, 1)), WHITE)
+    np.testing.assert_array_equal(DisFlow(SIZE).render(_frame(pixels, 0), _frame(pixels, 1)), WHITE)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 9), (11, 3), (17, 401)])
 def test_dis_takes_frames_of_any_size(size: tuple[int, int]) -> None:
     source = DisFlow(SIZE)
     for seed in range(3):
-        picture = source.picture(_frame(_texture(*size, seed), seed), _frame(_texture(*size, seed + 1), seed + 1))
+        picture = source.render(_frame(_texture(*size, seed), seed), _frame(_texture(*size, seed + 1), seed + 1))
         assert picture.shape == (384, 384, 3)
 
 
@@ -172,7 +172,7 @@ def test_dis_end_point_error_on_true_flow(shared: Callable[[str], Path]) -> None
 
 
 def _write_pictures(folder: Path, count: int, size: tuple[int, int] = SIZE) -> list[NDArray[np.uint8]]:
-    """flow1.png ... flowN.png, each of one colour, whose names sort wrongly as plain text from ten on."""
+    """flow1.png ... flowN.png, each of one color, whose names sort wrongly as plain text from ten on."""
     folder.mkdir(exist_ok=True)
     pictures = []
     for number in range(count):
@@ -224,12 +224,12 @@ def test_a_missing_flo_file_is_an_input_error(tmp_path: Path) -> None:
         read_flo(tmp_path / "a.flo")
 
 
-def test_flo_files_are_coloured_at_their_own_size_and_then_resized(tmp_path: Path) -> None:
+def test_flo_files_are_colored_at_their_own_size_and_then_resized(tmp_path: Path) -> None:
     flow = _random_flow(30, 40)
     (tmp_path / "0.flo").write_bytes(_flo_bytes(flow))
-    picture = PrecomputedFlow(tmp_path, SIZE).picture(_blank(0), None)
-    coloured = Image.fromarray(color_flow(flow)).resize((384, 30), Image.Resampling.BICUBIC)
-    expected = np.asarray(coloured.resize(SIZE, Image.Resampling.BICUBIC))
+    picture = PrecomputedFlow(tmp_path, SIZE).render(_blank(0), None)
+    colored = Image.fromarray(color_flow(flow)).resize((384, 30), Image.Resampling.BICUBIC)
+    expected = np.asarray(colored.resize(SIZE, Image.Resampling.BICUBIC))
     np.testing.assert_allclose(picture.astype(int), expected, atol=1)
 
 
@@ -237,32 +237,32 @@ def test_pictures_come_in_natural_order_and_the_last_frame_reuses_the_last(tmp_p
     pictures = _write_pictures(tmp_path, 11)
     source = PrecomputedFlow(tmp_path, SIZE, expected_frames=12)
     for index in range(12):
-        picture = source.picture(_blank(index), None if index == 11 else _blank(index + 1))
+        picture = source.render(_blank(index), None if index == 11 else _blank(index + 1))
         np.testing.assert_array_equal(picture, pictures[min(index, 10)])
 
 
 def test_with_a_file_for_every_frame_the_last_has_its_own(tmp_path: Path) -> None:
     pictures = _write_pictures(tmp_path, 3)
     source = PrecomputedFlow(tmp_path, SIZE, expected_frames=3)
-    np.testing.assert_array_equal(source.picture(_blank(2), None), pictures[2])
+    np.testing.assert_array_equal(source.render(_blank(2), None), pictures[2])
 
 
 def test_a_single_frame_at_the_end_reuses_the_pair_before_it(tmp_path: Path) -> None:
     pictures = _write_pictures(tmp_path, 4)
     source = PrecomputedFlow(tmp_path, SIZE, start=4, expected_frames=1)
-    np.testing.assert_array_equal(source.picture(_blank(0), None), pictures[3])
+    np.testing.assert_array_equal(source.render(_blank(0), None), pictures[3])
 
 
 def test_files_follow_the_numbering_of_the_source(tmp_path: Path) -> None:
     pictures = _write_pictures(tmp_path, 20)
     source = PrecomputedFlow(tmp_path, SIZE, start=3, stride=4)
     for index in range(5):
-        np.testing.assert_array_equal(source.picture(_blank(index), _blank(index + 1)), pictures[3 + 4 * index])
+        np.testing.assert_array_equal(source.render(_blank(index), _blank(index + 1)), pictures[3 + 4 * index])
 
 
 def test_flow_pictures_of_another_size_are_resized(tmp_path: Path) -> None:
     pictures = _write_pictures(tmp_path, 2, size=(50, 20))
-    picture = PrecomputedFlow(tmp_path, SIZE).picture(_blank(1), None)
+    picture = PrecomputedFlow(tmp_path, SIZE).render(_blank(1), None)
     assert picture.shape == (384, 384, 3)
     assert (picture == pictures[1][0, 0]).all()
 
@@ -300,9 +300,9 @@ def test_missing_files_are_noticed_when_the_count_was_not_known(tmp_path: Path) 
     _write_pictures(tmp_path, 3)
     source = PrecomputedFlow(tmp_path, SIZE)
     with pytest.raises(InputError, match="holds 3 flow files, the source at least 4 frames"):
-        source.picture(_blank(3), _blank(4))
+        source.render(_blank(3), _blank(4))
     with pytest.raises(InputError, match="holds 3 flow files, the source at least 5 frames"):
-        source.picture(_blank(4), None)
+        source.render(_blank(4), None)
 
 
 def test_folders_without_flow_are_refused(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_folders_without_flow_are_refused(tmp_path: Path) -> None:
 def test_a_flow_picture_that_is_none_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(b"not a picture")
     with pytest.raises(InputError, match=r"0\.png"):
-        PrecomputedFlow(tmp_path, SIZE).picture(_blank(0), None)
+        PrecomputedFlow(tmp_path, SIZE).render(_blank(0), None)
 
 
 # Resizing
@@ -332,7 +332,7 @@ def test_resized_flow_keeps_pointing_at_the_same_places() -> None:
     np.testing.assert_allclose(resized[..., 1], -2 * 480 / 64, rtol=1e-6)
 
 
-def test_resized_flow_has_half_pixel_centres() -> None:
+def test_resized_flow_has_half_pixel_centers() -> None:
     flow = np.zeros((1, 2, 2), np.float32)
     flow[0, 1, 0] = 4
     np.testing.assert_allclose(resize_flow(flow, (4, 1))[0, :, 0], [0, 2, 6, 8], atol=1e-5)

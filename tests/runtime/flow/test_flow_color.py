@@ -1,4 +1,4 @@
-"""The flow's colours, pixel for pixel against the formula written out in the plainest numpy."""
+"""The flow's colors, pixel for pixel against the formula written out in the plainest numpy."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def _reference(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
     assert fraction.dtype == np.float64
     picture = np.zeros((*u.shape, 3), np.uint8)
     for channel in range(3):
-        colour = (1 - fraction) * (wheel[k0, channel] / 255) + fraction * (wheel[k1, channel] / 255)
-        colour = np.where(radius <= 1, 1 - radius * (1 - colour), colour * 0.75)
-        picture[..., channel] = np.floor(255 * colour)
+        color = (1 - fraction) * (wheel[k0, channel] / 255) + fraction * (wheel[k1, channel] / 255)
+        color = np.where(radius <= 1, 1 - radius * (1 - color), color * 0.75)
+        picture[..., channel] = np.floor(255 * color)
     return picture
 
 
@@ -163,7 +163,7 @@ def test_the_flow_is_not_written_to() -> None:
     np.testing.assert_array_equal(flow, before)
 
 
-def test_a_strided_flow_is_coloured_as_its_copy() -> None:
+def test_a_strided_flow_is_colored_as_its_copy() -> None:
     flow = _random_flow(20, 24, 1.0, seed=2)[::-1, ::2]
     np.testing.assert_array_equal(color_flow(flow), _reference(flow))
 

@@ -51,7 +51,7 @@ def test_the_picture_is_the_networks_flow_in_pixels_of_the_frame(
 ) -> None:
     a, b = _noise(1, *size), _noise(2, *size)
     with PwcFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
-        picture = flow.picture(_frame(a), _frame(b, 1))
+        picture = flow.render(_frame(a), _frame(b, 1))
     assert picture.shape == (80, 96, 3)
     difference = np.abs(picture.astype(int) - _expected(networks, a, b, (128, 64)))
     assert difference.max() <= 4  # a hue's number that rounds to the other side
@@ -62,36 +62,36 @@ def test_frames_follow_each_other_and_the_last_takes_the_flow_before_it(pwcnet_o
     frames = [_frame(_noise(seed), seed) for seed in range(3)]
     file = OnnxFile.read(pwcnet_onnx)
     with PwcFlow(file, SIZE) as flow:
-        pictures = [flow.picture(*pair) for pair in zip(frames, [*frames[1:], None], strict=True)]
+        pictures = [flow.render(*pair) for pair in zip(frames, [*frames[1:], None], strict=True)]
     alone = []
     for first, second in itertools.pairwise(frames):
         with PwcFlow(file, SIZE) as flow:
-            alone.append(flow.picture(first, second))
+            alone.append(flow.render(first, second))
     np.testing.assert_array_equal(pictures, [*alone, alone[-1]])
     assert (alone[0] != alone[1]).any()
 
 
 def test_a_single_frame_has_no_motion(pwcnet_onnx: Path) -> None:
     with PwcFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
-        np.testing.assert_array_equal(flow.picture(_frame(_noise(1)), None), WHITE)
+        np.testing.assert_array_equal(flow.render(_frame(_noise(1)), None), WHITE)
 
 
 def test_a_still_scene_is_white(pwcnet_onnx: Path) -> None:
     with PwcFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
-        np.testing.assert_array_equal(flow.picture(_frame(_noise(1)), _frame(_noise(1), 1)), WHITE)
+        np.testing.assert_array_equal(flow.render(_frame(_noise(1)), _frame(_noise(1), 1)), WHITE)
 
 
 def test_frames_of_different_sizes(pwcnet_onnx: Path) -> None:
     with PwcFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
-        picture = flow.picture(_frame(_noise(1, 50, 70)), _frame(_noise(2, 31, 20), 1))
+        picture = flow.render(_frame(_noise(1, 50, 70)), _frame(_noise(2, 31, 20), 1))
         assert picture.shape == (80, 96, 3)
-        assert flow.picture(_frame(_noise(3, 1, 1), 1), _frame(_noise(4, 2, 2), 2)).shape == (80, 96, 3)
+        assert flow.render(_frame(_noise(3, 1, 1), 1), _frame(_noise(4, 2, 2), 2)).shape == (80, 96, 3)
 
 
 def test_flow_that_is_not_finite_names_the_file(tmp_path: Path, networks: ModuleType) -> None:
     file = OnnxFile.read(networks.make_pwcnet(tmp_path / "pwc-nan.onnx", nan=True))
     with PwcFlow(file, SIZE) as flow, pytest.raises(ModelFileError, match=r"pwc-nan\.onnx.*'flow'.*not finite"):
-        flow.picture(_frame(_noise(1)), _frame(_noise(2), 1))
+        flow.render(_frame(_noise(1)), _frame(_noise(2), 1))
 
 
 def test_a_file_without_flow_is_refused(tmp_path: Path, networks: ModuleType) -> None:

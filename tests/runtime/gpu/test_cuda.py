@@ -24,7 +24,7 @@ import numpy as np
 from amcnet import BackendError
 from amcnet.runtime.gpu.cuda import Device, Event, Stream
 from amcnet.runtime.gpu.cuda_graph import Graph
-from amcnet.runtime.gpu.cuda_memory import TwinBuffer
+from amcnet.runtime.gpu.cuda_memory import PinnedBuffer
 """
 NOTHING_LEFT = "0 released:memories=0,streams=0,events=0,graphs=0"
 
@@ -38,7 +38,7 @@ def test_copies_events_and_graphs(on_fake_gpu: OnFakeGpu, tmp_path: Path) -> Non
     code = """
 with Device() as device, device.current():
     assert device.name == "NVIDIA Made-up GPU"
-    with Stream() as stream, Stream() as other, TwinBuffer((4, 5), np.float32) as twin:
+    with Stream() as stream, Stream() as other, PinnedBuffer((4, 5), np.float32) as twin:
         with Event(timing=True) as begin, Event(timing=True) as end, Event() as never:
             begin.record(stream)
             never.synchronize()
@@ -79,7 +79,7 @@ def stop():
     twin.upload(stream)
     raise ValueError("out of the work")
 
-with Device() as device, device.current(), Stream() as stream, TwinBuffer((3,), np.uint8) as twin:
+with Device() as device, device.current(), Stream() as stream, PinnedBuffer((3,), np.uint8) as twin:
     print(refused(stream.synchronize, BackendError))
     print(refused(stop, ValueError))
     twin.host[...] = 7
@@ -100,11 +100,17 @@ with Device() as device, device.current(), Stream() as stream, TwinBuffer((3,), 
 def test_every_status_counts(on_fake_gpu: OnFakeGpu) -> None:
     code = """
 try:
-    with Device() as device, device.current(), Stream() as stream, Event() as event, TwinBuffer((2,), np.uint8) as twin:
+    with (
+        Device() as device,
+        device.current(),
+        Stream() as stream,
+        Event() as event,
+        PinnedBuffer((2,), np.uint8) as buffer,
+    ):
         event.record(stream)
-        twin.upload(stream)
-        twin.download(stream)
-        with Graph(stream, lambda: twin.upload(stream)) as graph:
+        buffer.upload(stream)
+        buffer.download(stream)
+        with Graph(stream, lambda: buffer.upload(stream)) as graph:
             graph.launch(stream)
             stream.synchronize()
 except BackendError as error:

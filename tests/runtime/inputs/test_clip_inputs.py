@@ -12,7 +12,7 @@ import pytest
 from amcnet import Segmenter
 from amcnet.export.pipeline_module import preprocessing
 from amcnet.runtime.errors import InputError
-from amcnet.runtime.files.onnx_file import NETWORK, PREPROCESSING, OnnxFile
+from amcnet.runtime.files.onnx_file import MODEL, PREPROCESSING, OnnxFile
 from amcnet.runtime.inputs.clip_inputs import ClipInputs
 from amcnet.runtime.video.reader import open_frames
 
@@ -71,7 +71,7 @@ def test_a_pipeline_gets_frames_as_they_are(clips: list[Path], networks: ModuleT
         height, width = next(reader).pixels.shape[:2]
 
     def pipeline(size: tuple[int, int]) -> OnnxFile:
-        stated = {NETWORK: "pipeline", PREPROCESSING: preprocessing(size).to_json()}
+        stated = {MODEL: "pipeline", PREPROCESSING: preprocessing(size).to_json()}
         return OnnxFile(path=file.path, metadata=file.metadata | stated)
 
     with pytest.raises(InputError, match=rf"takes {width + 2}x{height}; .*pipeline --video-size {width}x{height}"):

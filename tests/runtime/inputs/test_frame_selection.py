@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from amcnet.runtime.errors import InputError
-from amcnet.runtime.inputs.frame_selection import FrameMotion, choose_frames, clip_motion, spread
+from amcnet.runtime.inputs.frame_selection import FrameMotion, choose_frames, clip_motion, select_evenly
 
 
 def _motion(index: int, camera: float = 0, inside: float = 0, cut: bool = False) -> FrameMotion:
@@ -22,7 +22,7 @@ def test_slow_fast_camera_and_cuts() -> None:
     motions[50] = _motion(50, camera=1.0)
     motions[60] = _motion(60, inside=1.0)
     motions[70], motions[80] = _motion(70, cut=True, camera=2), _motion(80, cut=True)
-    chosen = spread(motions, 40)
+    chosen = select_evenly(motions, 40)
     assert len(chosen) == len(set(chosen)) == 40
     indexes = {index for _, index in chosen}
     assert {50, 60, 70, 80} <= indexes
@@ -30,15 +30,15 @@ def test_slow_fast_camera_and_cuts() -> None:
     everything = sorted(m.inside for m in motions if not m.cut)
     for quantile in (0.1, 0.5, 0.9):
         assert np.quantile(inside, quantile) == pytest.approx(np.quantile(everything, quantile), rel=0.4, abs=0.003)
-    assert spread(motions, 40) == chosen
+    assert select_evenly(motions, 40) == chosen
     assert chosen == sorted(chosen)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 10, 11, 50])
 def test_as_many_as_are_asked_for_and_there(count: int) -> None:
     motions = [_motion(i, camera=i, inside=-i) for i in range(10)]
-    assert len(spread(motions, count)) == min(count, 10)
-    assert len(spread([_motion(i, cut=True) for i in range(10)], count)) == min(count, 10)
+    assert len(select_evenly(motions, count)) == min(count, 10)
+    assert len(select_evenly([_motion(i, cut=True) for i in range(10)], count)) == min(count, 10)
 
 
 def test_what_is_measured(tmp_path: Path) -> None:

@@ -29,21 +29,21 @@ def half_plane(columns: int) -> Mask:
 
 
 def slow_boundary(mask: Mask) -> set[tuple[int, int]]:
-    """Pixel by pixel: it differs from its right, lower or lower right neighbour; the last row looks right only, the
+    """Pixel by pixel: it differs from its right, lower or lower right neighbor; the last row looks right only, the
     last column down only, the last pixel nowhere."""
     height, width = mask.shape
     found = set()
     for y in range(height):
         for x in range(width):
             if y == height - 1 and x == width - 1:
-                neighbours = []
+                neighbors = []
             elif y == height - 1:
-                neighbours = [(y, x + 1)]
+                neighbors = [(y, x + 1)]
             elif x == width - 1:
-                neighbours = [(y + 1, x)]
+                neighbors = [(y + 1, x)]
             else:
-                neighbours = [(y, x + 1), (y + 1, x), (y + 1, x + 1)]
-            if any(mask[n] != mask[y, x] for n in neighbours):
+                neighbors = [(y, x + 1), (y + 1, x), (y + 1, x + 1)]
+            if any(mask[n] != mask[y, x] for n in neighbors):
                 found.add((y, x))
     return found
 

@@ -1,4 +1,4 @@
-"""The overlay keeps the source's size, times, rate, colours and sound, and is playable however the run ends."""
+"""The overlay keeps the source's size, times, rate, colors and sound, and is playable however the run ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _info(
 
 
 def _picture(size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A colour field (H, W, 3) without sharp edges, for `size` (W, H)."""
+    """A color field (H, W, 3) without sharp edges, for `size` (W, H)."""
     width, height = size
     red, green = np.meshgrid(np.linspace(30, 220, width), np.linspace(220, 40, height))
     return np.stack([red, green, (red + green) / 2], axis=-1).astype(np.uint8)
@@ -212,7 +212,7 @@ def test_every_size_is_kept(tmp_path: Path, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 240), (321, 239)])
-def test_colours_are_kept_for_readers_that_heed_the_tag_and_those_that_do_not(
+def test_colors_are_kept_for_readers_that_heed_the_tag_and_those_that_do_not(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     picture = _picture(size)

@@ -1,4 +1,4 @@
-"""Resizing against Pillow, normalising against its formula, and the constants' way through an ONNX file's metadata."""
+"""Resizing against Pillow, normalizing against its formula, and the constants' way through an ONNX file's metadata."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from amcnet.runtime.preprocessing.resize import Bicubic, network_input, normalise, upsample_mask
+from amcnet.runtime.preprocessing.resize import Bicubic, network_input, normalize, upsample_mask
 from amcnet.runtime.preprocessing.spec import Preprocessing
 
 IMAGENET = Preprocessing(size=(384, 384), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -34,7 +34,7 @@ def _pillow(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
 
 
 def _compare(picture: NDArray[np.uint8], size: tuple[int, int]) -> tuple[int, float]:
-    """(largest difference in grey levels, share of values that differ)."""
+    """(largest difference in gray levels, share of values that differ)."""
     ours = Bicubic((picture.shape[1], picture.shape[0]), size)(picture)
     assert ours.shape == (size[1], size[0], 3)
     assert ours.dtype == np.uint8
@@ -114,20 +114,20 @@ def test_bicubic_refuses_a_picture_of_another_size() -> None:
         Bicubic((5, 0), (8, 8))
 
 
-def test_normalise_is_the_formula() -> None:
+def test_normalize_is_the_formula() -> None:
     picture = _noise(31, 17)
     expected = ((picture / 255 - np.array(IMAGENET.mean)) / np.array(IMAGENET.std)).transpose(2, 0, 1)[None]
-    batch = normalise(picture, IMAGENET)
+    batch = normalize(picture, IMAGENET)
     assert batch.shape == (1, 3, 17, 31)
     assert batch.dtype == np.float32
     assert batch.flags.c_contiguous
     np.testing.assert_allclose(batch, expected, rtol=0, atol=2e-7)
 
 
-def test_normalise_turns_the_channels_round_for_bgr() -> None:
+def test_normalize_turns_the_channels_round_for_bgr() -> None:
     picture = _noise(6, 5)
     constants = dataclasses.replace(PWCNET, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0))
-    blue, green, red = normalise(picture, constants)[0]
+    blue, green, red = normalize(picture, constants)[0]
     np.testing.assert_allclose(blue, picture[..., 2] / 255 - 0.1, atol=1e-7)
     np.testing.assert_allclose(green, (picture[..., 1] / 255 - 0.2) / 2, atol=1e-7)
     np.testing.assert_allclose(red, (picture[..., 0] / 255 - 0.3) / 4, atol=1e-7)
@@ -136,16 +136,16 @@ def test_normalise_turns_the_channels_round_for_bgr() -> None:
 def test_network_input_resizes_as_the_constants_say() -> None:
     picture = _noise(100, 50)
     bicubic = network_input(picture, IMAGENET)
-    np.testing.assert_array_equal(bicubic, normalise(Bicubic((100, 50), (384, 384))(picture), IMAGENET))
+    np.testing.assert_array_equal(bicubic, normalize(Bicubic((100, 50), (384, 384))(picture), IMAGENET))
     bilinear = network_input(picture, PWCNET)
     assert bilinear.shape == (1, 3, 128, 64)
-    # Half-pixel centres by hand at output column 10: centre 10.5 * 100 / 64 - 0.5 = 15.90625 between columns 15 and 16.
+    # Half-pixel centers by hand at output column 10: center 10.5 * 100 / 64 - 0.5 = 15.90625 between columns 15 and 16.
     stretched = network_input(picture, dataclasses.replace(PWCNET, size=(64, 50)))
     by_hand = (0.09375 * picture[:, 15].astype(float) + 0.90625 * picture[:, 16]) / 255
     np.testing.assert_allclose(stretched[0, :, :, 10], by_hand.T[::-1], atol=0.51 / 255)
 
 
-def test_upsample_mask_is_bilinear_with_half_pixel_centres() -> None:
+def test_upsample_mask_is_bilinear_with_half_pixel_centers() -> None:
     mask = np.array([[0.0, 1.0]], np.float32)
     np.testing.assert_allclose(upsample_mask(mask, (4, 2)), [[0, 0.25, 0.75, 1]] * 2, atol=1e-6)
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from amcnet.runtime.trt.card import Card, card_path
-from amcnet.runtime.trt.precision_report import Receipt
+from amcnet.runtime.trt.precision_report import PrecisionReport
 
 PLAN = b"a plan, as far as its card is concerned"
-RECEIPT = Receipt(
+PRECISION_REPORT = PrecisionReport(
     layers={"half": 9, "float": 1},
     flops={"half": 990, "float": 10},
     kinds={"convolution": 10},
@@ -28,8 +28,8 @@ def _card(**changed: Any) -> Card:
         "engine_bytes": len(PLAN),
         "onnx_name": "amcnet.onnx",
         "onnx_sha256": "0" * 64,
-        "onnx_metadata": {"amcnet.network": "amcnet", "amcnet.checkpoint_sha256": "untrained, seed 1"},
-        "flavour": "tensorrt-rtx",
+        "onnx_metadata": {"amcnet.model": "amcnet", "amcnet.checkpoint_sha256": "untrained, seed 1"},
+        "flavor": "tensorrt-rtx",
         "version": "1.7.1.116",
         "compute_capability": ("8.6", "8.9"),
         "gpu": None,
@@ -39,8 +39,8 @@ def _card(**changed: Any) -> Card:
         "inputs": ({"name": "image", "dtype": "float", "shape": [1, 3, 384, 384]},),
         "outputs": ({"name": "mask", "dtype": "float", "shape": [1, 1, 384, 384]},),
         "profile": {},
-        "receipt": RECEIPT,
-        "rebuild": "build-engine amcnet.onnx --fp16 --flavour tensorrt-rtx",
+        "precision_report": PRECISION_REPORT,
+        "rebuild": "build-engine amcnet.onnx --fp16 --flavor tensorrt-rtx",
         "build_seconds": 5.5,
         "built_at": "2026-01-01T00:00:00+00:00",
         "tool_version": "0.1.0",

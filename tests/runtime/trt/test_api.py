@@ -32,7 +32,7 @@ SYMBOLS = {
     "nvonnxparser": "createNvOnnxParserRefitter_INTERNAL createNvOnnxParser_INTERNAL getNvOnnxParserVersion",
 }
 PLAIN = Settings(
-    flavour="tensorrt",
+    flavor="tensorrt",
     shapes={},
     compute_capability=(),
     timing_cache=None,
@@ -363,11 +363,11 @@ def test_a_timing_cache_that_cannot_be_kept_is_a_note(fake: Any, tmp_path: Path)
     ("settings", "message"),
     [
         (replace(PLAIN, compute_capability=("8.6",)), "TensorRT builds for the GPU that is there"),
-        (replace(PLAIN, flavour="tensorrt-rtx", version_compatible=True), "TensorRT-RTX has no --version-compatible"),
-        (replace(PLAIN, flavour="tensorrt-rtx", hardware_compatible=True), "TensorRT-RTX has no --hardware-compatible"),
-        (replace(PLAIN, flavour="tensorrt-rtx", compute_capability=("9.0",)), "not build for compute capability 9.0"),
+        (replace(PLAIN, flavor="tensorrt-rtx", version_compatible=True), "TensorRT-RTX has no --version-compatible"),
+        (replace(PLAIN, flavor="tensorrt-rtx", hardware_compatible=True), "TensorRT-RTX has no --hardware-compatible"),
+        (replace(PLAIN, flavor="tensorrt-rtx", compute_capability=("9.0",)), "not build for compute capability 9.0"),
     ],
 )
-def test_options_that_a_flavour_lacks_are_refused(settings: Settings, message: str) -> None:
+def test_options_that_a_flavor_lacks_are_refused(settings: Settings, message: str) -> None:
     with pytest.raises(EngineError, match=message):
         check(settings)

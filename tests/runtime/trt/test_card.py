@@ -21,7 +21,7 @@ def test_a_card_can_be_read_by_a_person(make_card: Callable[..., Card]) -> None:
     values = json.loads(make_card().to_json())
     assert values["format"] == 2
     assert values["compute_capability"] == ["8.6", "8.9"]
-    assert values["receipt"]["flops"] == {"half": 990, "float": 10}
+    assert values["precision_report"]["flops"] == {"half": 990, "float": 10}
     assert values["accuracy"] is None
 
 
@@ -43,7 +43,7 @@ def test_what_is_no_card_is_refused(text: str, message: str, write_engine: Calla
     assert "build-engine" in str(error.value)
 
 
-@pytest.mark.parametrize("change", [{"receipt": {"layers": 3}}, {"receipt": None}, {"inputs": 5}])
+@pytest.mark.parametrize("change", [{"precision_report": {"layers": 3}}, {"precision_report": None}, {"inputs": 5}])
 def test_a_card_with_a_wrong_part_is_refused(change: dict[str, object], make_card: Callable[..., Card]) -> None:
     with pytest.raises(ValueError, match=r"argument|mapping|iterable"):
         Card.from_json(json.dumps(json.loads(make_card().to_json()) | change))

@@ -1,4 +1,4 @@
-"""`amc-check` on machines that are made up: the right sentence for each, before anything is deserialised."""
+"""`amc-check` on machines that are made up: the right sentence for each, before anything is deserialized."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ GTX_1080_TI = replace(RTX_3060, gpu="GeForce GTX 1080 Ti", compute_capability="6
 T4 = replace(RTX_3060, gpu="Tesla T4", compute_capability="7.5")
 H200 = replace(RTX_3060, gpu="H200", compute_capability="9.0")
 PLAIN = {
-    "flavour": "tensorrt",
+    "flavor": "tensorrt",
     "version": "10.16.1.11",
     "compute_capability": ("8.6",),
     "gpu": "GeForce RTX 3060",
-    "rebuild": "build-engine amcnet.onnx --fp16 --flavour tensorrt",
+    "rebuild": "build-engine amcnet.onnx --fp16 --flavor tensorrt",
 }
 
 MakeEngine = Callable[..., Path]
@@ -61,26 +61,26 @@ def test_an_engine_for_this_gpu_runs(write_engine: MakeEngine) -> None:
 def test_wrong_gpu(write_engine: MakeEngine) -> None:
     assert _sentence(write_engine(), T4) == (
         "x.engine was built for SM 8.6, 8.9, this GPU is Tesla T4 (SM 7.5); rebuild it: "
-        "build-engine amcnet.onnx --fp16 --flavour tensorrt-rtx --compute-capability 7.5"
+        "build-engine amcnet.onnx --fp16 --flavor tensorrt-rtx --compute-capability 7.5"
     )
     assert _sentence(write_engine(**PLAIN), T4) == (
         "x.engine was built for SM 8.6, this GPU is Tesla T4 (SM 7.5); rebuild it here: "
-        "build-engine amcnet.onnx --fp16 --flavour tensorrt"
+        "build-engine amcnet.onnx --fp16 --flavor tensorrt"
     )
 
 
 def test_fp32_for_turing(write_engine: MakeEngine) -> None:
-    card = {"precision": "fp32", "rebuild": "build-engine amcnet.onnx --flavour tensorrt-rtx"}
+    card = {"precision": "fp32", "rebuild": "build-engine amcnet.onnx --flavor tensorrt-rtx"}
     assert _sentence(write_engine(**card), T4) == (
         "x.engine was built for SM 8.6, 8.9, this GPU is Tesla T4 (SM 7.5), for which TensorRT-RTX builds no fp32; "
-        "rebuild it here: build-engine amcnet.onnx --flavour tensorrt"
+        "rebuild it here: build-engine amcnet.onnx --flavor tensorrt"
     )
 
 
 def test_a_gpu_that_tensorrt_rtx_does_not_know(write_engine: MakeEngine) -> None:
     assert _sentence(write_engine(), H200).endswith(
         "this GPU is H200 (SM 9.0), which TensorRT-RTX does not know; rebuild it: "
-        "build-engine amcnet.onnx --fp16 --flavour tensorrt"
+        "build-engine amcnet.onnx --fp16 --flavor tensorrt"
     )
 
 
@@ -95,7 +95,7 @@ def test_wrong_version(write_engine: MakeEngine) -> None:
     later = replace(RTX_3060, tensorrt={"tensorrt-rtx": "1.8.0.1"})
     assert _sentence(write_engine(), later) == (
         "x.engine was built by TensorRT-RTX 1.7.1.116, this machine has 1.8.0.1; rebuild it: "
-        "build-engine amcnet.onnx --fp16 --flavour tensorrt-rtx; or pip install tensorrt-rtx-cu13==1.7.1.116"
+        "build-engine amcnet.onnx --fp16 --flavor tensorrt-rtx; or pip install tensorrt-rtx-cu13==1.7.1.116"
     )
 
 
@@ -139,7 +139,7 @@ def test_missing_driver(write_engine: MakeEngine) -> None:
         "no GPU or no driver was found, and TensorRT-RTX engines need both; install the NVIDIA driver (nvidia-smi "
         "shows it), or run amcnet.onnx on the CPU"
     )
-    metadata = {"amcnet.network": "pipeline", "amcnet.checkpoint_sha256": "untrained, seed 1"}
+    metadata = {"amcnet.model": "pipeline", "amcnet.checkpoint_sha256": "untrained, seed 1"}
     pipeline = write_engine(onnx_name="pipeline.onnx", onnx_metadata=metadata)
     assert _sentence(pipeline, NONE).endswith(", or run the networks in it on the CPU: amc-infer --help")
 
@@ -164,7 +164,7 @@ def test_changed_file(write_engine: MakeEngine) -> None:
     engine.write_bytes(b"another plan")
     assert _sentence(engine, RTX_3060) == (
         "x.engine is not the file that its card describes (its SHA-256 differs); build it again: "
-        "build-engine amcnet.onnx --fp16 --flavour tensorrt-rtx"
+        "build-engine amcnet.onnx --fp16 --flavor tensorrt-rtx"
     )
 
 
@@ -193,7 +193,7 @@ def model(tmp_path: Path) -> Path:
     graph = onnx.parser.parse_graph("g (float[1] x) => (float[1] y) { y = Relu (x) }")
     proto = onnx.helper.make_model(graph)
     values = dict.fromkeys(onnx_file.REQUIRED, "fp32") | {
-        onnx_file.NETWORK: "amcnet",
+        onnx_file.MODEL: "amcnet",
         onnx_file.CHECKPOINT_SHA256: "untrained, seed 1",
     }
     onnx.helper.set_model_props(proto, values)
@@ -216,7 +216,7 @@ def test_onnx_files(model: Path) -> None:
 
 
 def test_int8(model: Path, write_engine: MakeEngine) -> None:
-    card = {"precision": "int8", "rebuild": "build-engine amcnet.int8.onnx --int8 --flavour tensorrt-rtx"}
+    card = {"precision": "int8", "rebuild": "build-engine amcnet.int8.onnx --int8 --flavor tensorrt-rtx"}
     engine = write_engine(**card)
     assert check_file(engine, RTX_3060).sentence.startswith("x.engine (amcnet, int8) runs here")
     assert _sentence(engine, T4).endswith(f"rebuild it: {card['rebuild']} --compute-capability 7.5")

@@ -21,7 +21,7 @@ import numpy as np
 from amcnet import AmcNetError
 from amcnet.runtime.trt.card import EngineFile
 from amcnet.runtime.gpu.cuda import Stream
-from amcnet.runtime.gpu.cuda_memory import TwinBuffer
+from amcnet.runtime.gpu.cuda_memory import PinnedBuffer
 from amcnet.runtime.trt.engine import Engine
 """
 TRY = """
@@ -32,7 +32,7 @@ except AmcNetError as error:
     print(type(error).__name__, error)
 """
 ABOUT = "x.engine (pipeline, fp16, built by TensorRT 10.16.1.11 for SM 8.6)"
-AGAIN = "build it again if that does not help: build-engine pipeline.onnx --fp16 --flavour tensorrt"
+AGAIN = "build it again if that does not help: build-engine pipeline.onnx --fp16 --flavor tensorrt"
 
 
 def _done(result: subprocess.CompletedProcess[str]) -> str:
@@ -47,7 +47,7 @@ def test_an_engine_of_another_gpu_is_refused_before_it_is_loaded(
     log = tmp_path / "log"
     assert _done(on_fake_gpu(IMPORTS + TRY, engine, FAKE_CUDA_LOG=log)) == (
         "EngineError x.engine was built for SM 7.5, this GPU is Made-up GPU (SM 8.6); rebuild it here: "
-        "build-engine pipeline.onnx --fp16 --flavour tensorrt\n"
+        "build-engine pipeline.onnx --fp16 --flavor tensorrt\n"
     )
     assert not log.exists(), "neither the GPU nor TensorRT was touched"
 
@@ -125,7 +125,7 @@ def array(twin, **changed):  # as pycuda.gpuarray.GPUArray
 
 with Engine(EngineFile.read(sys.argv[1])) as engine, engine.execution() as execution, engine.device.current():
     with Stream() as stream:
-        twins = {name: TwinBuffer(spec.shape, spec.dtype) for name, spec in execution.tensors.items()}
+        twins = {name: PinnedBuffer(spec.shape, spec.dtype) for name, spec in execution.tensors.items()}
         for wrong in (array(twins["frame"], shape=(48, 64, 3)), array(twins["frame"], typestr="<f4")):
             try:
                 execution.bind("frame", wrong)

@@ -86,27 +86,27 @@ def test_the_smallest_pictures_are_read(tmp_path: Path, size: tuple[int, int]):
     assert frame.pixels.shape == (size[1], size[0], 3)
 
 
-def test_sixteen_bits_grey_palette_and_alpha_become_rgb(tmp_path: Path):
-    colours = np.zeros((4, 6, 3), np.uint8)
-    colours[..., 0], colours[..., 1], colours[:, 3:, 2] = 200, 100, 250
-    cv2.imwrite(str(tmp_path / "sixteen.png"), colours[..., ::-1].astype(np.uint16) * 256)
-    cv2.imwrite(str(tmp_path / "sixteen.tif"), colours[..., ::-1].astype(np.uint16) * 256)
-    Image.fromarray(colours).quantize(2).save(tmp_path / "palette.png")
-    alpha = np.dstack([colours, np.tile(np.uint8([0, 50, 100, 150, 200, 255]), (4, 1))])
+def test_sixteen_bits_gray_palette_and_alpha_become_rgb(tmp_path: Path):
+    colors = np.zeros((4, 6, 3), np.uint8)
+    colors[..., 0], colors[..., 1], colors[:, 3:, 2] = 200, 100, 250
+    cv2.imwrite(str(tmp_path / "sixteen.png"), colors[..., ::-1].astype(np.uint16) * 256)
+    cv2.imwrite(str(tmp_path / "sixteen.tif"), colors[..., ::-1].astype(np.uint16) * 256)
+    Image.fromarray(colors).quantize(2).save(tmp_path / "palette.png")
+    alpha = np.dstack([colors, np.tile(np.uint8([0, 50, 100, 150, 200, 255]), (4, 1))])
     Image.fromarray(alpha).save(tmp_path / "alpha.png")
     for name in ("sixteen.png", "sixteen.tif", "palette.png", "alpha.png"):
         (frame,) = open_frames(tmp_path / name)
-        assert np.abs(frame.pixels.astype(int) - colours).max() <= 1, name
-    grey = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
-    Image.fromarray(grey).save(tmp_path / "grey.png")
-    cv2.imwrite(str(tmp_path / "grey_sixteen.png"), grey.astype(np.uint16) * 256)
-    Image.merge("LA", (Image.fromarray(grey), Image.new("L", (6, 4), 0))).save(tmp_path / "grey_alpha.png")
-    Image.fromarray(grey > 100).save(tmp_path / "one_bit.png")
+        assert np.abs(frame.pixels.astype(int) - colors).max() <= 1, name
+    gray = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    cv2.imwrite(str(tmp_path / "gray_sixteen.png"), gray.astype(np.uint16) * 256)
+    Image.merge("LA", (Image.fromarray(gray), Image.new("L", (6, 4), 0))).save(tmp_path / "gray_alpha.png")
+    Image.fromarray(gray > 100).save(tmp_path / "one_bit.png")
     for name, expected in (
-        ("grey", grey),
-        ("grey_sixteen", grey),
-        ("grey_alpha", grey),
-        ("one_bit", (grey > 100) * 255),
+        ("gray", gray),
+        ("gray_sixteen", gray),
+        ("gray_alpha", gray),
+        ("one_bit", (gray > 100) * 255),
     ):
         (frame,) = open_frames(tmp_path / f"{name}.png")
         assert np.array_equal(frame.pixels, np.repeat(expected[..., None], 3, axis=2)), name

@@ -24,7 +24,7 @@ def _read(source: Path | str, **selection: int) -> list[Frame]:
 
 
 def _difference(pixels: NDArray[Any], expected: NDArray[Any]) -> float:
-    """Mean absolute difference in grey levels; two neighbouring frames of a clip are 9 or more apart."""
+    """Mean absolute difference in gray levels; two neighboring frames of a clip are 9 or more apart."""
     assert pixels.shape == expected.shape
     return float(np.abs(pixels - expected.astype(float)).mean())
 
@@ -87,7 +87,7 @@ def test_rotation_is_applied(make_clip: MakeClip, clip_picture: Picture, tmp_pat
 @pytest.mark.parametrize("flip", ["hflip", "vflip"])
 def test_mirroring_is_applied(clip_picture: Picture, tmp_path: Path, degrees: int, flip: str):
     upright = clip_picture(3, (64, 48))
-    # The file says: turn anticlockwise, then mirror. What is stored has to be the inverse of that.
+    # The file says: turn counterclockwise, then mirror. What is stored has to be the inverse of that.
     stored = np.rot90(upright[:, ::-1] if flip == "hflip" else upright[::-1], -degrees // 90)
     with av.open(str(tmp_path / "clip.mov"), "w") as container:
         stream = container.add_stream("png", rate=25, width=stored.shape[1], height=stored.shape[0], pix_fmt="rgb24")
@@ -103,7 +103,7 @@ def test_odd_and_tiny_sizes(make_clip: MakeClip, clip_picture: Picture, tmp_path
     frames = _read(make_clip(tmp_path / "clip.mov", frames=3, size=size, codec="png"))
     assert all(np.array_equal(frame.pixels, clip_picture(frame.index, size)) for frame in frames)
     lossy = _read(make_clip(tmp_path / "clip.mp4", frames=3, size=size))
-    luma = np.array([0.299, 0.587, 0.114])  # only brightness: the four pixels of 2x2 share one colour
+    luma = np.array([0.299, 0.587, 0.114])  # only brightness: the four pixels of 2x2 share one color
     assert max(_difference(frame.pixels @ luma, clip_picture(frame.index, size) @ luma) for frame in lossy) < 15
 
 
@@ -128,7 +128,7 @@ def test_a_closed_reader_gives_no_frames(clip: Path):
 
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize(("matrix", "kr", "kb"), [(1, 0.2126, 0.0722), (5, 0.299, 0.114), (9, 0.2627, 0.0593)])
-def test_colour_matrix_and_range_of_the_stream_are_used(
+def test_color_matrix_and_range_of_the_stream_are_used(
     tmp_path: Path, matrix: int, kr: float, kb: float, full_range: bool
 ):
     y, cb, cr = 120, 90, 180
@@ -267,7 +267,7 @@ def test_a_video_that_cannot_be_turned_to_rgb_is_refused(tmp_path: Path):
         stream.codec_context.colorspace = 8  # YCgCo
         container.mux(stream.encode(av.VideoFrame(16, 16, "yuv444p")))
         container.mux(stream.encode(None))
-    with pytest.raises(InputError, match="colour matrix 8 cannot be converted to RGB"):
+    with pytest.raises(InputError, match="color matrix 8 cannot be converted to RGB"):
         open_frames(tmp_path / "clip.mkv")
 
 

@@ -20,7 +20,7 @@ CALM = dataclasses.replace(
     rotation_deg=0,
     zoom=(1, 1),
     shear=0,
-    jitter=0,
+    color_jitter=0,
     drop_flow=0,
     drop_image=0,
     bend_flow=0,
@@ -79,8 +79,8 @@ def test_the_squeeze_into_a_square_leaves_vectors_alone() -> None:
 
 def test_half_of_the_samples_are_flipped() -> None:
     seeds = range(60)
-    colours = {augment(sample_of(constant(3, 4)), 32, CALM, np.random.default_rng(s))[1].tobytes() for s in seeds}
-    assert len(colours) == 2
+    colors = {augment(sample_of(constant(3, 4)), 32, CALM, np.random.default_rng(s))[1].tobytes() for s in seeds}
+    assert len(colors) == 2
 
 
 def test_a_lost_flow_shows_nothing_of_the_object() -> None:
@@ -105,19 +105,19 @@ def test_a_lost_image_shows_nothing_of_the_object() -> None:
     flow[15:30, 20:30] = (5, 0)
     for seed in range(8):
         image, picture, mask = augment(sample_of(flow), 64, lost, np.random.default_rng(seed))
-        grey = image.mean(-1)
+        gray = image.mean(-1)
         edge = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-        jump = cv2.GaussianBlur(grey, (0, 0), 1.5)[edge].std()
+        jump = cv2.GaussianBlur(gray, (0, 0), 1.5)[edge].std()
         assert jump < 60  # black and white, the object's edge has 100
         assert picture.std() > 10
 
 
-def test_colours_change_and_places_stay() -> None:
+def test_colors_change_and_places_stay() -> None:
     sample = sample_of(constant(1, 0))
-    recoloured = dataclasses.replace(CALM, jitter=1.0)
-    means = [augment(sample, 64, recoloured, np.random.default_rng(seed))[0].mean() for seed in range(8)]
+    recolored = dataclasses.replace(CALM, color_jitter=1.0)
+    means = [augment(sample, 64, recolored, np.random.default_rng(seed))[0].mean() for seed in range(8)]
     assert np.std(means) > 3
-    calm, strong = (augment(sample, 64, recipe, np.random.default_rng(4))[2] for recipe in (CALM, recoloured))
+    calm, strong = (augment(sample, 64, recipe, np.random.default_rng(4))[2] for recipe in (CALM, recolored))
     assert np.array_equal(calm, strong)
 
 
@@ -126,7 +126,7 @@ def test_the_same_seed_gives_the_same_sample() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-def test_the_papers_recipe_leaves_colours_and_streams_alone() -> None:
+def test_the_papers_recipe_leaves_colors_and_streams_alone() -> None:
     sample = sample_of(constant(1, 2))
     for seed in range(4):
         image, _, mask = augment(sample, 96, PAPER, np.random.default_rng(seed))

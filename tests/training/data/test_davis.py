@@ -55,9 +55,9 @@ def test_masks_of_all_kinds_are_read_alike(tmp_path: Path) -> None:
     truth[2:5, 3:7] = 255
     opaque = np.full_like(truth, 255)
     for name, stored in {
-        "grey": truth,
+        "gray": truth,
         "palette index": truth // 255,
-        "colour": np.dstack((truth * 0, truth * 0, truth // 2)),
+        "color": np.dstack((truth * 0, truth * 0, truth // 2)),
         "with alpha": np.dstack((truth, truth, truth, opaque)),
     }.items():
         cv2.imwrite(str(tmp_path / "mask.png"), stored)
