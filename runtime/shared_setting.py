@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,6 +23,10 @@ class SharedSetting(AbstractContextManager[None]):
         self._holders = 0
         # Reentrant: the garbage collector may end a generator that holds the setting while this thread takes it.
         self._lock = threading.RLock()
+        if hasattr(os, "register_at_fork"):  # else a child forked while another thread is in here would wait forever
+            os.register_at_fork(
+                before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release
+            )
 
     def __enter__(self) -> None:
         with self._lock:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -86,3 +88,27 @@ def test_a_setting_that_cannot_be_written_is_not_held(library: _Library) -> None
     for _ in range(2):
         with pytest.raises(RuntimeError), broken:
             pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_child_forked_while_another_thread_changes_it_can_use_it() -> None:
+    reading, forked = threading.Event(), threading.Event()
+
+    def read() -> int:
+        if threading.current_thread() is not threading.main_thread():
+            reading.set()
+            forked.wait(0.2)  # while the lock is held
+        return 8
+
+    setting = SharedSetting(read, lambda value: None, 1)
+    thread = threading.Thread(target=setting.__enter__)
+    thread.start()
+    reading.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # ends a child that waits forever
+        with setting:
+            os._exit(0)
+    forked.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
