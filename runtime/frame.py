@@ -54,6 +54,15 @@ class MaskFrame:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Frames to read from a source: every `stride`-th one from `start` on, at most `frames` of them (None: all)."""
+
+    start: int = 0
+    frames: int | None = None
+    stride: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceInfo:
     """What is known of a source before its first frame is read.
 

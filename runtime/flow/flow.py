@@ -39,13 +39,6 @@ class Flow(Closeable, ABC):
         """
 
 
-class FlowInside(Flow):
-    """For a pipeline, which makes its flow itself: nobody asks for pictures."""
-
-    def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
-        raise NotImplementedError("a pipeline has its flow inside")
-
-
 class DisFlow(Flow):
     """Dense inverse search (OpenCV, medium preset), computed at the network's size: 8 ms where 854x480 takes 23."""
 

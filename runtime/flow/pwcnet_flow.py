@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from ..backends.base import NetworkFile
 from ..backends.open_backend import open_backend
-from ..files.onnx_file import PREPROCESSING
 from ..frame import Frame
 from ..machine_info import available_cores
 from ..preprocessing.resize import Bicubic
@@ -22,7 +21,7 @@ class PwcFlow(Flow):
 
     def __init__(self, file: NetworkFile, size: tuple[int, int], device: str = "cpu") -> None:
         """`size` is the segmentation network's (width, height), for which the pictures are made."""
-        self._prepare = Preprocessing.from_json(file.metadata[PREPROCESSING])
+        self._prepare = file.preprocessing
         self._size = size
         self._backend = open_backend(file, available_cores(), device)
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)

@@ -8,17 +8,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..files.onnx_file import PREPROCESSING, OnnxFile
-from ..flow.flow import DisFlow
-from ..flow.pwcnet_flow import PwcFlow, pwcnet_input
+from ..files.onnx_file import OnnxFile
+from ..flow.flow import Flow
+from ..flow.flow_source import FlowSource
+from ..flow.pwcnet_flow import pwcnet_input
 from ..frame import Frame
 from ..opencv_state import single_threaded_opencv
 from ..preprocessing.resize import network_input
-from ..preprocessing.spec import Preprocessing
 from ..video.reader import FrameReader, open_frames
 
 
@@ -54,9 +53,13 @@ class ClipInputs:
         frames between them are decoded but not converted, and a clip is read as far as its last one.
         """
         self._model = file.model
-        self._preprocessing = Preprocessing.from_json(file.metadata[PREPROCESSING])
+        self._preprocessing = file.preprocessing
         self._clips = clips
-        self._flow_file = None if str(flow) == "dis" else OnnxFile.read(flow, "pwcnet")
+        self._flow = FlowSource.parse(flow)
+        if self._flow.folder is not None:
+            raise InputError(
+                f"flow {str(flow)!r} is a folder, which belongs to one video; expected 'dis' or an ONNX file of PWC-Net"
+            )
         self._every = every
         self._chosen = None if chosen is None else frozenset(chosen)
         self._last: dict[str, int] = {}  # clip -> its last chosen frame
@@ -65,11 +68,12 @@ class ClipInputs:
 
     def __iter__(self) -> Iterator[ClipInput]:
         """Raises InputError for a clip that cannot be read, has one frame only, or another size than a pipeline's."""
+        size = self._preprocessing.size
         for clip in self._clips:
             name = str(clip)
             if self._chosen is not None and name not in self._last:
                 continue
-            with single_threaded_opencv, open_frames(clip) as reader, self._open_flow() as flow:
+            with single_threaded_opencv, open_frames(clip) as reader, self._flow.open(size) as flow:
                 for frame, next_frame in self._pairs(name, reader):
                     yield ClipInput(clip=name, frame=frame, inputs=self._inputs(flow, frame, next_frame))
 
@@ -99,16 +103,12 @@ class ClipInputs:
     def _wants(self, clip: str, index: int) -> bool:
         return index % self._every == 0 if self._chosen is None else (clip, index) in self._chosen
 
-    def _open_flow(self) -> DisFlow | PwcFlow:
-        size = self._preprocessing.size
-        return DisFlow(size) if self._flow_file is None else PwcFlow(self._flow_file, size)
-
-    def _inputs(self, flow: DisFlow | PwcFlow, frame: Frame, next_frame: Frame) -> dict[str, NDArray[Any]]:
+    def _inputs(self, flow: Flow, frame: Frame, next_frame: Frame) -> dict[str, NDArray[Any]]:
         if self._model == "amcnet":
-            picture: NDArray[np.uint8] = flow.render(frame, next_frame)
+            flow_image = flow.render(frame, next_frame)
             return {
                 "image": network_input(frame.pixels, self._preprocessing),
-                "flow_image": network_input(picture, self._preprocessing),
+                "flow_image": network_input(flow_image, self._preprocessing),
             }
         if self._model == "pwcnet":
             return {
