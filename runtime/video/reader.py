@@ -25,6 +25,10 @@ def open_frames(source: str | Path, *, start: int = 0, frames: int | None = None
     other way to count) but not converted.
 
     Raises InputError if the source is missing, empty, not readable, or holds no frame at `start`.
+
+        with open_frames("clip.mp4", start=100, frames=50) as reader:
+            for frame in reader:
+                frame.pixels, frame.pts_seconds  # (H, W, 3) uint8 RGB, seconds
     """
     if start < 0 or stride < 1 or (frames is not None and frames < 1):
         raise InputError(
