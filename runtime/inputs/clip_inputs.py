@@ -1,4 +1,4 @@
-"""What a network is fed with for the frames of clips, as the deployed runtime feeds it."""
+"""Network inputs for the frames of clips, equal to those of the deployed runtime."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClipInput:
 
 
 class ClipInputs:
-    """Inputs for the frames of clips, made one at a time; can be iterated as often as is needed.
+    """Inputs for the frames of clips, made one at a time; may be iterated several times.
 
     for item in ClipInputs(OnnxFile.read("amcnet.onnx"), ["clip.mp4", "frames/"], every=10):
         session.run(None, item.inputs)
@@ -46,11 +46,12 @@ class ClipInputs:
         every: int = 1,
         chosen: Collection[tuple[str, int]] | None = None,
     ) -> None:
-        """For `file`, an AMC-Net, PWC-Net or pipeline; `clips` are what `open_frames` takes.
+        """Inputs of `file`, an AMC-Net, PWC-Net or pipeline, for sources that `open_frames` accepts.
 
-        flow: what an AMC-Net sees the motion by, "dis" or the ONNX file of a PWC-Net. every: each n-th frame is given,
-        with the motion to the one right behind it. chosen: (clip, index) of the frames to give instead;
-        frames between them are decoded but not converted, and a clip is read as far as its last one.
+        flow: source of the flow images of an AMC-Net: "dis" or the ONNX file of a PWC-Net. every: take each n-th frame,
+        with the flow to the frame after it. chosen: take the frames (clip, index) instead; frames between them are
+        decoded but not converted, and a clip is read up to its last chosen frame.
+        Raises InputError, ModelFileError or EngineError for another `flow`.
         """
         self._model = file.model
         self._preprocessing = file.preprocessing
@@ -78,10 +79,10 @@ class ClipInputs:
                     yield ClipInput(clip=name, frame=frame, inputs=self._inputs(flow, frame, next_frame))
 
     def _pairs(self, clip: str, reader: FrameReader) -> Iterator[tuple[Frame, Frame]]:
-        """The wanted frames, each with the one behind it. No other frame is converted."""
+        """The selected frames, each with the frame after it. No other frame is converted."""
         last = self._last.get(clip)
         before: Frame | None = None
-        wanted = False  # whether the frame before is given
+        wanted = False  # whether the frame before is selected
         for index in count():
             if last is not None and index > last + 1:
                 return
