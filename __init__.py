@@ -1,12 +1,27 @@
-"""Zero-shot video object segmentation, deployed: AMC-Net and PWC-Net from checkpoints to masks.
+"""Zero-shot video object segmentation: AMC-Net and PWC-Net, from checkpoints to masks.
 
-from amcnet import Segmenter
-for m in Segmenter.load("amcnet.onnx").video("clip.mp4"):
-    m.mask, m.pts_seconds
+    import amcnet
+
+    with amcnet.Segmenter.load() as segmenter:
+        for m in segmenter.video("clip.mp4"):
+            m.mask, m.pts_seconds
+
+| to do | names |
+|---|---|
+| segment a video | Segmenter, MaskFrame |
+| read or bring frames | open_frames, Frame |
+| export a checkpoint to ONNX | export_amcnet, export_pwcnet, export_pipeline |
+| quantize an ONNX file to INT8 | calibrate |
+| build a TensorRT engine | build_engine, BuildOptions |
+| score masks against annotations | evaluate |
+| catch errors | AmcNetError and its subclasses |
+
+`help(amcnet.NAME)` describes each. `import amcnet` loads none of them: each is imported when it is first used.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from .runtime.errors import (
@@ -18,34 +33,62 @@ from .runtime.errors import (
     ModelFileError,
     OutputError,
 )
+from .runtime.extras import needed_by
 from .runtime.version import __version__
+
+if TYPE_CHECKING:
+    from .benchmarks.accuracy.evaluation import evaluate
+    from .calibration import calibrate
+    from .engines.build import build_engine
+    from .engines.build_options import BuildOptions
+    from .export.exporter import export_amcnet, export_pipeline, export_pwcnet
+    from .runtime.frame import Frame, MaskFrame
+    from .runtime.segmenter import Segmenter
+    from .runtime.video.reader import open_frames
+
+_MODULES = {
+    "BuildOptions": ".engines.build_options",
+    "Frame": ".runtime.frame",
+    "MaskFrame": ".runtime.frame",
+    "Segmenter": ".runtime.segmenter",
+    "build_engine": ".engines.build",
+    "calibrate": ".calibration",
+    "evaluate": ".benchmarks.accuracy.evaluation",
+    "export_amcnet": ".export.exporter",
+    "export_pipeline": ".export.exporter",
+    "export_pwcnet": ".export.exporter",
+    "open_frames": ".runtime.video.reader",
+}
 
 __all__ = [
     "AmcNetError",
     "BackendError",
+    "BuildOptions",
     "CheckpointError",
     "EngineError",
+    "Frame",
     "InputError",
     "MaskFrame",
     "ModelFileError",
     "OutputError",
     "Segmenter",
     "__version__",
+    "build_engine",
+    "calibrate",
+    "evaluate",
+    "export_amcnet",
+    "export_pipeline",
+    "export_pwcnet",
+    "open_frames",
 ]
-
-if TYPE_CHECKING:
-    from .runtime.frame import MaskFrame
-    from .runtime.segmenter import Segmenter
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, so that `import amcnet` costs nothing and `amcnet.export` does not load the runtime.
-    if name == "Segmenter":
-        from .runtime.segmenter import Segmenter
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with needed_by(f"amcnet.{name}"):
+        return getattr(importlib.import_module(_MODULES[name], __name__), name)
 
-        return Segmenter
-    if name == "MaskFrame":
-        from .runtime.frame import MaskFrame
 
-        return MaskFrame
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

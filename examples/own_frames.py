@@ -14,11 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from amcnet import MaskFrame, Segmenter
-from amcnet.runtime.files.onnx_file import PREPROCESSING
-from amcnet.runtime.flow.flow import DisFlow
-from amcnet.runtime.frame import Frame
-from amcnet.runtime.preprocessing.spec import Preprocessing
+from amcnet import Frame, MaskFrame, Segmenter
 
 
 def camera_frames(number: int) -> Iterator[Frame]:
@@ -45,9 +41,7 @@ def array_frames(clip: NDArray[np.uint8], frames_per_second: float = 25.0) -> It
 def segment(frames: Iterable[Frame]) -> Iterator[MaskFrame]:
     """One mask per frame. Each mask needs the next frame for its optical flow, so it lags by at least one frame."""
     with Segmenter.load() as segmenter:
-        size = Preprocessing.from_json(segmenter.file.metadata[PREPROCESSING]).size
-        with DisFlow(size) as flow:
-            yield from segmenter.masks(frames, flow)
+        yield from segmenter.masks(frames)
 
 
 if __name__ == "__main__":

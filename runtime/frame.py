@@ -1,4 +1,4 @@
-"""The values that cross the runtime's doors: a frame in, a mask out, and what is known of where they come from."""
+"""Values that enter and leave the runtime: frames, masks, and the description of their source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of a video, as a person would see it (rotation applied).
+    """One frame of a video, upright (the rotation of the container is applied).
+
+        Frame(image, index=0, pts=0, pts_seconds=0.0)
 
     `pixels` is (H, W, 3) uint8 RGB. `index` counts the frames that were asked for, from 0. `pts` is the time of
     presentation in units of the source's `time_base`, `pts_seconds` the same in seconds.
@@ -30,7 +32,14 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class MaskFrame:
-    """The answer for one frame: `mask` (H, W) bool, `probability` (H, W) float32 in [0, 1], at the frame's own size."""
+    """The mask of one frame, at the size of the frame.
+
+        for m in segmenter.video("clip.mp4"):  # m is a MaskFrame
+            m.frame.pixels[~m.mask] = 0
+
+    `mask` is (H, W) bool, True on the object. `probability` is (H, W) float32 in [0, 1]. `index` and `pts_seconds` are
+    those of `frame`. MaskFrame(...) raises ValueError for other shapes or types.
+    """
 
     frame: Frame
     mask: NDArray[np.bool_]
@@ -51,6 +60,15 @@ class MaskFrame:
     @property
     def pts_seconds(self) -> float:
         return self.frame.pts_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Frames to read from a source: every `stride`-th one from `start` on, at most `frames` of them (None: all)."""
+
+    start: int = 0
+    frames: int | None = None
+    stride: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,9 +78,9 @@ def infer(
         if options.resume and (earlier := folder.complete_report()) and finished >= earlier["frames"]:
             return earlier | {"notes": [*earlier["notes"], "the run was complete already; nothing was done"]}
         folder.require_writable()
-        flow = loaded.enter_context(plan.open_flow(reader, options.start, options.frames, options.stride))
+        flow = loaded.enter_context(plan.open_flow(reader))
         segmenter = loaded.enter_context(Segmenter.open(plan))
-        report["backend"] = segmenter.backend.name
+        report["backend"] = segmenter.network.name
         # Two masks are made again: the last frame's flow is that of the pair before it, which has to be there.
         kept = max(finished - 2, 0)
 
@@ -124,7 +124,7 @@ def _plan(options: InferOptions, frames: int | None) -> SegmenterPlan:
 
 
 def _masks(
-    segmenter: Segmenter, reader: FrameReader, flow: Flow, times: StageTimes, folder: RunFolder, kept: int
+    segmenter: Segmenter, reader: FrameReader, flow: Flow | None, times: StageTimes, folder: RunFolder, kept: int
 ) -> Generator[MaskFrame, None, None]:
     """The masks of all frames of `reader`; the first `kept` from the files of an earlier run."""
     for frame in islice(reader, kept):
@@ -143,7 +143,6 @@ def _masks(
 
 def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
     """run.json as it stands while the run goes on; what is in `settings` must be the same to resume it."""
-    files = {plan.file.model: plan.file} | ({"pwcnet": plan.flow_file} if plan.flow_file else {})
     source = Path(options.source)
     return {
         "schema": SCHEMA,
@@ -158,8 +157,8 @@ def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
             "probability": options.probability,
             "crf": options.crf,
             "device": options.device,
-            "flow": "inside" if plan.file.model == "pipeline" else str(options.flow),
-            "files": {name: _describe(file) for name, file in files.items()},
+            "flow": "inside" if plan.flow is None else plan.flow.name,
+            "files": {name: _describe(file) for name, file in plan.files.items()},
         },
         "backend": None,
         "machine": {"processor": processor_name(), "cores": os.cpu_count()},

@@ -1,73 +1,46 @@
-"""Frames in, masks out: the network with all that it needs around it."""
+"""Segmentation of videos in Python: frames in, masks out."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .backends.base import Backend
-from .backends.open_backend import open_backend, open_pipeline
-from .backends.tensorrt_pipeline import PipelineBackend
 from .closeable import Closeable
 from .files.bundled_network import DEFAULT_AMCNET as DEFAULT_AMCNET
 from .flow.flow import Flow
 from .frame import Frame, MaskFrame
 from .loaded_process import LoadedProcess
-from .machine_info import available_cores
+from .mask_networks import MaskNetwork, open_network
 from .opencv_state import single_threaded_opencv
 from .prefetch import prefetch
-from .preprocessing.resize import network_input, upsample_mask
-from .refine.crf import refine
 from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
-from .trt.card import EngineFile
 from .video.reader import open_frames
-
-_MOST_FRAMES_AT_ONCE = 4  # in the network: each takes up to some 100 MB, and a large machine has many cores
-_FRAMES_AT_ONCE_ON_GPU = 2  # one is copied while the other is computed
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A frame and what the network takes for it: `image` and `flow_image`, (1, 3, h, w) float32."""
-
-    frame: Frame
-    image: NDArray[np.float32]
-    flow_image: NDArray[np.float32]
 
 
 class Segmenter(Closeable):
-    """AMC-Net and a source of flow; made by `load`, a context manager, for one thread.
+    """Segments the main moving object in every frame of a video, with AMC-Net and a source of optical flow.
 
-    with Segmenter.load() as segmenter:
-        for m in segmenter.video("clip.mp4"):
-            m.mask, m.pts_seconds
+        with Segmenter.load() as segmenter:
+            for m in segmenter.video("clip.mp4"):
+                m.mask, m.pts_seconds
+
+    Made by `Segmenter.load`. A context manager: `close` releases the network. One object segments one video after the
+    other, called from one thread; it cannot be used in a process forked after it was loaded (BackendError).
     """
 
-    def __init__(self, plan: SegmenterPlan, backend: Backend | PipelineBackend) -> None:
-        """`backend` has loaded the network of `plan`, and is closed with this."""
+    def __init__(self, plan: SegmenterPlan, network: MaskNetwork) -> None:
+        """`network` has loaded the file of `plan`; it is closed with this Segmenter. Users call `load`."""
         self.plan = plan
         self.file = plan.file
-        self.backend = backend
-        on_gpu = plan.device == "cuda" or isinstance(plan.file, EngineFile)
-        self._at_once = _FRAMES_AT_ONCE_ON_GPU if on_gpu else frames_at_once()
-        self._preprocessing = plan.preprocessing
+        self.network = network
         self._loaded = LoadedProcess()
 
     @classmethod
     def open(cls, plan: SegmenterPlan) -> Segmenter:
         """Load the network of `plan`. Raises BackendError, EngineError or ModelFileError."""
-        if isinstance(plan.file, EngineFile) and plan.file.model == "pipeline":
-            return cls(plan, open_pipeline(plan.file))
-        threads = max(1, available_cores() // frames_at_once())
-        return cls(plan, open_backend(plan.file, threads=threads, device=plan.device))
+        return cls(plan, open_network(plan))
 
     @classmethod
     def load(
@@ -82,17 +55,30 @@ class Segmenter(Closeable):
         device: str = "cpu",
         precision: str = "auto",
     ) -> Segmenter:
-        """Load the AMC-Net in the ONNX file `amcnet`, by default the trained one that comes with the package.
+        """Load a network.
 
-        `engine` stands in its place: an AMC-Net or a whole pipeline, whose flow is inside, from build-engine. One that
-        is not what its card says is refused unless `trust` is given: engines are code.
-        `flow` is "dis" (OpenCV, no weights), a PWC-Net (ONNX or engine), or a folder of `.flo` files or flow pictures.
-        `threshold` in (0, 1): a pixel whose probability reaches it belongs to the mask. `crf`: the masks are those of
-        a dense CRF over the probabilities and the frame's colors instead, 3 s a frame at 854x480.
-        `device` is "cpu" or "cuda", an NVIDIA GPU: ONNX files run there, or it is an error.
-        `precision` is for the one that comes with the package: "fp32", "int8", or "auto": int8 on a CPU that is faster
-        in it (`amc-infer`, which loads it for one video, takes fp32 for a short one). A file has its own.
-        Raises ModelFileError, BackendError, EngineError or InputError.
+            Segmenter.load()                                                # the bundled network, flow by OpenCV
+            Segmenter.load("amcnet.onnx", flow="pwcnet.onnx", device="cuda")
+            Segmenter.load(engine="pipeline.engine")
+
+        Args:
+            amcnet: ONNX file of an AMC-Net, from `export_amcnet` or `calibrate`. None: the bundled network.
+            engine: engine of an AMC-Net or a pipeline, from `build_engine`, in place of `amcnet`. A pipeline computes
+                its flow itself.
+            trust: load engines whose SHA-256 differs from the one on their card. Engines are code.
+            flow: source of optical flow: "dis" (OpenCV, no weights), the ONNX file or engine of a PWC-Net, or a folder
+                of `.flo` files or flow images, one per frame.
+            threshold: probability from which on a pixel belongs to the mask, between 0 and 1 (both excluded).
+            crf: compute the masks by a dense CRF over probabilities and colors; 3 s per frame at 854x480.
+            device: "cpu" or "cuda" (an NVIDIA GPU) for ONNX files; never replaced by the other. Engines run on the GPU.
+            precision: of the bundled network: "fp32", "int8", or "auto" (INT8 on CPUs with instructions for it). An
+                `amcnet` file has a precision of its own.
+
+        Raises:
+            InputError: an argument is out of range, or two of them exclude each other.
+            ModelFileError: an ONNX file is missing, was not made by this package, or holds another model.
+            EngineError: an engine is missing, cannot run on this machine, or differs from its card.
+            BackendError: an inference library or the GPU is missing.
         """
         return cls.open(
             SegmenterPlan.make(
@@ -110,100 +96,52 @@ class Segmenter(Closeable):
     def video(
         self, source: str | Path, *, start: int = 0, frames: int | None = None, stride: int = 1
     ) -> Generator[MaskFrame, None, None]:
-        """The masks of `source`, one per frame, in order of presentation; arguments and errors as of `open_frames`.
+        """Segment `source`: one `MaskFrame` per frame, in order of presentation.
 
-        Closing the generator, or dropping it, ends the threads behind it.
+            for m in segmenter.video("clip.mp4", start=100, frames=50):
+                print(m.pts_seconds, m.mask.mean())
+
+        The arguments and errors are those of `open_frames`. Decoding, flow and network run in threads of their own, a
+        few frames ahead; memory does not grow with the length of the video. Closing or dropping the generator ends the
+        threads.
         """
         self._loaded.require()
         with (
             open_frames(source, start=start, frames=frames, stride=stride) as reader,
-            self.plan.open_flow(reader, start, frames, stride) as flow,
+            self.plan.open_flow(reader) as flow,
         ):
             yield from self.masks(reader, flow)
 
     def masks(
-        self, frames: Iterable[Frame], flow: Flow, times: StageTimes | None = None
+        self, frames: Iterable[Frame], flow: Flow | None = None, times: StageTimes | None = None
     ) -> Generator[MaskFrame, None, None]:
-        """The masks of `frames`; reading, preparing and the network overlap, each in a thread.
+        """Segment frames of the caller's own, from a camera for example; see examples/own_frames.py.
 
-        `times` collects how long decoding, flow, preparing, network and upsampling took per frame. OpenCV has one
-        thread a call until the generator ends.
+            frames = (Frame(image, index=i, pts=i, pts_seconds=i / 25) for i, image in enumerate(images))
+            for m in segmenter.masks(frames):
+                ...
+
+        Args:
+            frames: (H, W, 3) uint8 RGB each. A mask needs the next frame for its flow, so it comes one frame later.
+            flow: an open source of flow, closed by the caller. None: the one that was named to `load`.
+            times: collects the ms per frame of decoding, flow, preparation, network and upsampling.
+
+        OpenCV uses one thread per call until the generator ends.
         """
         self._loaded.require()
         times = times or StageTimes()
-        if isinstance(self.backend, PipelineBackend):
-            with (
-                single_threaded_opencv,
-                closing(prefetch(_timed(frames, times))) as read,
-                closing(prefetch(self._through_pipeline(self.backend, read, times))) as segmented,
-            ):
-                yield from segmented
-            return
-        with (
-            single_threaded_opencv,
-            closing(prefetch(_timed(frames, times))) as read,
-            closing(prefetch(self._prepare(read, flow, times))) as prepared,
-            closing(prefetch(self._segment(prepared, times))) as segmented,
-        ):
-            yield from segmented
+        with ExitStack() as stack:
+            if flow is None:
+                flow = stack.enter_context(self.plan.open_flow())
+            stack.enter_context(single_threaded_opencv)
+            read = stack.enter_context(closing(prefetch(_timed(frames, times))))
+            made = stack.enter_context(closing(self.network.masks(read, flow, times)))
+            yield from stack.enter_context(closing(prefetch(made)))
 
     def close(self) -> None:
+        """Release the network; closing twice is allowed."""
         if self._loaded.is_this:
-            self.backend.close()
-
-    def _prepare(self, frames: Iterator[Frame], flow: Flow, times: StageTimes) -> Iterator[Prepared]:
-        frame = next(frames, None)
-        while frame is not None:
-            next_frame = next(frames, None)
-            with times("flow"):
-                picture = flow.render(frame, next_frame)
-            with times("prepare"):
-                image = network_input(frame.pixels, self._preprocessing)
-                flow_image = network_input(picture, self._preprocessing)
-            yield Prepared(frame, image, flow_image)
-            frame = next_frame
-
-    def _segment(self, prepared: Iterator[Prepared], times: StageTimes) -> Iterator[MaskFrame]:
-        """Several frames at once: the light network takes 46 ms on one core, and 29 split over two."""
-        with ThreadPoolExecutor(self._at_once, "amcnet network") as pool:
-            waiting: deque[Future[MaskFrame]] = deque()
-            end: Exception | None = None
-            while end is None:
-                try:
-                    waiting.append(pool.submit(self._segment_one, next(prepared), times))
-                except Exception as error:
-                    end = error  # StopIteration, or what went wrong earlier: the frames before it come first
-                while waiting and (end is not None or len(waiting) > self._at_once):
-                    yield waiting.popleft().result()
-            if not isinstance(end, StopIteration):
-                raise end
-
-    def _segment_one(self, item: Prepared, times: StageTimes) -> MaskFrame:
-        assert not isinstance(self.backend, PipelineBackend)
-        with times("network"):
-            outputs = self.backend.run({"image": item.image, "flow_image": item.flow_image})
-        height, width = item.frame.pixels.shape[:2]
-        with times("upsample"):
-            probability = upsample_mask(outputs["mask"][0, 0], (width, height))
-        return self._answer(item.frame, probability, times)
-
-    def _through_pipeline(
-        self, pipeline: PipelineBackend, frames: Iterator[Frame], times: StageTimes
-    ) -> Iterator[MaskFrame]:
-        for frame, probability in pipeline.masks(frames, times):
-            yield self._answer(frame, probability, times)
-
-    def _answer(self, frame: Frame, probability: NDArray[np.float32], times: StageTimes) -> MaskFrame:
-        mask = probability >= self.plan.threshold
-        if self.plan.crf:
-            with times("crf"):
-                mask = refine(frame.pixels, probability)
-        return MaskFrame(frame, mask, probability)
-
-
-def frames_at_once() -> int:
-    """How many frames the network works on side by side; the cores are shared out among them."""
-    return min(available_cores(), _MOST_FRAMES_AT_ONCE)
+            self.network.close()
 
 
 def _timed(frames: Iterable[Frame], times: StageTimes) -> Iterator[Frame]:

@@ -1,37 +1,43 @@
-"""What a Segmenter will load: its files and options, checked before any inference library is imported."""
+"""Files and options of a Segmenter, checked before any inference library is imported."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .backends.base import DEVICES, NetworkFile
 from .backends.open_backend import require_library
 from .backends.openvino_backend import is_installed
 from .errors import InputError
 from .files.bundled_network import bundled_network
-from .files.onnx_file import PREPROCESSING, OnnxFile
-from .flow.flow import DisFlow, Flow, FlowInside, PrecomputedFlow
-from .flow.pwcnet_flow import PwcFlow
-from .model_files import read_engine, read_flow
-from .preprocessing.spec import Preprocessing
-from .refine.crf import require_crf
+from .files.onnx_file import OnnxFile
+from .flow.flow import Flow
+from .flow.flow_source import FlowSource
+from .frame import Frame, MaskFrame
+from .refine.crf import refine, require_crf
+from .stage_times import StageTimes
+from .trt.card import EngineFile
 from .video.reader import FrameReader
 
 INT8_PAYS_FROM_FRAMES = 500
-"""Between the two break-even points of benchmarks/studies/startup.py: INT8 saves 4 ms per frame on two cores, and its
-first mask comes 0.7 s of processor time later than with FP32 from a filled cache (160 frames), 4.7 s from an empty one
-(1100).
+"""Between the two break-even points of benchmarks/studies/startup.py: INT8 saves 4 ms per frame on two cores. Its first
+mask takes 0.7 s of processor time more than in FP32 with a filled cache (160 frames), 4.7 s with an empty one (1100).
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterPlan:
-    """`file` is the AMC-Net or pipeline, `flow_file` the PWC-Net that `flow` names, None if it names another source."""
+    """`file` is an AMC-Net, or a pipeline, which computes its flow itself: then `flow` is None.
+
+    threshold and crf define the mask of a probability, see `mask_frame`; device is "cpu" or "cuda".
+    """
 
     file: NetworkFile
-    flow: str | Path
-    flow_file: NetworkFile | None
+    flow: FlowSource | None
     threshold: float
     crf: bool
     device: str
@@ -50,51 +56,61 @@ class SegmenterPlan:
         precision: str = "auto",
         frames: int | None = None,
     ) -> SegmenterPlan:
-        """Arguments as of `Segmenter.load`; `frames` is how many there will be, if that is known: for "auto".
+        """Check the arguments of `Segmenter.load`. frames: number of frames to come if it is known, for "auto".
 
         Raises ModelFileError, EngineError, InputError, or BackendError for a library that is not installed.
         """
         if not 0 < threshold < 1:
             raise InputError(f"threshold is {threshold}; expected a number between 0 and 1, such as 0.5")
-        if str(flow) != "dis" and Path(flow).suffix not in (".onnx", ".engine") and not Path(flow).is_dir():
-            raise InputError(
-                f"flow {str(flow)!r} is neither 'dis', an ONNX file of PWC-Net, nor a folder of flow files"
-            )
         if device not in DEVICES:
             raise InputError(f"device is {device!r}; expected {' or '.join(DEVICES)}")
+        if amcnet is not None and engine is not None:
+            raise InputError(f"both {amcnet} and {engine} were given; expected one network: leave out one of the two")
         if amcnet is not None and precision != "auto":
-            raise InputError(f"precision {precision} was asked for, but {amcnet} has its own; leave out one of the two")
+            raise InputError(f"precision {precision} was given, but {amcnet} has its own; leave out one of the two")
+        source: FlowSource | None = FlowSource.parse(flow, trust=trust)
         file: NetworkFile
-        if engine is not None:
-            file = read_engine(Path(engine), trust, amcnet, flow)
-        else:
+        if engine is None:
             file = OnnxFile.read(amcnet or bundled_network(_pays_off(precision, frames), device), "amcnet")
-        flow_file = read_flow(Path(flow), trust)
-        for needed in (file, flow_file):
-            if needed is not None:
-                require_library(needed, device)
+        else:
+            file = EngineFile.read(engine, "amcnet", "pipeline", trust=trust)
+        if file.model == "pipeline":
+            if source != FlowSource():
+                raise InputError(
+                    f"flow {str(flow)!r} was given, but {file.path} makes its own; leave out one of the two"
+                )
+            source = None
+        plan = cls(file=file, flow=source, threshold=threshold, crf=crf, device=device)
+        for needed in plan.files.values():
+            require_library(needed, device)
         if crf:
             require_crf()
-        return cls(file=file, flow=flow, flow_file=flow_file, threshold=threshold, crf=crf, device=device)
+        return plan
 
     @property
-    def preprocessing(self) -> Preprocessing:
-        return Preprocessing.from_json(self.file.metadata[PREPROCESSING])
+    def files(self) -> dict[str, NetworkFile]:
+        """All files that will be loaded, by the model that they hold."""
+        flow_model = self.flow.model if self.flow else None
+        return {self.file.model: self.file} | ({"pwcnet": flow_model} if flow_model else {})
 
-    def open_flow(self, reader: FrameReader, start: int, frames: int | None, stride: int) -> Flow:
-        """The source of flow for the frames of `reader`, which was opened with these. A PWC-Net is loaded here."""
-        if self.file.model == "pipeline":
-            return FlowInside()
-        size = self.preprocessing.size
-        if self.flow_file is not None:
-            return PwcFlow(self.flow_file, size, self.device)
-        if str(self.flow) == "dis":
-            return DisFlow(size)
-        expected = reader.info.expected_frames if frames is None else None
-        return PrecomputedFlow(Path(self.flow), size, start=start, stride=stride, expected_frames=expected)
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the network runs on a GPU: on "cuda", or as an engine."""
+        return self.device == "cuda" or isinstance(self.file, EngineFile)
+
+    def open_flow(self, reader: FrameReader | None = None) -> AbstractContextManager[Flow | None]:
+        """The source of flow for the frames of `reader`, as `FlowSource.open`; None for a pipeline."""
+        return nullcontext() if self.flow is None else self.flow.open(self.file.preprocessing.size, reader, self.device)
+
+    def mask_frame(self, frame: Frame, probability: NDArray[np.float32], times: StageTimes) -> MaskFrame:
+        """The mask of `probability` (H, W): by the threshold, or by a dense CRF with the colors of `frame`."""
+        if not self.crf:
+            return MaskFrame(frame, probability >= self.threshold, probability)
+        with times("crf"):
+            return MaskFrame(frame, refine(frame.pixels, probability), probability)
 
 
 def _pays_off(precision: str, frames: int | None) -> str:
-    """For "auto" and a few frames, "fp32" where OpenVINO is installed: int8 saves less than its loading costs."""
+    """For "auto" and few frames, "fp32" if OpenVINO is installed: INT8 saves less time than its loading takes."""
     few = frames is not None and frames < INT8_PAYS_FROM_FRAMES
     return "fp32" if precision == "auto" and few and is_installed() else precision

@@ -115,6 +115,21 @@ def test_the_shortest_use_works_or_names_the_extra(
         assert with_progress.splitlines()[-1].startswith("error: "), "one line"
 
 
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("export_amcnet", "PyTorch"),
+        ("calibrate", "ONNX"),
+    ],
+)
+def test_a_public_name_names_the_extra_that_it_needs(core: Path, name: str, package: str) -> None:
+    command = [str(core), "-c", f"import amcnet; amcnet.Segmenter, amcnet.open_frames, amcnet.{name}"]
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith(
+        f"BackendError: amcnet.{name} needs {package}, which is not installed. Fix: pip install 'amcnet[export]'"
+    )
+
+
 def test_each_command_is_tried() -> None:
     assert {use.split()[0] for use, *_ in USES} == set(SCRIPTS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import inspect
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import amcnet
 
 ROOT = Path(__file__).resolve().parents[1]
 # A folder imports from itself and from those left of it; training and export do not know each other.
@@ -168,7 +171,10 @@ def test_the_rest_imports_without_runtimes() -> None:
 
 
 def test_importing_amcnet_loads_nothing_heavy() -> None:
-    code = "import amcnet, sys; print(sorted({'numpy', 'cv2', 'av', 'torch', 'tqdm'} & set(sys.modules)))"
+    code = (
+        "import amcnet, sys; assert 'open_frames' in dir(amcnet); "
+        "print(sorted({'numpy', 'cv2', 'av', 'torch', 'tqdm'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
@@ -199,8 +205,9 @@ def test_each_command_is_installed_and_helps() -> None:
 
 
 PUBLIC = {
-    "amcnet": "AmcNetError BackendError CheckpointError EngineError InputError MaskFrame ModelFileError OutputError "
-    "Segmenter __version__",
+    "amcnet": "AmcNetError BackendError BuildOptions CheckpointError EngineError Frame InputError MaskFrame "
+    "ModelFileError OutputError Segmenter __version__ build_engine calibrate evaluate export_amcnet export_pipeline "
+    "export_pwcnet open_frames",
     "amcnet.models": "AMCNet AMCNetConfig AMCNetOutput PWCNet load_amcnet load_pwcnet seed_weights",
     "amcnet.export": "ExportOptions Exported OnnxFile Preprocessing Seed export_amcnet export_pipeline export_pwcnet",
     "amcnet.calibration": "Calibrated Calibration CalibrationTable Quantized calibrate calibrate_on_batches quantize",
@@ -214,3 +221,14 @@ def test_public_names(package: str) -> None:
     assert sorted(module.__all__) == sorted(PUBLIC[package].split())
     for name in module.__all__:
         assert getattr(module, name) is not None
+
+
+@pytest.mark.parametrize("name", amcnet._MODULES)
+def test_a_public_name_has_an_example_and_names_its_errors(name: str) -> None:
+    public = getattr(amcnet, name)
+    assert callable(public), "a module of the same name would take its place"
+    documents = [public.__doc__, *(getattr(public, method).__doc__ for method in ("load",) if hasattr(public, method))]
+    text = "\n".join(documents)
+    assert f"{name}(" in text or f"{name}." in text, "no example"
+    if inspect.isfunction(public):
+        assert "Raises" in text

@@ -100,11 +100,26 @@ def evaluate(
     sequences: Sequence[str] | None = None,
     progress: bool = False,
 ) -> Evaluation:
-    """Score a folder of masks against a folder of annotations, as the data set's official evaluation does.
+    """Score a folder of masks against a folder of annotations, by the rules of a data set's official evaluation.
 
-    `protocol` is "davis16", "fbms" or "youtube-objects" (see `protocol.py` for their rules and `find_pairs` for the
-    layouts); `sequences` names those that count, None for all that are annotated. `progress` shows a bar on stderr if
-    that is a terminal. Raises InputError if a file is missing, cannot be read or has the wrong size.
+        scores = evaluate(Path("masks"), Path("DAVIS/Annotations/480p"), sequences=["blackswan"])
+        scores.region.mean, scores.boundary.mean, scores.to_json()
+
+    J is the intersection over union of a mask and its annotation, F the F-measure of their boundaries (Perazzi et al.,
+    A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation, CVPR 2016, section 4).
+
+    Args:
+        masks: folder with one folder per sequence of PNG masks, one per frame; see `find_pairs` for the layouts.
+        annotations: folder of the data set's annotations, at the size of the masks.
+        protocol: "davis16", "fbms" or "youtube-objects"; see protocol.py for the rules.
+        sequences: names of the sequences to score; None for all that are annotated.
+        progress: show a progress bar on stderr if that is a terminal.
+
+    Returns:
+        J and F of each frame and sequence, and their averages over the sequences, all in [0, 1].
+
+    Raises:
+        InputError: the protocol is unknown; a file is missing, cannot be read or has another size.
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"no protocol {protocol!r}; expected one of {', '.join(PROTOCOLS)}")

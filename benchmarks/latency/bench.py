@@ -14,21 +14,18 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...runtime.backends.base import Backend, NetworkFile
-from ...runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 from ...runtime.backends.open_backend import open_backend
 from ...runtime.errors import ModelFileError
-from ...runtime.files.onnx_file import PREPROCESSING, OnnxFile, file_sha256
+from ...runtime.files.onnx_file import OnnxFile
 from ...runtime.inputs.clip_inputs import ClipInputs
 from ...runtime.machine_info import available_cores
-from ...runtime.preprocessing.spec import Preprocessing
 from ...runtime.segmenter import DEFAULT_AMCNET
 from ...runtime.trt.card import EngineFile, read_card
-from ...runtime.trt.engine import Engine
 from ..demo_clip import write_clip
 from .baselines import Run, open_peers
 from .environment import environment
 from .frame_time import frame_time
-from .gpu_stages import gpu_stages_ms, network_ms
+from .gpu_stages import backend_gpu_ms
 from .graph_cost import GraphCost, cost_json, graph_cost
 from .latency import Latency, MeasureOptions, measure, ratio_of_rounds
 from .machine_state import MachineWatch
@@ -101,10 +98,11 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
                 progress=lambda name: progress(f"measuring {name}"),
             )
             measured_peaks = measured_peaks.or_better(measure_ceilings(options.device))
+        trust = watch.report()
+        networks = [_network(subject, latencies, measured_peaks, trust["doubts"], options) for subject in subjects]
         progress("measuring whole frames")
         frame = _frame(subjects, latencies, clip, options)
         scaling = measure_scaling(options.files[0] if options.files else None, progress) if options.scaling else None
-    trust = watch.report()
     return {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -119,7 +117,7 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
         "measured_peaks": measured_peaks.to_json(),
         "paper": {"latency_ms": PAPER_MS, "gpu": PAPER_GPU, "share_of_peak": round(paper_share(), 4)},
         "reference": latencies[REFERENCE].to_json(),
-        "networks": [_network(subject, latencies, measured_peaks, trust["doubts"], options) for subject in subjects],
+        "networks": networks,
         "frame": frame,
         "scaling": scaling,
     }
@@ -152,15 +150,21 @@ def _subject(
         peers, absent = open_peers(file, options.checkpoint, inputs, options.device)
         runs |= peers
     try:
-        if isinstance(file, EngineFile) and file_sha256(onnx_file.path) != file.card.onnx_sha256:
+        if isinstance(file, EngineFile) and onnx_file.sha256() != file.card.onnx_sha256:
             raise ModelFileError(f"{onnx_file.path} is not the file that it was built of")
         cost = graph_cost(onnx_file.path)
     except (ImportError, OSError, ModelFileError) as error:
         notes.append(f"the FLOPs of {name} are not counted: {error}")
         cost = None
-    size = Preprocessing.from_json(file.metadata[PREPROCESSING]).size
     return _Subject(
-        name=name, file=file, size=size, inputs=inputs, cost=cost, backend=backend, runs=runs, absent=absent
+        name=name,
+        file=file,
+        size=file.preprocessing.size,
+        inputs=inputs,
+        cost=cost,
+        backend=backend,
+        runs=runs,
+        absent=absent,
     )
 
 
@@ -187,11 +191,9 @@ def _network(
         if subject.file.model == "amcnet":
             row["target"] = target(latency.p50_ms, subject.cost, subject.size)
         rows.append(row)
-    if isinstance(subject.file, EngineFile):
-        with Engine(subject.file) as engine:
-            rows[0]["gpu_ms"] = gpu_stages_ms(engine)
-    elif isinstance(subject.backend, OnnxRuntimeBackend) and subject.backend.binding is not None:
-        rows[0]["gpu_ms"] = network_ms(subject.backend.binding)
+    gpu_ms = backend_gpu_ms(subject.backend)
+    if gpu_ms is not None:
+        rows[0]["gpu_ms"] = gpu_ms
     return {
         "name": subject.name,
         "model": subject.file.model,

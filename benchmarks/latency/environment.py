@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ...runtime.machine_info import available_cores, processor_name
-from ...runtime.trt.machine import Machine
+from ...runtime.trt.machine import this_machine
 from ...runtime.version import __version__
 
 _PACKAGES = ("numpy", "opencv-python-headless", "av", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "onnx")
@@ -16,7 +16,7 @@ _PACKAGES = ("numpy", "opencv-python-headless", "av", "onnxruntime", "onnxruntim
 
 def environment() -> dict[str, Any]:
     """What stands in report.json under "environment"."""
-    machine = Machine.here()
+    machine = this_machine()
     return {
         "processor": processor_name(),
         "cores": available_cores(),

@@ -11,7 +11,7 @@ from typing import Any
 from ...runtime.frame import SourceInfo
 from ...runtime.infer import InferOptions, infer
 from ...runtime.machine_info import available_cores
-from ...runtime.segmenter import frames_at_once
+from ...runtime.mask_networks import frames_at_once
 from .latency import Latency
 from .machine_state import MachineWatch
 
@@ -53,7 +53,7 @@ def frame_time(
         with MachineWatch() as watch:
             report = infer(options, completed)
         busy = (time.process_time() - cpu_begin) / watch.seconds / available_cores()
-    at_once = 2 if is_engine or device == "cuda" else frames_at_once()  # as runtime/segmenter.py has it
+    at_once = frames_at_once(on_gpu=is_engine or device == "cuda")
     gaps = frame_gaps_ms(done, at_once)
     latency = Latency(rounds_ms=tuple(_quarters(gaps[min(_WARM_UP_FRAMES, len(gaps) // 2) :])))
     doubts = watch.report()["doubts"]

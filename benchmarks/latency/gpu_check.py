@@ -39,10 +39,10 @@ from ...runtime.machine_info import available_cores
 from ...runtime.segmenter import DEFAULT_AMCNET
 from ...runtime.trt.api import NAMES, RTX_COMPUTE_CAPABILITIES
 from ...runtime.trt.card import EngineFile
-from ...runtime.trt.machine import Machine
+from ...runtime.trt.machine import Machine, this_machine
 from ..demo_clip import write_clip
 from .environment import environment
-from .gpu_stages import gpu_stages_ms, network_ms
+from .gpu_stages import backend_gpu_ms
 from .latency import MeasureOptions, measure
 from .machine_state import MachineWatch
 
@@ -103,7 +103,7 @@ def gpu_check(
 
     A backend that cannot be run is a result, its message beside its name, and not the end of the check.
     """
-    machine = Machine.here()
+    machine = this_machine()
     if not machine.has_gpu:
         raise BackendError(
             "no NVIDIA GPU or no driver was found, and this checks what runs on one; nothing was checked. "
@@ -141,11 +141,9 @@ def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
             reference = stack.enter_context(OnnxRuntimeBackend(candidate.file, available_cores()))
             backend = stack.enter_context(open_backend(made, 1, "cuda"))
             result = compare(reference, backend, made.model, made.precision, input_batches, seconds)
+            result["gpu_ms"] = backend_gpu_ms(backend)
             if isinstance(backend, EngineBackend):
-                result["gpu_ms"] = gpu_stages_ms(backend.engine)
                 result["kernels"] = kernel_precisions(backend.engine.layers())
-            elif isinstance(backend, OnnxRuntimeBackend) and backend.binding is not None:
-                result["gpu_ms"] = network_ms(backend.binding)
         if isinstance(made, EngineFile):
             result["precision_report"] = str(made.card.precision_report)
         if made.model != "pwcnet":

@@ -28,9 +28,8 @@ from ...export import Seed, export_pwcnet
 from ...runtime.backends.base import DEVICES
 from ...runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 from ...runtime.command import cli_entry_point
-from ...runtime.files.onnx_file import PREPROCESSING, OnnxFile
+from ...runtime.files.onnx_file import OnnxFile
 from ...runtime.machine_info import available_cores
-from ...runtime.preprocessing.spec import Preprocessing
 from ..latency.environment import environment
 from ..latency.latency import host_clock
 
@@ -104,11 +103,11 @@ def _compare(ours: Path, free: Path, device: str, turns: int) -> dict[str, Any]:
 def _run(path: Path, device: str) -> Callable[[], object]:
     file = OnnxFile.read(path)
     backend = OnnxRuntimeBackend(file, available_cores(), device)
-    width, height = Preprocessing.from_json(file.metadata[PREPROCESSING]).size
+    width, height = file.preprocessing.size
     rng = np.random.default_rng(0)
     input_batches = {name: rng.random((1, 3, height, width), np.float32) for name in ("frame", "next_frame")}
     backend.run(input_batches)
-    return backend.binding.again if backend.binding is not None else lambda: backend.run(input_batches)
+    return backend.binding.rerun if backend.binding is not None else lambda: backend.run(input_batches)
 
 
 if __name__ == "__main__":

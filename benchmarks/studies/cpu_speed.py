@@ -22,16 +22,15 @@ from unittest import mock
 
 import numpy as np
 
-from ...runtime import segmenter
+from ...runtime import mask_networks
 from ...runtime.backends.base import Backend
 from ...runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 from ...runtime.backends.openvino_backend import OpenVinoBackend
 from ...runtime.command import cli_entry_point
 from ...runtime.files.bundled_network import bundled_network
-from ...runtime.files.onnx_file import PREPROCESSING, OnnxFile
+from ...runtime.files.onnx_file import OnnxFile
 from ...runtime.infer import InferOptions, infer
 from ...runtime.machine_info import available_cores, processor_name
-from ...runtime.preprocessing.spec import Preprocessing
 
 _FRAMES = 12  # of each way in each round, by each core
 
@@ -70,7 +69,7 @@ class Way:
 def _network(ways: list[Way], rounds: int) -> dict[str, dict[str, float]]:
     """Wall ms per frame of the network alone."""
     files = {precision: OnnxFile.read(bundled_network(precision, "cpu")) for precision in ("fp32", "int8")}
-    width, height = Preprocessing.from_json(files["fp32"].metadata[PREPROCESSING]).size
+    width, height = files["fp32"].preprocessing.size
     rng = np.random.default_rng(0)
     feed = {name: rng.standard_normal((1, 3, height, width)).astype(np.float32) for name in ("image", "flow_image")}
     networks = {way: way.open(files[way.precision]) for way in ways}
@@ -91,7 +90,7 @@ def _whole_runs(ways: list[Way], clip: Path, rounds: int) -> dict[str, dict[str,
 
         def run(way: Way) -> float:
             options = InferOptions(source=clip, output=folder, precision=way.precision, overwrite=True)
-            with mock.patch.object(segmenter, "open_backend", lambda file, threads, **_: way.open(file, threads)):
+            with mock.patch.object(mask_networks, "open_backend", lambda file, threads, **_: way.open(file, threads)):
                 return 1e3 / float(infer(options)["fps"])
 
         return _compare(ways, run, rounds)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
-from ...runtime import segmenter
+from ...runtime import mask_networks, segmenter
 from ...runtime.backends.base import Backend
 from ...runtime.backends.open_backend import open_backend
 from ...runtime.command import cli_entry_point
@@ -83,8 +83,9 @@ def _in_turn(options: InferOptions) -> dict[str, Any]:
 
     with (
         mock.patch.object(segmenter, "prefetch", lambda items: (item for item in items)),
-        mock.patch.object(segmenter, "ThreadPoolExecutor", _AtOnce),
-        mock.patch.object(segmenter, "open_backend", on_all_cores),
+        mock.patch.object(mask_networks, "prefetch", lambda items: (item for item in items)),
+        mock.patch.object(mask_networks, "ThreadPoolExecutor", _AtOnce),
+        mock.patch.object(mask_networks, "open_backend", on_all_cores),
     ):
         return infer(options)
 

@@ -1,9 +1,9 @@
-"""What runs a network. One small protocol, so that the rest does not know which library does it."""
+"""Protocol of the inference libraries that run a network, and checks that all of them share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +12,22 @@ from ..errors import ModelFileError
 from ..files.onnx_file import OnnxFile
 from ..trt.card import EngineFile
 
-if TYPE_CHECKING:
-    pass
-
 NetworkFile = OnnxFile | EngineFile
 
 
 class Backend(Protocol):
-    """Runs one network; a context manager that owns what it holds.
+    """A loaded network; a context manager that releases it.
 
-    `name` says for the report what computes, with its version and threads.
+    `name` is the library with its version and threads, for reports.
     """
 
     name: str
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        """All outputs by name. Raises ModelFileError for inputs that do not fit, or outputs that are not finite."""
+        """Run the network once and return all outputs by name, in FP32.
+
+        Raises ModelFileError for inputs of other names, shapes or types, and for outputs that are not finite.
+        """
         ...
 
     def close(self) -> None: ...
@@ -38,7 +38,7 @@ class Backend(Protocol):
 
 
 DEVICES = ("cpu", "cuda")
-# What a network's file takes and gives; more outputs (attention maps) are welcome.
+# Inputs and required output of each model; further outputs (attention maps) are allowed.
 _CONTRACT = {
     "amcnet": ({"image", "flow_image"}, "mask"),
     "pwcnet": ({"frame", "next_frame"}, "flow"),
@@ -47,12 +47,12 @@ _CONTRACT = {
 
 
 def check_contract(file: NetworkFile, inputs: list[str], outputs: list[str]) -> None:
-    """Raises ModelFileError for a file whose inputs and outputs are not its network's."""
+    """Raises ModelFileError for a file whose inputs and outputs are not those of its model."""
     wanted_inputs, wanted_output = _CONTRACT[file.model]
     if set(inputs) != wanted_inputs or wanted_output not in outputs:
         raise ModelFileError(
-            f"{file.path} takes {', '.join(inputs)} and gives {', '.join(outputs)}; expected a file that "
-            f"takes {', '.join(sorted(wanted_inputs))} and gives {wanted_output}: export it again with export-onnx"
+            f"{file.path} has the inputs {', '.join(inputs)} and the outputs {', '.join(outputs)}; expected "
+            f"{', '.join(sorted(wanted_inputs))} and {wanted_output}: export it again with export-onnx"
         )
 
 
@@ -62,10 +62,10 @@ def check_finite(file: NetworkFile, outputs: Mapping[str, NDArray[np.float32]]) 
         if not np.isfinite(result).all():
             raise ModelFileError(
                 f"{file.path}: the output {name!r} has values that are not finite (NaN or infinite); "
-                "expected numbers. The weights or the precision are at fault: export it again from its checkpoint"
+                "expected numbers. Weights or precision are the cause: export it again from its checkpoint"
             )
 
 
 def in_one_line(error: Exception) -> str:
-    """A library's message, which may have many lines, for a message of ours."""
+    """A library's message, which may have many lines, in one line."""
     return " ".join(str(error).split())

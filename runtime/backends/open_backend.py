@@ -1,21 +1,21 @@
-"""The choice of the library that runs a file."""
+"""Choice of the inference library that runs a model file."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ..trt.card import EngineFile
+from .base import Backend, NetworkFile
 
 if TYPE_CHECKING:
     from .tensorrt_pipeline import PipelineBackend
-from .base import Backend, NetworkFile
 
 
 def open_backend(file: NetworkFile, threads: int, device: str = "cpu") -> Backend:
-    """Load `file` into the library that runs it on `device`, to compute with `threads` in each call of `run`.
+    """Load `file` into the library that runs it on `device`, with `threads` threads in each call of `run`.
 
-    `device` is one of DEVICES; a GPU that was asked for and is not got is an error. An engine is for the GPU anyway.
-    Raises BackendError, EngineError, or ModelFileError for other inputs or outputs than the network's.
+    device: one of DEVICES, for ONNX files; a GPU that cannot be used is an error. Engines always run on the GPU.
+    Raises BackendError, EngineError, or ModelFileError for inputs or outputs that are not those of the model.
     """
     if isinstance(file, EngineFile):
         from .tensorrt_backend import EngineBackend
@@ -30,9 +30,9 @@ def open_backend(file: NetworkFile, threads: int, device: str = "cpu") -> Backen
 
 
 def require_library(file: NetworkFile, device: str) -> None:
-    """Raises BackendError where the library that `open_backend` takes for an ONNX file is not installed; imports none.
+    """Raise BackendError if the library that `open_backend` uses for an ONNX file is not installed; import nothing.
 
-    What an engine needs is on its card, which is compared with the machine before anything is loaded.
+    The requirements of an engine are on its card, which is compared with the machine before anything is loaded.
     """
     if isinstance(file, EngineFile):
         return
@@ -44,7 +44,7 @@ def require_library(file: NetworkFile, device: str) -> None:
 
 
 def open_pipeline(file: EngineFile) -> PipelineBackend:
-    """Load the engine of a whole pipeline, which takes frames and gives masks. Raises as `open_backend`."""
+    """Load the engine of a whole pipeline: frames in, masks out. Raises as `open_backend`."""
     from .tensorrt_pipeline import PipelineBackend
 
     return PipelineBackend(file)

@@ -1,4 +1,4 @@
-"""Networks in OpenVINO, on CPUs: benchmarks/studies/cpu_speed.py has what it gains over ONNX Runtime."""
+"""Networks in OpenVINO, on CPUs; benchmarks/studies/cpu_speed.py compares its speed with ONNX Runtime's."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..closeable import Closeable
-from ..errors import BackendError, ModelFileError
+from ..errors import BackendError
 from ..files.onnx_file import INT8_TARGET, OnnxFile
-from ..loaded_process import LoadedProcess
 from ..machine_info import available_cores, multiplies_int8
 from ..version import __version__
-from .base import check_contract, check_finite, in_one_line
+from .base import check_contract, in_one_line
 from .compiled_cache import CompiledCache
+from .library_backend import LibraryBackend
 from .resource_pool import ResourcePool
 
 
 def runs_in_openvino(file: OnnxFile) -> bool:
-    """Whether OpenVINO is installed and right for `file`: AMC-Net, and int8 for CPUs, where no function is left.
+    """Whether OpenVINO is installed and can run `file`: an AMC-Net, or an INT8 file for CPUs (no ONNX functions left).
 
-    In int8 only if the processor has the instructions for it: without, OpenVINO 2026.4 adds up in 16 bits, which
-    overflow (a mask IoU of 0.89 instead of 0.98 for the light network); ONNX Runtime can do without overflow.
+    INT8 only on processors with instructions for it: on others, OpenVINO 2026.4 accumulates in 16 bits, which overflow.
+    The mask IoU of the light network is 0.89 then, instead of 0.98; ONNX Runtime avoids the overflow.
     """
     readable = file.model == "amcnet" or file.metadata.get(INT8_TARGET) == "cpu"
     exact = file.precision != "int8" or multiplies_int8()
@@ -37,71 +36,53 @@ def is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-class OpenVinoBackend(Closeable):
-    """OpenVINO on the CPU; each thread that calls `run` works by itself."""
+class OpenVinoBackend(LibraryBackend):
+    """OpenVINO on the CPU; threads that call `run` at the same time have a request each."""
 
     def __init__(self, file: OnnxFile, threads: int) -> None:
-        """Load `file`, one that `runs_in_openvino`, to compute with this many `threads` in each call of `run`.
+        """Load `file`, one that `runs_in_openvino`, to compute with `threads` threads in each call of `run`.
 
         One inference runs here, before others run at the same time: the first two of a process, in two threads, can
-        wait for each other for ever. One waits for the GIL inside the std::call_once of pybind11's look-up of numpy,
-        the other keeps the GIL and waits for that call (pybind/pybind11#4877).
+        deadlock. One waits for the GIL inside the std::call_once of pybind11's lookup of numpy, the other holds the GIL
+        and waits for that call (pybind/pybind11#4877).
         Raises BackendError, or ModelFileError for other inputs or outputs.
         """
+        super().__init__(file)
         openvino = _import_openvino()
         streams = max(1, available_cores() // threads)
         options = {
-            # It would compute in BF16 by itself, where the CPU can: precision is what the file says.
+            # The default is BF16 on CPUs that support it; precision is defined by the ONNX file.
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": threads * streams,
             "NUM_STREAMS": streams,
         }
         try:
             self._model: Any = _compile(openvino, file, options)
-        except Exception as error:  # the library's exceptions have no common class of their own
+        except Exception as error:  # the library's exceptions have no common class
             raise BackendError(
                 f"OpenVINO {openvino.__version__} refuses {file.path}: {in_one_line(error)}; "
                 "export the file again with export-onnx, or do without: pip uninstall openvino"
             ) from error
-        self._file = file
         self._outputs = [value.get_any_name() for value in self._model.outputs]
         check_contract(file, [value.get_any_name() for value in self._model.inputs], self._outputs)
-        self._lanes = ResourcePool(lambda: _Request(self._model.create_infer_request()))
-        self._loaded = LoadedProcess()
+        self._requests = ResourcePool(lambda: _Request(self._model.create_infer_request()))
         self._infer({value.get_any_name(): _zeros(value.partial_shape) for value in self._model.inputs})
         version = openvino.__version__.partition("-")[0]
         self.name = f"OpenVINO {version}, CPU, {threads} thread{'s' if threads > 1 else ''} a frame"
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        if self._model is None:
-            raise ValueError(f"{self._file.path} is closed; run it inside the `with` block that opened it")
-        self._loaded.require()
-        outputs = self._infer(inputs)
-        check_finite(self._file, outputs)
-        return outputs
-
-    def close(self) -> None:
-        if not self._loaded.is_this:
-            return  # the library would wait for its threads
-        self._lanes.close()
-        self._model = None
-
-    def _infer(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        with self._lanes.take() as lane:
-            try:
-                results = lane.request.infer(dict(inputs))
-            except Exception as error:
-                shapes = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in inputs.items())
-                raise ModelFileError(
-                    f"{self._file.path} cannot be run on {shapes}: {in_one_line(error)}; "
-                    "export it again with export-onnx"
-                ) from error
-            # The request's own memory, which its next call writes to.
+    def _compute(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        with self._requests.take() as taken:
+            results = taken.request.infer(dict(inputs))
+            # Copied: the results are memory of the request, which its next call overwrites.
             return {name: np.array(results[index]) for index, name in enumerate(self._outputs)}
+
+    def _release(self) -> None:
+        self._requests.close()
+        self._model = None
 
 
 def _zeros(shape: Any) -> NDArray[np.float32]:
-    """An input of OpenVINO's partial `shape`, each free size 1."""
+    """Zeros for OpenVINO's partial `shape` of an input; each free size is 1."""
     return np.zeros([size.get_length() if size.is_static else 1 for size in shape], np.float32)
 
 
@@ -113,23 +94,23 @@ class _Request:
 
 
 def _compile(openvino: Any, file: OnnxFile, options: dict[str, Any]) -> Any:
-    """The compiled network, from the user's cache if it is there; else it is put there."""
+    """Compile the network, or read it from the user's cache; a compiled one is added to the cache."""
     core = openvino.Core()
     cache = CompiledCache.of_user()
     key = {
         "onnx_sha256": file.sha256(),
         "options": options,
-        "amcnet": __version__,  # what _gate and _co_attention make
+        "amcnet": __version__,  # _gate and _co_attention change the compiled network
         "openvino": openvino.__version__,
         "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
         "instructions": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
     }
     compiled = cache.read(key)
     if compiled is not None:
-        with suppress(RuntimeError):  # it does not take the file: then it makes another
+        with suppress(RuntimeError):  # a cached file that OpenVINO refuses is replaced
             return core.import_model(compiled, "CPU", options)
     for name, converted in (("AmcCoAttentionGate", _gate), ("AmcCoAttention", _co_attention)):
-        # OpenVINO does not read functions inside a file.
+        # OpenVINO does not read ONNX functions inside a file.
         core.add_extension(openvino.frontend.onnx.ConversionExtension(name, "amcnet", converted))
     model = core.compile_model(core.read_model(file.path), "CPU", options)
     with suppress(RuntimeError):  # not every network can be exported

@@ -1,4 +1,4 @@
-"""What one call of a network works with (buffers, execution contexts), lent to one thread at a time."""
+"""Pool of per-call resources (buffers, execution contexts), reused across threads."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Resource = TypeVar("Resource", bound=_HasClose)
 
 
 class ResourcePool(Closeable, Generic[Resource]):
-    """As many lanes as there were threads at once; a lane outlives the thread that it was made for.
+    """As many resources as were in use at the same time; a resource outlives the thread that it was made for.
 
-    Threads come and go with every video, and what they use is slow to make: a context each would be lost with each.
+    Each video has threads of its own, and a resource is slow to make: one per thread would be made anew per video.
     """
 
     def __init__(self, make: Callable[[], Resource]) -> None:
@@ -31,21 +31,21 @@ class ResourcePool(Closeable, Generic[Resource]):
 
     @contextmanager
     def take(self) -> Iterator[Resource]:
-        """A lane for the calling thread alone, to the end of the block: one that is free, or else a new one."""
+        """A resource for the calling thread alone, until the end of the block: a free one, or else a new one."""
         with self._lock:
-            lane = self._free.pop() if self._free else None
-        if lane is None:
-            lane = self._make()
+            resource = self._free.pop() if self._free else None
+        if resource is None:
+            resource = self._make()
             with self._lock:
-                self._all.append(lane)
+                self._all.append(resource)
         try:
-            yield lane
+            yield resource
         finally:
             with self._lock:
-                self._free.append(lane)
+                self._free.append(resource)
 
     def close(self) -> None:
-        """Close all lanes, the last one made first. No thread may be inside `take`."""
+        """Close all resources, the last one made first. No thread may be inside `take`."""
         while self._all:
             self._all.pop().close()
         self._free.clear()

@@ -1,4 +1,4 @@
-"""Engines of single networks (AMC-Net, PWC-Net) as a backend: arrays in, arrays out."""
+"""TensorRT engines of AMC-Net and PWC-Net as a backend: arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from .resource_pool import ResourcePool
 
 
 class EngineBackend(Closeable):
-    """An `engine` that several threads may run at once: while one's arrays are copied, the other's are computed."""
+    """An engine that several threads may run at the same time; copies of one call overlap with kernels of another."""
 
     def __init__(self, file: EngineFile) -> None:
-        """Raises EngineError or BackendError, with what the card says, if it cannot be run here; ModelFileError."""
+        """Load the engine. Raises EngineError or BackendError if it cannot run on this machine, or ModelFileError."""
         self._file = file
         with ExitStack() as stack:
             self.engine = stack.enter_context(Engine(file))
-            self._lanes = self.engine.parts.enter_context(ResourcePool(lambda: _ExecutionSlot(self.engine)))
-            with self.engine.on_device("cannot be run"), self._lanes.take() as lane:
-                check_contract(file, list(lane.inputs), list(lane.outputs))
-                self.name = f"{self.engine.name}, {'a' if lane.graph else 'no'} CUDA graph"
+            self._slots = self.engine.parts.enter_context(ResourcePool(lambda: _ExecutionSlot(self.engine)))
+            with self.engine.on_device("cannot be run"), self._slots.take() as slot:
+                check_contract(file, list(slot.inputs), list(slot.outputs))
+                self.name = f"{self.engine.name}, {'a' if slot.graph else 'no'} CUDA graph"
             stack.pop_all()
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        with self.engine.on_device("failed"), self._lanes.take() as lane:
-            outputs = lane.run(self._file, inputs)
+        with self.engine.on_device("failed"), self._slots.take() as slot:
+            outputs = slot.run(self._file, inputs)
         check_finite(self._file, outputs)
         return outputs
 
@@ -44,23 +44,23 @@ class EngineBackend(Closeable):
 
 
 class _ExecutionSlot(Closeable):
-    """What one frame at a time goes through: a stream, an execution context and memory, bound once.
+    """Resources of one call at a time: a stream, an execution context, and buffers bound to it.
 
-    Upload, network and download are one CUDA graph, recorded after they have run once.
+    Upload, network and download are recorded as one CUDA graph after they have run once.
     """
 
     def __init__(self, engine: Engine) -> None:
         with ExitStack() as stack:
             self._stream = stack.enter_context(Stream())
             self._execution = stack.enter_context(engine.execution())
-            twins = {
+            buffers = {
                 name: stack.enter_context(PinnedBuffer(spec.shape, spec.dtype))
                 for name, spec in self._execution.tensors.items()
             }
-            self.inputs = {name: twins[name] for name in self._execution.inputs}
-            self.outputs = {name: twins[name] for name in self._execution.outputs}
-            for name, twin in twins.items():
-                self._execution.bind(name, twin.address)
+            self.inputs = {name: buffers[name] for name in self._execution.inputs}
+            self.outputs = {name: buffers[name] for name in self._execution.outputs}
+            for name, buffer in buffers.items():
+                self._execution.bind(name, buffer.address)
             self._work()
             self._stream.synchronize()
             self.graph = self._execution.record(self._stream, self._work)
@@ -70,9 +70,9 @@ class _ExecutionSlot(Closeable):
 
     def run(self, file: EngineFile, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         given = {name: (value.shape, value.dtype) for name, value in inputs.items()}
-        wanted = {name: (twin.host.shape, twin.host.dtype) for name, twin in self.inputs.items()}
+        wanted = {name: (buffer.host.shape, buffer.host.dtype) for name, buffer in self.inputs.items()}
         if given != wanted:
-            raise ModelFileError(f"{file.path} takes {_listed(wanted)}; it was given {_listed(given)}")
+            raise ModelFileError(f"{file.path} takes {_listed(wanted)}; got {_listed(given)}")
         for name, value in inputs.items():
             self.inputs[name].host[...] = value
         if self.graph is not None:
@@ -80,17 +80,17 @@ class _ExecutionSlot(Closeable):
         else:
             self._work()
         self._stream.synchronize()
-        return {name: twin.host.astype(np.float32) for name, twin in self.outputs.items()}
+        return {name: buffer.host.astype(np.float32) for name, buffer in self.outputs.items()}
 
     def close(self) -> None:
         self._owned.close()
 
     def _work(self) -> None:
-        for twin in self.inputs.values():
-            twin.upload(self._stream)
+        for buffer in self.inputs.values():
+            buffer.upload(self._stream)
         self._execution.enqueue(self._stream)
-        for twin in self.outputs.values():
-            twin.download(self._stream)
+        for buffer in self.outputs.values():
+            buffer.download(self._stream)
 
 
 def _listed(tensors: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> str:

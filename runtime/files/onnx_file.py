@@ -1,4 +1,4 @@
-"""An ONNX file of ours, and what it says of itself. Needs neither onnx nor torch."""
+"""ONNX files of this package and their metadata, read without onnx and torch."""
 
 from __future__ import annotations
 
@@ -6,33 +6,64 @@ import hashlib
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ModelFileError
+from ..preprocessing.spec import Preprocessing
 
-# What `metadata_props` of every file of ours holds.
+# Keys of `metadata_props`; every file of this package has those in REQUIRED.
 MODEL = "amcnet.model"  # amcnet, pwcnet or pipeline
 CHECKPOINT_SHA256 = "amcnet.checkpoint_sha256"  # of the checkpoint file, or "untrained, seed N"
 PRECISION = "amcnet.precision"  # fp32, fp16, int8
-PREPROCESSING = "amcnet.preprocessing"  # JSON: see preprocessing.py
+PREPROCESSING = "amcnet.preprocessing"  # JSON: see preprocessing/spec.py
 CONFIG = "amcnet.config"  # JSON: backbone, corrections, gate
-INT8_TARGET = "amcnet.int8_target"  # of int8 files: tensorrt, or cpu
+INT8_TARGET = "amcnet.int8_target"  # in INT8 files: tensorrt or cpu
 TOOL_VERSION = "amcnet.tool_version"
 REQUIRED = (MODEL, CHECKPOINT_SHA256, PRECISION, PREPROCESSING, TOOL_VERSION)
 
 
+class ModelFile:
+    """Properties that the ONNX file of a model and its TensorRT engine share. All come from the ONNX metadata."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def path(self) -> Path: ...
+
+        @property
+        def metadata(self) -> dict[str, str]: ...
+
+    @property
+    def model(self) -> str:
+        """amcnet, pwcnet or pipeline."""
+        return self.metadata[MODEL]
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the weights come from a seed: suitable for timing, not for masks."""
+        return self.metadata[CHECKPOINT_SHA256].startswith("untrained")
+
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        """Preprocessing of the model's inputs. Raises ModelFileError for metadata that cannot be used."""
+        return Preprocessing.from_json(self.metadata[PREPROCESSING])
+
+
 @dataclass(frozen=True, kw_only=True)
-class OnnxFile:
-    """`path` and the `metadata_props` that stand in it."""
+class OnnxFile(ModelFile):
+    """An ONNX file at `path` and its `metadata_props`."""
 
     path: Path
     metadata: dict[str, str]
 
     @classmethod
     def read(cls, path: str | Path, model: str | None = None) -> OnnxFile:
-        """The file at `path`; with `network` ("amcnet", "pwcnet", "pipeline"), only if it holds that one.
+        """Read the metadata of the file at `path`.
 
-        Raises ModelFileError for a file that is missing, no ONNX, not exported by this package, or another network.
+        model: "amcnet", "pwcnet" or "pipeline": the model that the file must hold; None for any.
+        Raises ModelFileError for a file that is missing, not ONNX, not exported by this package, or another model.
         """
         path = Path(path)
         if not path.is_file():
@@ -55,33 +86,25 @@ class OnnxFile:
         return cls(path=path, metadata=metadata)
 
     @property
-    def model(self) -> str:
-        return self.metadata[MODEL]
-
-    @property
     def precision(self) -> str:
         """fp32, fp16 or int8."""
         return self.metadata[PRECISION]
 
-    @property
-    def untrained(self) -> bool:
-        """Whether the weights come from a seed: good for timing, not for masks."""
-        return self.metadata[CHECKPOINT_SHA256].startswith("untrained")
-
     def sha256(self) -> str:
+        """SHA-256 of the file as it is now."""
         return file_sha256(self.path)
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _metadata_props(path: Path) -> dict[str, str]:
-    """The `metadata_props` of a ModelProto, read without onnx and without touching the 628 MB of weights before them.
+    """`metadata_props` of a ModelProto, parsed without onnx; the weights before them, up to 628 MB, are not read.
 
-    In ModelProto field 14 is metadata_props; in StringStringEntryProto 1 is the key and 2 the value.
+    Field 14 of ModelProto is metadata_props. Field 1 of StringStringEntryProto is the key, field 2 the value.
     """
     if path.stat().st_size == 0:
         raise ValueError("it is empty")
@@ -95,7 +118,7 @@ def _metadata_props(path: Path) -> dict[str, str]:
 
 
 def _fields(message: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, first byte and end of each field that has bytes, in the protobuf message from `position` to `end`."""
+    """(number, start, end) of each length-delimited field in the protobuf message from `position` to `end`."""
     while position < end:
         tag, position = _varint(message, position, end)
         field, wire = tag >> 3, tag & 7
@@ -113,7 +136,7 @@ def _fields(message: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, 
 
 
 def _varint(message: mmap.mmap, position: int, end: int) -> tuple[int, int]:
-    """The number at `position`, seven bits a byte, and the position behind it."""
+    """Decode the varint at `position`: its value, and the position after it."""
     number = 0
     for shift in range(0, 64, 7):
         if position >= end:

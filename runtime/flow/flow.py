@@ -1,4 +1,4 @@
-"""Where the flow picture of a frame comes from: OpenCV's DIS flow, or files made beforehand."""
+"""Flow images of frames: by OpenCV's DIS flow, or from precomputed files."""
 
 from __future__ import annotations
 
@@ -18,36 +18,32 @@ from ..video.image_source import in_natural_order, is_image, read_image
 from .flow_color import color_flow
 
 _FLO_MAGIC = np.array(202021.25, "<f4").tobytes()  # "PIEH"
-_UNKNOWN_PX = 1e9  # the Middlebury format's mark for vectors that are not known
+_UNKNOWN_PX = 1e9  # the Middlebury format marks unknown vectors by larger values
 
 
 class Flow(Closeable, ABC):
-    """A source of flow pictures; frame t is shown with the motion t -> t+1.
+    """An open source of flow images; the flow image of frame t is the motion t -> t+1.
 
-    One object serves one video, in order, from one thread.
+        with DisFlow((384, 384)) as flow:
+            flow_image = flow.render(frame, next_frame)
 
-    with DisFlow((384, 384)) as flow:
-        picture = flow.render(frame, next_frame)
+    One object is for one video, whose frames come in order, from one thread.
     """
 
     @abstractmethod
     def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
-        """The colored flow from `frame` to `next_frame`, (h, w, 3) uint8 RGB of the network's size.
+        """Color image of the flow from `frame` to `next_frame`: (h, w, 3) uint8 RGB at the network's size.
 
-        The last frame has no next one (None): it gets the flow of the pair before it, and zero flow (white) when it is
-        the only frame.
+        next_frame is None for the last frame, which gets the flow image of the pair before it; a single frame gets
+        zero flow (white).
         """
 
 
-class FlowInside(Flow):
-    """For a pipeline, which makes its flow itself: nobody asks for pictures."""
-
-    def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
-        raise NotImplementedError("a pipeline has its flow inside")
-
-
 class DisFlow(Flow):
-    """Dense inverse search (OpenCV, medium preset), computed at the network's size: 8 ms where 854x480 takes 23."""
+    """Dense inverse search (OpenCV, medium preset) at the network's size: 8 ms; at 854x480 it takes 23 ms.
+
+    Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016.
+    """
 
     def __init__(self, size: tuple[int, int]) -> None:
         """`size` is the network's (width, height) in pixels."""
@@ -57,10 +53,10 @@ class DisFlow(Flow):
         self._gray: tuple[Frame, NDArray[np.uint8]] | None = None
 
     def flow(self, frame: Frame, next_frame: Frame) -> NDArray[np.float32]:
-        """Flow (h, w, 2) float32 on the network's grid, its vectors in pixels of `frame`'s own grid.
+        """Flow (h, w, 2) float32 on the network's grid; its vectors are in pixels of `frame`'s own grid.
 
-        Only so are the angles of a picture that is not square right: its two sides are shrunk by different ratios. A
-        next frame of another size is stretched over the first one.
+        The two sides of a frame that is not square are reduced by different ratios, which would change the angles of
+        the vectors. A next frame of another size is stretched to the size of the first one.
         """
         with single_threaded_opencv:
             flow = self._dis.calc(self._shrunk(frame), self._shrunk(next_frame), None)  # type: ignore[call-overload]
@@ -74,7 +70,7 @@ class DisFlow(Flow):
         return self._last
 
     def _shrunk(self, frame: Frame) -> NDArray[np.uint8]:
-        """Gray at the network's size. The picture of t+1 is kept: it is the first one of the next pair."""
+        """Gray image at the network's size. That of t+1 is kept, since it is the first one of the next pair."""
         if self._gray is not None and self._gray[0] is frame:
             return self._gray[1]
         gray = cv2.cvtColor(np.ascontiguousarray(frame.pixels), cv2.COLOR_RGB2GRAY)
@@ -84,10 +80,10 @@ class DisFlow(Flow):
 
 
 class PrecomputedFlow(Flow):
-    """Flow made beforehand (by RAFT, say): a folder of `.flo` files or of flow pictures, in natural order.
+    """Precomputed flow, by RAFT for example: a folder of `.flo` files or of flow images, in natural order.
 
-    File n belongs to frame n of the source. One file fewer than frames is right too: the last frame then reuses the
-    flow of the pair before it. Pictures are used as they are; `.flo` files are colored at their own size.
+    File n belongs to frame n of the source. There may be one file fewer than frames: the last frame then reuses the
+    flow of the pair before it. Flow images are used as they are; `.flo` files are colored at their own size.
     """
 
     def __init__(
@@ -99,11 +95,11 @@ class PrecomputedFlow(Flow):
         stride: int = 1,
         expected_frames: int | None = None,
     ) -> None:
-        """`size` is the network's (width, height); `start` and `stride` are those with which the source is read.
+        """Open `folder` for frames of a source that is read with `start` and `stride`.
 
-        `expected_frames` is how many frames will come, so that a wrong number of files is known before the first one;
-        None where that is not known or where the source is to end early. Raises InputError if `folder` holds no flow
-        files or a number that does not match.
+        size: (width, height) of the network's input. expected_frames: number of frames to come, to find a wrong number
+        of files before the first one; None if it is unknown or if the source is not read to its end. Raises InputError
+        if `folder` holds no flow files, or a number that does not match.
         """
         self._folder = folder
         self._size = size
@@ -111,7 +107,7 @@ class PrecomputedFlow(Flow):
         self._stride = stride
         self._files = _flow_files(folder)
         if expected_frames is not None:
-            # The source ends with the last frame wanted or up to stride - 1 frames later, and one file may be missing.
+            # The source ends with the last frame read or up to stride - 1 frames later, and one file may be missing.
             fewest = start + (expected_frames - 1) * stride
             most = start + expected_frames * stride
             if not fewest <= len(self._files) <= most:
@@ -124,18 +120,18 @@ class PrecomputedFlow(Flow):
         if position >= len(self._files):
             raise self._miscounted(f"at least {position + 1}")
         path = self._files[position]
-        picture = color_flow(read_flo(path)) if path.suffix.lower() == ".flo" else read_image(path)
-        return Bicubic((picture.shape[1], picture.shape[0]), self._size)(picture)
+        image = color_flow(read_flo(path)) if path.suffix.lower() == ".flo" else read_image(path)
+        return Bicubic((image.shape[1], image.shape[0]), self._size)(image)
 
     def _miscounted(self, frames: str) -> InputError:
         return InputError(
             f"{self._folder}: the folder holds {len(self._files)} flow files, the source {frames} frames; expected one "
-            "file per frame, or one fewer, and nothing else. Make the flow anew from this source"
+            "file per frame, or one fewer, and nothing else. Compute the flow of this source again"
         )
 
 
 def read_flo(path: Path) -> NDArray[np.float32]:
-    """A Middlebury `.flo` file as (H, W, 2) float32 px, NaN where it marks a vector as unknown. Raises InputError."""
+    """Read a Middlebury `.flo` file: (H, W, 2) float32 px, NaN for vectors marked as unknown. Raises InputError."""
     try:
         stored = path.read_bytes()
     except OSError as error:
@@ -149,8 +145,8 @@ def read_flo(path: Path) -> NDArray[np.float32]:
     expected_bytes = 12 + 8 * width * height
     if width < 1 or height < 1 or len(stored) != expected_bytes:
         raise InputError(
-            f"{path}: the flow file is damaged: its header says {width}x{height}, which is {expected_bytes} bytes, but "
-            f"it has {len(stored)}; make it anew"
+            f"{path}: the flow file is damaged: got {len(stored)} bytes, expected {expected_bytes} for the "
+            f"{width}x{height} of its header; compute it again"
         )
     flow = np.frombuffer(stored, "<f4", offset=12).reshape(height, width, 2).astype(np.float32)  # (H, W, 2)
     flow[(np.abs(flow) > _UNKNOWN_PX).any(axis=2)] = np.nan
@@ -158,7 +154,7 @@ def read_flo(path: Path) -> NDArray[np.float32]:
 
 
 def resize_flow(flow: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(h, w, 2) px to (H, W, 2) in pixels of the new grid, `size` being (W, H): bilinear with half-pixel centers."""
+    """Resize flow (h, w, 2) to `size` (W, H): bilinear, half-pixel centers, its vectors in pixels of the new grid."""
     height, width = flow.shape[:2]
     resized = np.asarray(cv2.resize(np.ascontiguousarray(flow), size, interpolation=cv2.INTER_LINEAR), np.float32)
     resized *= np.array([size[0] / width, size[1] / height], np.float32)
@@ -166,15 +162,15 @@ def resize_flow(flow: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.
 
 
 def _flow_files(folder: Path) -> list[Path]:
-    """The `.flo` files in `folder`, or else its pictures, in natural order. Raises InputError if there are none."""
+    """Find the `.flo` files in `folder`, or else its images, in natural order. Raises InputError if there are none."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected one with .flo files or flow pictures, one per frame")
+        raise InputError(f"{folder}: no such folder; expected one with .flo files or flow images, one per frame")
     files = [path for path in folder.iterdir() if path.is_file()]
     flow_files = [path for path in files if path.suffix.lower() == ".flo" and not path.name.startswith(".")]
     chosen = flow_files or [path for path in files if is_image(path)]
     if not chosen:
         raise InputError(
-            f"{folder}: the folder holds {len(files)} files, but no flow; expected .flo files or flow pictures "
+            f"{folder}: the folder holds {len(files)} files, but no flow; expected .flo files or flow images "
             "(png, jpg), one per frame"
         )
     return in_natural_order(chosen)

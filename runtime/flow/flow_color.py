@@ -1,4 +1,4 @@
-"""Optical flow to a color picture, the form in which the network sees motion: hue is direction, white is stillness."""
+"""Optical flow to a color image, the input of the network's flow stream: hue is direction, white is no motion."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from .color_wheel import COLOR_WHEEL
 _STRIP_PX = 1 << 14
 
 
-# Per channel a look-up table from a hue's number to its value and to that of the next hue, in [0, 1]; cv2.LUT wants 256
-# entries. It reads 16 k pixels in 8 us, a numpy gather in 60.
+# Per channel a look-up table from a hue's number to its value and to that of the next hue, in [0, 1]; cv2.LUT needs
+# 256 entries. It takes 8 us for 16 k pixels, a numpy gather 60.
 _HUE, _NEXT_HUE = np.zeros((2, 3, 256))
 _HUE[:, : len(COLOR_WHEEL)] = COLOR_WHEEL.T / 255
 _NEXT_HUE[:, : len(COLOR_WHEEL)] = np.roll(COLOR_WHEEL, -1, axis=0).T / 255
 
 
 def color_flow(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Color `flow` (H, W, 2) float32 px as the Middlebury wheel does: (H, W, 3) uint8 RGB, white where nothing moves.
+    """Color `flow` (H, W, 2) float32 px by the Middlebury wheel: (H, W, 3) uint8 RGB, white for zero motion.
 
-    Vectors are divided by the longest one of the picture (+ 1e-5), so only their ratios matter; hue by interpolating
-    the wheel at atan2(-v, -u), paleness 1 - |flow|. A vector that is unknown (NaN, infinite, or too long for its
-    square) counts as zero motion. Equal to flow_vis 0.1 in every pixel, with its types: float32 up to the position on
-    the wheel, float64 for the colors. That includes its one quirk: where rounding leaves the longest vector a hair
-    above length 1, that pixel is darkened by a quarter.
+    Vectors are divided by the length of the longest one in the image (+ 1e-5). The hue is interpolated on the wheel at
+    atan2(-v, -u), the paleness is 1 - |flow|. An unknown vector (NaN, infinite, or with a square that overflows) counts
+    as zero motion. Baker et al., A Database and Evaluation Methodology for Optical Flow, IJCV 2011.
+
+    Every pixel equals flow_vis 0.1, with its types: float32 up to the position on the wheel, float64 for the colors. If
+    rounding leaves the longest vector longer than 1, its pixel is darkened by a quarter, as in flow_vis.
     """
     if flow.ndim != 3 or flow.shape[2] != 2:
         raise ValueError(f"flow has the shape {flow.shape}; expected (H, W, 2)")
@@ -39,12 +40,12 @@ def color_flow(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
             part[~known] = 0
     longest = np.float32(length.max()) + np.float32(1e-5)
 
-    picture = np.empty((*u.shape, 3), np.uint8)
+    image = np.empty((*u.shape, 3), np.uint8)
     rows = max(1, _STRIP_PX // u.shape[1])
     for top in range(0, len(u), rows):
         strip = slice(top, top + rows)
-        picture[strip] = _color_strip(u[strip] / longest, v[strip] / longest)
-    return picture
+        image[strip] = _color_strip(u[strip] / longest, v[strip] / longest)
+    return image
 
 
 def _color_strip(u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.uint8]:

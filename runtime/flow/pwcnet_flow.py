@@ -1,4 +1,4 @@
-"""Flow pictures by PWC-Net, from its ONNX file or engine, as the original scripts make them."""
+"""Flow images by PWC-Net, from its ONNX file or engine, equal to those of the original scripts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from ..backends.base import NetworkFile
 from ..backends.open_backend import open_backend
-from ..files.onnx_file import PREPROCESSING
 from ..frame import Frame
 from ..machine_info import available_cores
 from ..preprocessing.resize import Bicubic
@@ -18,11 +17,14 @@ from .flow_color import color_flow
 
 
 class PwcFlow(Flow):
-    """PWC-Net at the size its file was exported for; the flow is brought to the frame's size and colored there."""
+    """PWC-Net at the size that its file was exported for; the flow is resized to the frame's size and colored there."""
 
     def __init__(self, file: NetworkFile, size: tuple[int, int], device: str = "cpu") -> None:
-        """`size` is the segmentation network's (width, height), for which the pictures are made."""
-        self._prepare = Preprocessing.from_json(file.metadata[PREPROCESSING])
+        """Load `file`; `size` is the (width, height) of the flow images, the segmentation network's input size.
+
+        Raises BackendError, EngineError or ModelFileError.
+        """
+        self._prepare = file.preprocessing
         self._size = size
         self._backend = open_backend(file, available_cores(), device)
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
@@ -34,7 +36,7 @@ class PwcFlow(Flow):
             flow = self._backend.run(inputs)["flow"][0]  # (2, h/4, w/4) in pixels of (h, w)
             height, width = frame.pixels.shape[:2]
             full = resize_flow(flow.transpose(1, 2, 0), (width, height))
-            # resize_flow scales vectors by the ratio of the grids; these are in pixels of a grid four times finer.
+            # resize_flow scales vectors by the ratio of the grids; these are in pixels of a grid that is 4 times finer.
             self._last = Bicubic((width, height), self._size)(color_flow(full / np.float32(4)))
         return self._last
 
@@ -42,7 +44,7 @@ class PwcFlow(Flow):
         self._backend.close()
 
     def _input(self, frame: Frame) -> NDArray[np.float32]:
-        """(1, 3, h, w); that of t+1 is kept: it is the first one of the next pair."""
+        """Input (1, 3, h, w) for `frame`. That of t+1 is kept, since it is the first one of the next pair."""
         if self._kept is not None and self._kept[0] is frame:
             return self._kept[1]
         planes = pwcnet_input(frame, self._prepare)
@@ -51,9 +53,9 @@ class PwcFlow(Flow):
 
 
 def pwcnet_input(frame: Frame, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """A frame as PWC-Net takes it: (1, 3, h, w) float32.
+    """Input of PWC-Net for a frame: (1, 3, h, w) float32.
 
-    Resized in float32, as the original does: rounding the resized frame to 8 bits moves the flow.
+    Resized in float32 as in the original scripts; rounding the resized frame to 8 bits changes the flow.
     """
     resized = cv2.resize(frame.pixels.astype(np.float32), preprocessing.size, interpolation=cv2.INTER_LINEAR)
     ordered = resized[..., ::-1] if preprocessing.channel_order == "BGR" else resized

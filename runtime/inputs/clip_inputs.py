@@ -1,4 +1,4 @@
-"""What a network is fed with for the frames of clips, as the deployed runtime feeds it."""
+"""Network inputs for the frames of clips, equal to those of the deployed runtime."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..files.onnx_file import PREPROCESSING, OnnxFile
-from ..flow.flow import DisFlow
-from ..flow.pwcnet_flow import PwcFlow, pwcnet_input
+from ..files.onnx_file import OnnxFile
+from ..flow.flow import Flow
+from ..flow.flow_source import FlowSource
+from ..flow.pwcnet_flow import pwcnet_input
 from ..frame import Frame
 from ..opencv_state import single_threaded_opencv
 from ..preprocessing.resize import network_input
-from ..preprocessing.spec import Preprocessing
 from ..video.reader import FrameReader, open_frames
 
 
@@ -32,7 +31,7 @@ class ClipInput:
 
 
 class ClipInputs:
-    """Inputs for the frames of clips, made one at a time; can be iterated as often as is needed.
+    """Inputs for the frames of clips, made one at a time; may be iterated several times.
 
     for item in ClipInputs(OnnxFile.read("amcnet.onnx"), ["clip.mp4", "frames/"], every=10):
         session.run(None, item.inputs)
@@ -47,16 +46,21 @@ class ClipInputs:
         every: int = 1,
         chosen: Collection[tuple[str, int]] | None = None,
     ) -> None:
-        """For `file`, an AMC-Net, PWC-Net or pipeline; `clips` are what `open_frames` takes.
+        """Inputs of `file`, an AMC-Net, PWC-Net or pipeline, for sources that `open_frames` accepts.
 
-        flow: what an AMC-Net sees the motion by, "dis" or the ONNX file of a PWC-Net. every: each n-th frame is given,
-        with the motion to the one right behind it. chosen: (clip, index) of the frames to give instead;
-        frames between them are decoded but not converted, and a clip is read as far as its last one.
+        flow: source of the flow images of an AMC-Net: "dis" or the ONNX file of a PWC-Net. every: take each n-th frame,
+        with the flow to the frame after it. chosen: take the frames (clip, index) instead; frames between them are
+        decoded but not converted, and a clip is read up to its last chosen frame.
+        Raises InputError, ModelFileError or EngineError for another `flow`.
         """
         self._model = file.model
-        self._preprocessing = Preprocessing.from_json(file.metadata[PREPROCESSING])
+        self._preprocessing = file.preprocessing
         self._clips = clips
-        self._flow_file = None if str(flow) == "dis" else OnnxFile.read(flow, "pwcnet")
+        self._flow = FlowSource.parse(flow)
+        if self._flow.folder is not None:
+            raise InputError(
+                f"flow {str(flow)!r} is a folder, which belongs to one video; expected 'dis' or an ONNX file of PWC-Net"
+            )
         self._every = every
         self._chosen = None if chosen is None else frozenset(chosen)
         self._last: dict[str, int] = {}  # clip -> its last chosen frame
@@ -65,19 +69,20 @@ class ClipInputs:
 
     def __iter__(self) -> Iterator[ClipInput]:
         """Raises InputError for a clip that cannot be read, has one frame only, or another size than a pipeline's."""
+        size = self._preprocessing.size
         for clip in self._clips:
             name = str(clip)
             if self._chosen is not None and name not in self._last:
                 continue
-            with single_threaded_opencv, open_frames(clip) as reader, self._open_flow() as flow:
+            with single_threaded_opencv, open_frames(clip) as reader, self._flow.open(size) as flow:
                 for frame, next_frame in self._pairs(name, reader):
                     yield ClipInput(clip=name, frame=frame, inputs=self._inputs(flow, frame, next_frame))
 
     def _pairs(self, clip: str, reader: FrameReader) -> Iterator[tuple[Frame, Frame]]:
-        """The wanted frames, each with the one behind it. No other frame is converted."""
+        """The selected frames, each with the frame after it. No other frame is converted."""
         last = self._last.get(clip)
         before: Frame | None = None
-        wanted = False  # whether the frame before is given
+        wanted = False  # whether the frame before is selected
         for index in count():
             if last is not None and index > last + 1:
                 return
@@ -99,16 +104,12 @@ class ClipInputs:
     def _wants(self, clip: str, index: int) -> bool:
         return index % self._every == 0 if self._chosen is None else (clip, index) in self._chosen
 
-    def _open_flow(self) -> DisFlow | PwcFlow:
-        size = self._preprocessing.size
-        return DisFlow(size) if self._flow_file is None else PwcFlow(self._flow_file, size)
-
-    def _inputs(self, flow: DisFlow | PwcFlow, frame: Frame, next_frame: Frame) -> dict[str, NDArray[Any]]:
+    def _inputs(self, flow: Flow, frame: Frame, next_frame: Frame) -> dict[str, NDArray[Any]]:
         if self._model == "amcnet":
-            picture: NDArray[np.uint8] = flow.render(frame, next_frame)
+            flow_image = flow.render(frame, next_frame)
             return {
                 "image": network_input(frame.pixels, self._preprocessing),
-                "flow_image": network_input(picture, self._preprocessing),
+                "flow_image": network_input(flow_image, self._preprocessing),
             }
         if self._model == "pwcnet":
             return {

@@ -1,4 +1,4 @@
-"""Which frames of clips tell a network's calibration the most: slow and fast ones, moving cameras, and cuts."""
+"""Selection of calibration frames, spread evenly over object and camera motion, with some cuts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..errors import InputError
 from ..opencv_state import single_threaded_opencv
 from ..video.reader import open_frames
 
-_GRID = (128, 128)  # where motion is measured: 0.3 ms a pair
-_CUT = 55.0  # gray levels by which two neighboring frames differ on average; the fastest pan of DAVIS-2016 has 47
-_CUTS = 20  # one chosen frame in so many may be a cut, if there are any
+_GRID = (128, 128)  # size at which motion is measured: 0.3 ms per pair
+_CUT = 55.0  # gray levels of mean difference between neighboring frames; the fastest pan of DAVIS-2016 has 47
+_CUTS = 20  # at most one in 20 selected frames is a cut
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameMotion:
-    """What frame `index` of `clip` does until the next one, in shares of the picture's side.
+    """Motion from frame `index` of `clip` to the next one, as a fraction of the image's side.
 
-    camera: the median motion. inside: what the fastest twentieth of the picture does besides it. cut: whether the next
-    frame shows something else.
+    camera: length of the median flow. inside: 95th percentile of the flow's distance from the median. cut: whether
+    another shot begins with the next frame.
     """
 
     clip: str
@@ -36,10 +36,10 @@ class FrameMotion:
 
 
 def choose_frames(clips: Sequence[str | Path], count: int) -> list[tuple[str, int]]:
-    """(clip, index) of up to `count` frames of `clips`, as `ClipInputs(chosen=...)` takes them; the same each time.
+    """Select up to `count` frames of `clips`, deterministically: (clip, index), for `ClipInputs(chosen=...)`.
 
-    Half of them at even ranks of the motion inside the picture, half at even ranks of the camera's, so that the slowest
-    and the fastest are among them; and some cuts. Raises InputError as `open_frames`.
+    Half of them are at even ranks of the motion inside the image, half at even ranks of the camera's motion, so that
+    the slowest and the fastest are included; and some are cuts. Raises InputError as `open_frames`.
     """
     motions: list[FrameMotion] = []
     for clip in clips:
@@ -53,7 +53,7 @@ def choose_frames(clips: Sequence[str | Path], count: int) -> list[tuple[str, in
 
 
 def clip_motion(clip: str | Path) -> Iterable[FrameMotion]:
-    """The motion of each frame of `clip` but the last. Raises InputError."""
+    """Measure the motion of each frame of `clip` except the last. Raises InputError."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     with single_threaded_opencv, open_frames(clip) as reader:
         for (index, gray), (_, following) in pairwise((frame.index, _gray(frame.pixels)) for frame in reader):
@@ -70,13 +70,13 @@ def clip_motion(clip: str | Path) -> Iterable[FrameMotion]:
 
 
 def select_evenly(motions: Sequence[FrameMotion], count: int) -> list[tuple[str, int]]:
-    """Up to `count` of the frames of `motions`, in their order there."""
+    """Select up to `count` of the frames of `motions`, in their order."""
     cuts = [motion for motion in motions if motion.cut]
     chosen = {(m.clip, m.index): None for m in _evenly(cuts, -(-count // _CUTS))}
     rest = [motion for motion in motions if not motion.cut] or cuts
     by_inside = sorted(rest, key=lambda m: m.inside)
     by_camera = sorted(rest, key=lambda m: m.camera)
-    # A frame may be at an even rank of both: then more ranks are needed for as many frames.
+    # A frame may be selected by both rankings: then more ranks are needed for the same number of frames.
     for ranks in range(min((count - len(chosen)) // 2, len(rest)), len(rest) + 1):
         both = [*_evenly(by_inside, ranks), *_evenly(by_camera, ranks)]
         wider = chosen | {(m.clip, m.index): None for m in both}
@@ -87,7 +87,7 @@ def select_evenly(motions: Sequence[FrameMotion], count: int) -> list[tuple[str,
 
 
 def _evenly(motions: Sequence[FrameMotion], count: int) -> list[FrameMotion]:
-    """`count` of `motions`, the first and the last among them."""
+    """Select `count` of `motions` at even distances, the first and the last included."""
     places = np.unique(np.linspace(0, len(motions) - 1, min(count, len(motions))).round().astype(int))
     return [motions[place] for place in places]
 

@@ -1,4 +1,4 @@
-"""Network inputs kept on disk: made once from clips, read as often as needed, one frame in memory at a time."""
+"""Network inputs stored on disk: computed once from clips, read back one frame at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..files.atomic import cannot_write
 
 
 class StoredInputs(Mapping[str, NDArray[Any]]):
-    """The inputs of one frame by name; an array is read from its file whenever it is asked for, and not kept."""
+    """Inputs of one frame by name; an array is read from its file at each access and not cached."""
 
     def __init__(self, folder: Path, names: Iterable[str]) -> None:
         self._folder, self._names = folder, tuple(names)
@@ -32,7 +32,7 @@ class StoredInputs(Mapping[str, NDArray[Any]]):
 
 
 def store_inputs(inputs: Iterable[Mapping[str, NDArray[Any]]], folder: Path) -> list[StoredInputs]:
-    """Write the arrays of each frame under `folder`: 3.5 MB a frame for an AMC-Net at 384x384. Raises OutputError."""
+    """Write the arrays of each frame under `folder`: 3.5 MB per frame for an AMC-Net at 384x384. Raises OutputError."""
     stored = []
     for index, arrays in enumerate(inputs):
         place = folder / f"{index:05d}"

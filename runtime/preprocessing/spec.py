@@ -1,4 +1,4 @@
-"""How a network wants its pictures: what stands in the metadata of its ONNX file, and nowhere else."""
+"""Preprocessing of a network's inputs, as specified in the metadata of its ONNX file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _CHANNEL_ORDERS = ("RGB", "BGR")
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """What a network wants done to a picture; ONNX files carry it in their metadata as JSON.
+    """Preprocessing of an image for a network; ONNX files have it in their metadata as JSON.
 
-    `size` is (width, height) in pixels. `mean` and `std` hold for pixels in [0, 1], one value per channel, in the
-    network's `channel_order` ("RGB" or "BGR"). `resize` is "bicubic-antialiased" (Pillow's), "bilinear" (half-pixel
-    centers, not antialiased) or "inside" (the graph takes uint8 and does it all). Raises ValueError for anything else.
+    `size` is (width, height) in pixels. `mean` and `std` are for pixels in [0, 1], one value per channel, in the
+    network's `channel_order` ("RGB" or "BGR"). `resize` is "bicubic-antialiased" (as in Pillow), "bilinear" (half-pixel
+    centers, not antialiased) or "inside" (the graph preprocesses uint8 images itself). Raises ValueError for other
+    values.
     """
 
     size: tuple[int, int]
@@ -43,7 +44,7 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, text: str) -> Preprocessing:
-        """Read what `to_json` wrote. Raises ModelFileError, saying what was expected, for anything else."""
+        """Parse the output of `to_json`. Raises ModelFileError for anything else."""
         try:
             fields: Any = json.loads(text)
             return cls(
@@ -54,7 +55,7 @@ class Preprocessing:
                 resize=fields["resize"],
             )
         except (KeyError, TypeError, ValueError) as error:
-            reason = f"it has no key {error}" if isinstance(error, KeyError) else str(error)
+            reason = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
             raise ModelFileError(
                 f"the preprocessing in the file's metadata cannot be used: {reason}. It reads {text[:200]!r}; expected "
                 'JSON like {"size": [384, 384], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], '
@@ -76,5 +77,5 @@ AMCNET = Preprocessing(
 
 
 def pwcnet(size: tuple[int, int]) -> Preprocessing:
-    """What PWC-Net wants at `size` (width, height): BGR in [0, 1]."""
+    """Preprocessing of PWC-Net at `size` (width, height): BGR in [0, 1]."""
     return Preprocessing(size=size, mean=(0, 0, 0), std=(1, 1, 1), channel_order="BGR", resize="bilinear")

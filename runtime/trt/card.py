@@ -1,14 +1,16 @@
-"""An engine and its card: the plan as TensorRT writes it, and beside it a JSON file that says what it is."""
+"""Engine files: a TensorRT plan (X.engine) and its card, a JSON file beside it (X.engine.json)."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError
-from ..files.onnx_file import CHECKPOINT_SHA256, MODEL, file_sha256
+from ..files.onnx_file import ModelFile
 from .precision_report import PrecisionReport
 
 FORMAT = 2
@@ -16,16 +18,16 @@ FORMAT = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What X.engine.json holds.
+    """Contents of X.engine.json.
 
-    onnx_metadata is all that the ONNX file says of itself (checkpoint, preprocessing, ...): a plan cannot carry it.
-    flavor is "tensorrt" or "tensorrt-rtx", version its version. compute_capability lists the GPUs it is built for.
-    inputs and outputs: {"name", "dtype", "shape"}; profile: input -> [least, usual, greatest shape], for free sizes.
-    rebuild is the command that makes it anew. With clips: ranges, the largest tensors and what became an island for
-    them (fp16) or by which frames it was calibrated (int8); clipped, initializer -> how many of its weights were beyond
-    ±65504 and are clipped (fp16); accuracy against the FP32 file, "onnx" that of the file it
-    was built of, in ONNX Runtime, and "engine" its own, with its kernels' precisions, where a GPU was there. latency is
-    measured later, on the GPU.
+    onnx_metadata: the metadata of the ONNX file (checkpoint, preprocessing, ...); a plan cannot hold metadata.
+    flavor: "tensorrt" or "tensorrt-rtx"; version: its version. compute_capability: the GPUs that it is built for.
+    inputs and outputs: {"name", "dtype", "shape"}. profile: input -> [minimum, optimum, maximum shape], for free sizes.
+    rebuild: the command that builds it. clipped: initializer -> number of weights clipped to ±65504 (fp16).
+
+    Only for builds with clips: ranges (fp16: the largest tensors and the operators kept in FP32 for them; int8: the
+    calibration frames) and accuracy against the FP32 file ("onnx": of the converted ONNX file in ONNX Runtime;
+    "engine": of the engine, with the precisions of its kernels, if it could be run). latency is measured later.
     """
 
     engine_sha256: str
@@ -58,7 +60,7 @@ class Card:
 
     @classmethod
     def from_json(cls, text: str) -> Card:
-        """Raises ValueError, with what is wrong, for a text that is no card of this format."""
+        """Parse `text`. Raises ValueError, with the reason, for a text that is not a card of this format."""
         values = json.loads(text)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             found = values.get("format") if isinstance(values, dict) else type(values).__name__
@@ -84,39 +86,55 @@ def card_path(engine: Path) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineFile:
-    """`path` of a plan, and its card."""
+class EngineFile(ModelFile):
+    """The plan at `path` and its card.
+
+    The plan is read once: its SHA-256 is computed from the bytes that `take_plan` hands over for deserialization, so a
+    file that changes between the two is not loaded.
+    """
 
     path: Path
     card: Card
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the ONNX file said of itself: see runtime/files/onnx_file.py."""
+        """Metadata of the ONNX file that the engine was built from: see runtime/files/onnx_file.py."""
         return self.card.onnx_metadata
 
     @property
-    def model(self) -> str:
-        return self.metadata[MODEL]
-
-    @property
     def precision(self) -> str:
+        """fp32, fp16 or int8."""
         return self.card.precision
 
-    @property
-    def untrained(self) -> bool:
-        """Whether the weights come from a seed: good for timing, not for masks."""
-        return self.metadata[CHECKPOINT_SHA256].startswith("untrained")
-
     def sha256(self) -> str:
-        return file_sha256(self.path)
+        """SHA-256 of the plan, computed at the first call."""
+        return self._sha256
+
+    def take_plan(self) -> bytes:
+        """Bytes of the plan. They are not kept here afterwards: TensorRT holds a copy of its own."""
+        plan = self._plan
+        self.__dict__.pop("_plan")
+        return plan
+
+    @cached_property
+    def _plan(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise EngineError(f"{self.path}: the engine cannot be read ({error.strerror})") from error
+
+    @cached_property
+    def _sha256(self) -> str:
+        return hashlib.sha256(self._plan).hexdigest()
 
     @classmethod
-    def read(cls, path: str | Path, *, trust: bool = False) -> EngineFile:
-        """The engine at `path`, not deserialized. A plan is code: one that its card does not know is refused.
+    def read(cls, path: str | Path, *models: str, trust: bool = False) -> EngineFile:
+        """Read the engine at `path` and its card, without deserializing it.
 
-        Raises EngineError for a missing engine or card, a card that is no card, and, without `trust`, for an engine
-        whose hash is not the one on its card.
+        models: the engine must hold one of these ("amcnet", "pwcnet", "pipeline"); none for any.
+        trust: accept an engine whose SHA-256 differs from the one on its card. A plan is code.
+        Raises EngineError for a missing engine or card, for a card that cannot be read, for another model, and,
+        without `trust`, for an engine whose SHA-256 differs from the one on its card.
         """
         path = Path(path)
         if not path.is_file():
@@ -127,16 +145,22 @@ class EngineFile:
                 f"{path} has no card {card_path(path).name} beside it, so nothing says what it is; copy the card too, "
                 "or build the engine again: build-engine --help"
             )
-        if not trust and file_sha256(path) != card.engine_sha256:
+        file = cls(path=path, card=card)
+        if not trust and file.sha256() != card.engine_sha256:
             raise EngineError(
                 f"{path} is not the file that its card describes: its SHA-256 differs. A plan is code, so it is not "
                 f"loaded; build it again: {card.rebuild}; or, if you made it yourself, add --trust"
             )
-        return cls(path=path, card=card)
+        if models and file.model not in models:
+            raise EngineError(
+                f"{path} holds the model {file.model!r}; expected {' or '.join(map(repr, models))}; build one with: "
+                f"build-engine {models[0]}.onnx"
+            )
+        return file
 
 
 def read_card(engine: Path) -> Card | None:
-    """The card beside `engine`; None where there is none. Raises EngineError for one that cannot be read."""
+    """Read the card beside `engine`; None if there is none. Raises EngineError for a card that cannot be read."""
     path = card_path(engine)
     try:
         return Card.from_json(path.read_text())

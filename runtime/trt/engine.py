@@ -17,7 +17,7 @@ from ..gpu.cuda_memory import DeviceMemory, Shape
 from .api import NAMES, LoadedPlan, bind, can_be_recorded, enqueue, layer_information, load_plan, make_context
 from .card import EngineFile
 from .check import check_card
-from .machine import Machine
+from .machine import this_machine
 
 _DTYPES = {
     "float": np.float32,
@@ -46,7 +46,7 @@ class Engine(Closeable):
 
     def __init__(self, file: EngineFile) -> None:
         """Raises EngineError, before anything is deserialized, if this machine cannot run it; BackendError."""
-        verdict = check_card(file.path, file.card, Machine.here())
+        verdict = check_card(file.path, file.card, this_machine())
         if not verdict.can_run:
             raise EngineError(verdict.sentence)
         self.file = file
@@ -55,8 +55,8 @@ class Engine(Closeable):
         self._plan: LoadedPlan | None = None
         try:
             with self.on_device("cannot be loaded"):
-                data = file.path.read_bytes()
-                self._plan = load_plan(file.card.flavor, data, version_compatible=file.card.version_compatible)
+                card = file.card
+                self._plan = load_plan(card.flavor, file.take_plan(), version_compatible=card.version_compatible)
         except BaseException:
             self.close()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import importlib
 import importlib.util
 import re
@@ -66,6 +67,12 @@ class Machine:
         return f"{self.gpu} (SM {self.compute_capability})" if self.has_gpu else "no GPU"
 
 
+@functools.cache
+def this_machine() -> Machine:
+    """`Machine.here()`, queried once per process."""
+    return Machine.here()
+
+
 def number(version: str) -> tuple[int, ...]:
     """ "10.16.1.11" -> (10, 16, 1, 11), so that versions and compute capabilities can be compared."""
     return tuple(int(part) for part in re.findall(r"\d+", version))
@@ -78,21 +85,44 @@ def _ask_nvidia_smi(machine: Machine) -> Machine:
     try:
         query = [program, "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
         answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
-        header = subprocess.run([program], capture_output=True, text=True, timeout=30, check=True).stdout
+        cuda = _driver_cuda(machine) or _header_cuda(program)
     except (OSError, subprocess.SubprocessError):
         return machine  # it says so, for example, when the driver was updated and the machine not restarted
     rows = [[cell.strip() for cell in row] for row in csv.reader(answer.splitlines()) if len(row) == 3]
     if not rows:
         return machine
-    cuda = re.search(r"CUDA Version: (\d+)\.(\d+)", header)
     gpu, compute_capability, driver = rows[0]
     return replace(
         machine,
         gpu=gpu.removeprefix("NVIDIA "),
         compute_capability=compute_capability,
         driver=driver,
-        cuda=(int(cuda[1]), int(cuda[2])) if cuda else None,
+        cuda=cuda,
     )
+
+
+def _driver_cuda(machine: Machine) -> tuple[int, int] | None:
+    """CUDA version of the driver through cuda-python, which spares a second start of nvidia-smi."""
+    if not machine.cuda_python:
+        return None
+    driver = importlib.import_module("cuda.bindings.driver")
+    try:
+        status, version = driver.cuDriverGetVersion()
+    except RuntimeError:  # no libcuda
+        return None
+    return _cuda_version(version) if int(status) == 0 else None
+
+
+def _header_cuda(program: str) -> tuple[int, int] | None:
+    """CUDA version of the driver in the header that nvidia-smi prints; no query of it returns this value."""
+    header = subprocess.run([program], capture_output=True, text=True, timeout=30, check=True).stdout
+    found = re.search(r"CUDA Version: (\d+)\.(\d+)", header)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _cuda_version(number: int) -> tuple[int, int]:
+    """13010 -> (13, 1)"""
+    return number // 1000, number % 1000 // 10
 
 
 def _ask_cuda_python(machine: Machine) -> Machine:
@@ -118,7 +148,7 @@ def _ask_cuda_python(machine: Machine) -> Machine:
         machine,
         gpu=name.split(b"\0")[0].decode().removeprefix("NVIDIA "),
         compute_capability=f"{major}.{minor}",
-        cuda=(version // 1000, version % 1000 // 10),
+        cuda=_cuda_version(version),
     )
 
 

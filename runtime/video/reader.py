@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..closeable import Closeable
 from ..errors import InputError
-from ..frame import Frame, SourceInfo
+from ..frame import Frame, Selection, SourceInfo
 from .image_source import ImageSource, images_in, images_matching, is_image
 from .undecoded_frame import RawSource, UndecodedFrame
 from .video_source import EXPECTED, VideoSource
@@ -25,6 +25,10 @@ def open_frames(source: str | Path, *, start: int = 0, frames: int | None = None
     other way to count) but not converted.
 
     Raises InputError if the source is missing, empty, not readable, or holds no frame at `start`.
+
+        with open_frames("clip.mp4", start=100, frames=50) as reader:
+            for frame in reader:
+                frame.pixels, frame.pts_seconds  # (H, W, 3) uint8 RGB, seconds
     """
     if start < 0 or stride < 1 or (frames is not None and frames < 1):
         raise InputError(
@@ -41,10 +45,12 @@ def open_frames(source: str | Path, *, start: int = 0, frames: int | None = None
 class FrameReader(Closeable, Iterator[Frame]):
     """An iterator of `Frame`, and a context manager that closes the source. Made by `open_frames`.
 
-    `info` says what is known of the source. No frame is held longer than until the next one is asked for.
+    `info` describes the source, `selection` which of its frames are read. No frame is held
+    longer than until the next one is asked for.
     """
 
     def __init__(self, raw: RawSource, *, start: int, frames: int | None, stride: int) -> None:
+        self.selection = Selection(start=start, frames=frames, stride=stride)
         self._raw = raw
         self._index = 0
         every = raw.frames()

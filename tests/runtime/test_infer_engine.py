@@ -14,6 +14,7 @@ import pytest
 from amcnet import Segmenter
 from amcnet.runtime.errors import BackendError, EngineError, InputError
 from amcnet.runtime.infer import InferOptions, infer
+from amcnet.runtime.trt.card import EngineFile
 from amcnet.runtime.trt.machine import Machine
 
 OnFakeGpu = Callable[..., subprocess.CompletedProcess[str]]
@@ -57,6 +58,57 @@ def test_an_amcnet_engine_gives_the_masks_of_its_onnx_file(
     lines = log.read_text().splitlines()
     assert sum("released" in line for line in lines) == 1
     assert lines[-1].startswith("0 released:memories=0,streams=0,events=0,graphs=0")
+
+
+_COUNTED = """
+import collections, hashlib, json, sys
+from pathlib import Path
+
+counts = collections.Counter()
+
+def count(event, arguments):
+    if event == "open" and str(arguments[0]).endswith(".engine"):
+        counts[f"reads of {Path(arguments[0]).name}"] += 1
+
+def counted(data=b"", **options):
+    counts["hashes of a plan"] += data[:1] == b"{"
+    return sha256(data, **options)
+
+sys.addaudithook(count)
+sha256, hashlib.sha256 = hashlib.sha256, counted
+from amcnet.runtime.cli import main
+status = main()
+print(json.dumps(counts))
+sys.exit(status)
+"""
+
+
+def test_each_plan_is_read_and_hashed_once_and_nvidia_smi_started_once(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path, clip: Path
+) -> None:
+    log = tmp_path / "nvidia-smi.log"
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {log}\necho "NVIDIA Made-up GPU, 8.6, 580.65.06"\n')
+    program.chmod(0o755)
+    engine, flow = (
+        make_engine(tmp_path / "x.engine", "amcnet"),
+        make_engine(tmp_path / "f.engine", "pwcnet", size=(128, 64)),
+    )
+    arguments = (clip, "-o", tmp_path / "out", "--engine", engine, "--flow", flow)
+    done = on_fake_gpu(_COUNTED, *arguments, PATH=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    counts = json.loads(done.stdout.splitlines()[-1])
+    assert counts == {"reads of x.engine": 1, "reads of f.engine": 1, "hashes of a plan": 2}
+    assert len(log.read_text().splitlines()) == 1
+    assert len(_masks(tmp_path / "out")) == 5
+
+
+def test_a_plan_that_changes_after_it_was_checked_is_not_loaded(make_engine: MakeEngine, tmp_path: Path) -> None:
+    path = make_engine(tmp_path / "x.engine", "amcnet")
+    checked = path.read_bytes()
+    file = EngineFile.read(path)
+    path.write_bytes(b"another plan")
+    assert file.take_plan() == checked
 
 
 def test_a_pipeline_engine_gives_all_masks_and_can_be_resumed(

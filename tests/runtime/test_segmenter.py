@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 import amcnet
 from amcnet import MaskFrame, Segmenter
-from amcnet.runtime import segmenter as module
+from amcnet.runtime import mask_networks as module
 from amcnet.runtime.errors import InputError, ModelFileError
 from amcnet.runtime.flow.flow import Flow
 from amcnet.runtime.frame import Frame
 from amcnet.runtime.segmenter_plan import SegmenterPlan
 from amcnet.runtime.stage_times import StageTimes
+from amcnet.runtime.video.reader import open_frames
 
 MakeClip = Callable[..., Path]
 HANG_SECONDS = 300  # after which a wait for what never comes is given up
@@ -43,12 +44,12 @@ def segmenter(amcnet_onnx: Path) -> Iterator[Segmenter]:
 
 
 class _Recorded(Flow):
-    """White pictures; remembers for which frames they were asked."""
+    """White images; remembers for which frames they were asked."""
 
     def __init__(self) -> None:
         self.pairs: list[tuple[int, int | None]] = []
 
-    def picture(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+    def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
         self.pairs.append((frame.index, next_frame and next_frame.index))
         return WHITE
 
@@ -113,7 +114,8 @@ class _Undecided:
 @pytest.mark.parametrize(("threshold", "inside"), [(0.5, True), (0.51, False)])
 def test_a_probability_that_reaches_the_threshold_is_inside(amcnet_onnx: Path, threshold: float, inside: bool) -> None:
     backend = _Undecided()
-    with Segmenter(SegmenterPlan.make(amcnet_onnx, threshold=threshold), backend) as segmenter:
+    plan = SegmenterPlan.make(amcnet_onnx, threshold=threshold)
+    with Segmenter(plan, module.TwoStreamNetwork(plan, backend)) as segmenter:
         (m,) = segmenter.masks(_frames((40, 30)), _Recorded())
     assert (m.mask == inside).all()
     assert backend.name == "closed"
@@ -203,7 +205,7 @@ def test_flow_by_pwcnet_and_from_files(
     for flow in ("dis", pwcnet_onnx, folder):
         with Segmenter.load(amcnet_onnx, flow=flow) as segmenter:
             means[flow] = np.mean([m.probability.mean() for m in segmenter.video(clip)])
-            assert (segmenter.plan.flow_file is not None) == (flow == pwcnet_onnx)
+            assert ("pwcnet" in segmenter.plan.files) == (flow == pwcnet_onnx)
     assert means[folder] < 0.2 < means["dis"]  # black flow pictures lower the tiny network's logits
     assert means[pwcnet_onnx] > 0.2
 
@@ -227,6 +229,22 @@ def test_what_load_refuses(amcnet_onnx: Path, pwcnet_onnx: Path, tmp_path: Path,
         Segmenter.load(networks.make_amcnet(tmp_path / "bare.onnx", metadata=False))
 
 
+def test_masks_of_frames_take_the_flow_that_was_loaded(
+    segmenter: Segmenter, amcnet_onnx: Path, tmp_path: Path, make_clip: MakeClip
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=4)
+    with open_frames(clip) as reader:
+        own = [m.probability for m in segmenter.masks(list(reader))]
+    for ours, video in zip(own, segmenter.video(clip), strict=True):
+        np.testing.assert_array_equal(ours, video.probability)
+    plan = SegmenterPlan.make(amcnet_onnx)
+    with (
+        module.TwoStreamNetwork(plan, _Undecided()) as network,
+        pytest.raises(ValueError, match="flow is None; expected a source of flow"),
+    ):
+        next(network.masks(_frames((4, 4)), None, StageTimes()))
+
+
 def test_it_cannot_be_used_after_its_block(amcnet_onnx: Path) -> None:
     with Segmenter.load(amcnet_onnx) as segmenter:
         pass
@@ -247,7 +265,7 @@ def test_the_cores_are_shared_out_among_a_few_frames(
     monkeypatch.setattr(module, "available_cores", lambda: cores)
     assert module.frames_at_once() == at_once
     with Segmenter.load(amcnet_onnx) as shared_out:
-        assert f"{threads} thread" in shared_out.backend.name
+        assert f"{threads} thread" in shared_out.network.name
 
 
 def test_masks_come_in_order_whichever_frame_is_ready_first(
@@ -266,9 +284,9 @@ def test_masks_come_in_order_whichever_frame_is_ready_first(
             overtaken.set()
         return outputs
 
-    run = segmenter.backend.run
+    run = segmenter.network.backend.run
     monkeypatch.setattr(module, "available_cores", lambda: 4)
-    monkeypatch.setattr(segmenter.backend, "run", run_unevenly)
+    monkeypatch.setattr(segmenter.network.backend, "run", run_unevenly)
     answers = list(segmenter.masks(frames, _Recorded()))
     assert overtaken.is_set()
     assert [m.index for m in answers] == list(range(9))

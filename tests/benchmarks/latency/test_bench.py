@@ -301,8 +301,11 @@ effort = MeasureOptions(runs=4, seconds=1, rounds=2, warm_up_seconds=0)
 files = (folder / "amcnet.engine",)
 write_report(bench(BenchOptions(files=files, video=folder / "clip.mp4", effort=effort)), folder)
 """
-    result = on_fake_gpu(code, tmp_path)
+    log = tmp_path / "log"
+    result = on_fake_gpu(code, tmp_path, FAKE_CUDA_LOG=log)
     assert result.returncode == 0, result.stderr
+    deserialized = [line for line in log.read_text().splitlines() if " deserialized " in line]
+    assert len(deserialized) == 2, "once to measure calls and stages, once in the run of amc-infer on whole frames"
     made = json.loads((tmp_path / "report.json").read_text())
     (network,) = made["networks"]
     assert network["rows"][0]["way"].startswith("TensorRT 10.16.1.11 on NVIDIA Made-up GPU")

@@ -8,7 +8,7 @@ import pytest
 
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.benchmarks.latency.frame_time import LANES, frame_gaps_ms, frame_time, lane_times, verdict
-from amcnet.runtime.segmenter import frames_at_once
+from amcnet.runtime.mask_networks import frames_at_once
 
 
 def test_stages_that_share_a_thread_add_up() -> None:

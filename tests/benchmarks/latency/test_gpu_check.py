@@ -111,7 +111,7 @@ def test_engines_on_a_made_up_gpu(
     assert checked["kernels"] == {"half": 1}
     assert set(checked["run"]["latency_ms"]) >= {"decode", "flow", "network", "write masks"}
     assert checked["run"]["backend"].startswith("TensorRT 10.16.1.11 on NVIDIA Made-up GPU")
-    assert OnnxFile.read(onnx).network == "amcnet"
+    assert OnnxFile.read(onnx).model == "amcnet"
 
 
 def test_an_engine_of_another_file_is_refused(

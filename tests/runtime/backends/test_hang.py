@@ -57,7 +57,7 @@ numpy.lib.NumpyVersion.__init__ = slow
 if sys.argv[1] == "ONNX Runtime":
     openvino_backend.runs_in_openvino = lambda file: False
 with Segmenter.load() as segmenter:
-    print(segmenter.backend.name)
+    print(segmenter.network.name)
     print(sum(1 for _ in segmenter.video(sys.argv[2])))
 """
 
@@ -128,9 +128,9 @@ def test_a_segmenter_in_a_forked_child(clip: Path, amcnet_onnx: Path) -> None:
 
 _STUCK = """
 import ctypes, os, sys
-from amcnet import command
-from amcnet.runtime import segmenter
+from amcnet.runtime import mask_networks, segmenter
 from amcnet.runtime.cli import main as infer
+from amcnet.runtime.command import cli_entry_point
 
 keeps_gil, which, clip, output = sys.argv[1:]
 libc = (ctypes.PyDLL if keeps_gil == "True" else ctypes.CDLL)(None)
@@ -144,7 +144,7 @@ class Stuck:
 
     def close(self): ...
 
-segmenter.open_backend = lambda *_, **__: Stuck()
+mask_networks.open_backend = lambda *_, **__: Stuck()
 
 @cli_entry_point
 def another():

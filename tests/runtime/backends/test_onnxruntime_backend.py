@@ -78,10 +78,12 @@ def test_inputs_that_do_not_fit_are_named(tmp_path: Path, networks: ModuleType) 
 
 def test_other_names_are_known_when_it_is_loaded(tmp_path: Path, networks: ModuleType) -> None:
     file = OnnxFile.read(networks.make_amcnet(tmp_path / "salience.onnx", output="salience"))
-    with pytest.raises(ModelFileError, match=r"takes image, flow_image and gives salience; expected .* gives mask"):
+    with pytest.raises(
+        ModelFileError, match=r"the inputs image, flow_image and the outputs salience; expected .* and mask:"
+    ):
         OnnxRuntimeBackend(file, 1)
     file = OnnxFile.read(networks.make_amcnet(tmp_path / "liar.onnx", network="pwcnet"))
-    with pytest.raises(ModelFileError, match=r"takes image, flow_image.*expected .* frame, next_frame and gives flow"):
+    with pytest.raises(ModelFileError, match=r"the inputs image, flow_image.*expected frame, next_frame and flow:"):
         OnnxRuntimeBackend(file, 1)
 
 

@@ -88,7 +88,7 @@ def test_what_it_says(tmp_path: Path, amcnet_onnx: Path, networks: ModuleType) -
     with OpenVinoBackend(file, 1) as network, pytest.raises(ModelFileError, match="not finite"):
         network.run(INPUTS)
     file = OnnxFile.read(networks.make_amcnet(tmp_path / "other.onnx", output="masque"))
-    with pytest.raises(ModelFileError, match="gives masque"):
+    with pytest.raises(ModelFileError, match="the outputs masque; expected flow_image, image and mask"):
         OpenVinoBackend(file, 1)
     (tmp_path / "other.onnx").write_bytes(b"nothing")
     with pytest.raises(BackendError, match="refuses"):

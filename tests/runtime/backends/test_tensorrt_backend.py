@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from amcnet import AmcNetError
 from amcnet.runtime.trt.card import EngineFile
-from amcnet.runtime.backends.base import open_backend
+from amcnet.runtime.backends.open_backend import open_backend
 
 def inputs(seed):
     rng = np.random.default_rng(seed)
@@ -131,13 +131,13 @@ said(open_backend, EngineFile.read(sys.argv[2]), 1)
     log = tmp_path / "log"
     result = on_fake_gpu(IMPORTS + code, engine, other, FAKE_CUDA_LOG=log)
     dtype, shape, missing, nan, contract = _done(result).splitlines()
-    wanted = "takes image float32 (1, 3, 384, 384), flow_image float32 (1, 3, 384, 384); it was given image "
+    wanted = "takes image float32 (1, 3, 384, 384), flow_image float32 (1, 3, 384, 384); got image "
     assert f"{wanted}float64 (1, 3, 384, 384)" in dtype
     assert f"{wanted}float32 (1, 3, 384, 9)" in shape
     assert dtype.startswith("ModelFileError ")
-    assert missing.endswith("it was given image float32 (1, 3, 384, 384)")
+    assert missing.endswith("got image float32 (1, 3, 384, 384)")
     assert "the output 'mask' has values that are not finite" in nan
-    assert "takes image, flow_image and gives salience; expected" in contract
+    assert "has the inputs image, flow_image and the outputs salience; expected" in contract
     assert [row[1] for row in _log(log)].count(NOTHING_LEFT) == 2
 
 

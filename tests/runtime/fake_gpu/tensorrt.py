@@ -66,6 +66,7 @@ class Runtime:
         except ValueError:
             self.logger.log(1, "IRuntime::deserializeCudaEngine: Error Code 1: Serialization\n (magic tag mismatch)")
             return None
+        note("deserialized")
         assert plan.get("host_code", False) == self.engine_host_code_allowed
         return ICudaEngine(self, plan)
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from amcnet.runtime.errors import ModelFileError
+from amcnet.runtime.files import onnx_file
 from amcnet.runtime.files.onnx_file import REQUIRED, OnnxFile
+from amcnet.runtime.preprocessing.spec import AMCNET
 
 
 def _model(metadata: dict[str, str]) -> bytes:
@@ -64,6 +66,21 @@ def test_errors_say_what_and_what_to_do(tmp_path: Path) -> None:
     path.write_bytes(_model(OURS))
     with pytest.raises(ModelFileError, match="holds the model 'pwcnet'; expected 'amcnet'; make one with: export-onnx"):
         OnnxFile.read(path, "amcnet")
+
+
+def test_the_preprocessing_is_parsed_once(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(_model(OURS | {onnx_file.PREPROCESSING: AMCNET.to_json()}))
+    file = OnnxFile.read(path)
+    assert file.preprocessing == AMCNET
+    assert file.preprocessing is file.preprocessing
+
+
+def test_a_file_whose_preprocessing_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(_model(OURS | {onnx_file.PREPROCESSING: "{}"}))
+    with pytest.raises(ModelFileError, match="the preprocessing in the file's metadata cannot be used"):
+        _ = OnnxFile.read(path).preprocessing
 
 
 def test_onnx_itself_agrees(tmp_path: Path) -> None:

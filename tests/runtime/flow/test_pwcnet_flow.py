@@ -96,5 +96,5 @@ def test_flow_that_is_not_finite_names_the_file(tmp_path: Path, networks: Module
 
 def test_a_file_without_flow_is_refused(tmp_path: Path, networks: ModuleType) -> None:
     file = OnnxFile.read(networks.make_pwcnet(tmp_path / "pwc.onnx", output="disparity"))
-    with pytest.raises(ModelFileError, match=r"pwc\.onnx takes frame, next_frame and gives disparity"):
+    with pytest.raises(ModelFileError, match=r"pwc\.onnx has the inputs frame, next_frame and the outputs disparity"):
         PwcFlow(file, SIZE)

@@ -29,8 +29,8 @@ def test_an_amcnet_gets_what_the_segmenter_gives_it(
     flow: str | Path = pwcnet_onnx if by_pwcnet else "dis"
     fed = []
     with Segmenter.load(amcnet_onnx, flow=flow) as segmenter:
-        run = segmenter.backend.run
-        monkeypatch.setattr(segmenter.backend, "run", lambda inputs: fed.append(inputs) or run(inputs))
+        run = segmenter.network.backend.run
+        monkeypatch.setattr(segmenter.network.backend, "run", lambda inputs: fed.append(inputs) or run(inputs))
         list(segmenter.video(clips[0]))
     fed = fed[:-1]  # the last frame reuses the flow of the pair before it
     found = [item.inputs for item in ClipInputs(OnnxFile.read(amcnet_onnx), clips[:1], flow=flow)]

@@ -84,7 +84,7 @@ def test_errors_of_the_driver_have_the_cards_facts(
     engine = make_engine(tmp_path / "x.engine", "pipeline")
     code = IMPORTS + TRY.replace("Engine(EngineFile", "open_pipeline(EngineFile").replace(
         ", engine.execution() as execution", ""
-    ).replace("try:", "from amcnet.runtime.backends.base import open_pipeline\ntry:")
+    ).replace("try:", "from amcnet.runtime.backends.open_backend import open_pipeline\ntry:")
     log = tmp_path / "log"
     said = _done(on_fake_gpu(code, engine, FAKE_CUDA_FAIL="cuMemAlloc:4:2", FAKE_CUDA_LOG=log))
     assert said.startswith(f"BackendError {ABOUT} cannot be run: ")
