@@ -99,7 +99,8 @@ def on_fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subpr
     wheel = folder / "tensorrt_cu13-10.16.1.11.dist-info"
     wheel.mkdir()
     (wheel / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorrt-cu13\nVersion: 10.16.1.11\n")
-    own = {"LD_LIBRARY_PATH": str(folder), "PYTHONPATH": str(folder), "PATH": str(Path(sys.executable).parent)}
+    python_path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    own = {"LD_LIBRARY_PATH": str(folder), "PYTHONPATH": python_path, "PATH": str(Path(sys.executable).parent)}
 
     def run(code: str, *arguments: object, **environment: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -16,7 +16,7 @@ import sys
 import numpy as np
 from amcnet import AmcNetError
 from amcnet.runtime.trt.card import EngineFile
-from amcnet.runtime.backends.base import open_pipeline
+from amcnet.runtime.backends.open_backend import open_pipeline
 from amcnet.runtime.frame import Frame
 from amcnet.runtime.stage_times import StageTimes
 
