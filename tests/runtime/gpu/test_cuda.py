@@ -38,27 +38,27 @@ def test_copies_events_and_graphs(on_fake_gpu: OnFakeGpu, tmp_path: Path) -> Non
     code = """
 with Device() as device, device.current():
     assert device.name == "NVIDIA Made-up GPU"
-    with Stream() as stream, Stream() as other, PinnedBuffer((4, 5), np.float32) as twin:
+    with Stream() as stream, Stream() as other, PinnedBuffer((4, 5), np.float32) as buffer:
         with Event(timing=True) as begin, Event(timing=True) as end, Event() as never:
             begin.record(stream)
             never.synchronize()
-            twin.host[...] = np.arange(20).reshape(4, 5)
-            twin.upload(stream)
+            buffer.host[...] = np.arange(20).reshape(4, 5)
+            buffer.upload(stream)
             end.record(stream)
             other.wait(end)
-            twin.download(other)
+            buffer.download(other)
             other.synchronize()
-            assert (twin.host == np.arange(20).reshape(4, 5)).all()
+            assert (buffer.host == np.arange(20).reshape(4, 5)).all()
             assert end.ms_since(begin) >= 30
-        twin.host[...] = 0
-        with Graph(stream, lambda: twin.download(stream)) as graph:
+        buffer.host[...] = 0
+        with Graph(stream, lambda: buffer.download(stream)) as graph:
             stream.synchronize()
-            assert (twin.host == 0).all(), "capturing must not execute"
+            assert (buffer.host == 0).all(), "capturing must not execute"
             for _ in range(2):
                 graph.launch(stream)
                 stream.synchronize()
-                assert twin.host.sum() == 190
-                twin.host[...] = 0
+                assert buffer.host.sum() == 190
+                buffer.host[...] = 0
 """
     log = tmp_path / "log"
     _done(on_fake_gpu(IMPORTS + code, FAKE_CUDA_LOG=log, FAKE_CUDA_COPY_US=30_000))
@@ -76,19 +76,19 @@ def refused(work, error):
         return str(raised)
 
 def stop():
-    twin.upload(stream)
+    buffer.upload(stream)
     raise ValueError("out of the work")
 
-with Device() as device, device.current(), Stream() as stream, PinnedBuffer((3,), np.uint8) as twin:
+with Device() as device, device.current(), Stream() as stream, PinnedBuffer((3,), np.uint8) as buffer:
     print(refused(stream.synchronize, BackendError))
     print(refused(stop, ValueError))
-    twin.host[...] = 7
-    twin.upload(stream)
+    buffer.host[...] = 7
+    buffer.upload(stream)
     stream.synchronize()
-    twin.host[...] = 0
-    twin.download(stream)
+    buffer.host[...] = 0
+    buffer.download(stream)
     stream.synchronize()
-    assert (twin.host == 7).all()
+    assert (buffer.host == 7).all()
 """
     log = tmp_path / "log"
     refused, stopped = _done(on_fake_gpu(IMPORTS + code, FAKE_CUDA_LOG=log)).splitlines()
