@@ -1,4 +1,4 @@
-"""The networks in PyTorch, and the reading and checking of their checkpoints."""
+"""AMC-Net and PWC-Net in PyTorch, and loading of their checkpoints."""
 
 from .amcnet import AMCNet, AMCNetConfig, AMCNetOutput
 from .checkpoint import load_amcnet, load_pwcnet

@@ -1,7 +1,7 @@
-"""AMC-Net: a frame and the picture of its optical flow -> the mask of what moves as the main object.
+"""AMC-Net: segmentation of the primary object from a frame and its color-coded optical flow.
 
 S. Yang, L. Zhang, J. Qi, H. Lu, S. Wang, X. Zhang: Learning Motion-Appearance Co-Attention for Zero-Shot Video Object
-Segmentation, ICCV 2021. B batch, H and W the input's height and width (384 in the paper), level i at stride 2^(i+1).
+Segmentation, ICCV 2021. B is the batch size, H and W the input size (384 in the paper); level i has stride 2^(i+1).
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ BACKBONES = (*BLOCKS, "mobilenet_v2")
 
 
 class _Decoder(NamedTuple):
-    """What follows from the backbone: the widths of levels 0 to 4, the layer, the least width inside an attention."""
+    """Decoder settings that follow from the backbone.
+
+    widths: channels of levels 0 to 4. block: factory of the decoder's layers. least_hidden: minimum number of hidden
+    channels in a channel attention.
+    """
 
     widths: tuple[int, ...]
     block: Block
@@ -37,18 +41,19 @@ class _Decoder(NamedTuple):
 
 
 _PAPER = _Decoder((32, 64, 128, 256, 512), conv_block, 1)
-# At 192×192 every operator is bound by memory: 16 channels there, and as many as the encoder brings further up.
+# At stride 2 every operator is memory-bound, hence 16 channels there.
 _LIGHT = _Decoder((16, 24, 48, 96, 160), separable_block, 8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AMCNetConfig:
-    """Which AMC-Net: the defaults are the paper's; the others are its ablations and smaller encoders.
+    """Architecture of an AMC-Net. The defaults are the paper's; other values are its ablations or smaller encoders.
 
-    backbone: resnet101, resnet50, resnet34, resnet18 or mobilenet_v2, for both encoders. The last has a narrow decoder
-        of depthwise-separable convolutions.
-    corrections: how many levels, from the coarsest on, correct with motion (MCM): 1, 3 or 5.
-    gate: whether the co-attention gate scales the two streams.
+    backbone: resnet101, resnet50, resnet34, resnet18 or mobilenet_v2, for both encoders. mobilenet_v2 comes with a
+        narrow decoder of depthwise-separable convolutions.
+    corrections: number of levels, from the coarsest, with a motion correction module (MCM): 1, 3 or 5.
+    gate: whether the co-attention gates (MCG) scale the two streams.
+    Raises ValueError for other values.
     """
 
     backbone: str = "resnet101"
@@ -63,14 +68,24 @@ class AMCNetConfig:
 
 
 class AMCNetOutput(NamedTuple):
-    """`mask` (B, 1, H, W) in (0, 1); `attentions`, fine to coarse, (B, 1, H/2, W/2) … (B, 1, H/32, W/32) in (0, 1)."""
+    """Output of AMCNet.
+
+    mask: (B, 1, H, W), probability of the primary object, in (0, 1).
+    attentions: attention maps of the MCMs, fine to coarse, (B, 1, H/2, W/2) … (B, 1, H/32, W/32), in (0, 1).
+    """
 
     mask: Tensor
     attentions: tuple[Tensor, ...]
 
 
 class AMCNet(nn.Module):
-    """image, flow_image: (B, 3, H, W) RGB, ImageNet-normalized, H and W multiples of 32 -> AMCNetOutput."""
+    """Two-stream encoder-decoder network (section 3).
+
+    image, flow_image: (B, 3, H, W) float32 RGB, ImageNet-normalized; H and W are multiples of 32. Returns AMCNetOutput.
+
+        network = AMCNet(AMCNetConfig(backbone="resnet50")).eval()
+        mask, attentions = network(image, flow_image)
+    """
 
     def __init__(self, config: AMCNetConfig | None = None) -> None:
         super().__init__()
@@ -80,7 +95,7 @@ class AMCNet(nn.Module):
         widths, block, least_hidden = _LIGHT if config.backbone == "mobilenet_v2" else _PAPER
         levels = tuple(enumerate(zip(channels, widths, strict=True)))
         if config.gate:
-            # The two coarsest gates narrow down in two steps.
+            # The gates of the two coarsest levels have two blocks, as in the original implementation.
             steps = [(width,) if level < 3 else (width, width // 4) for level, (_, width) in levels]
             self.gates = nn.ModuleList(CoAttentionGate(c, s, block) for c, s in zip(channels, steps, strict=True))
         self.transfers = nn.ModuleList(MotionTransfer(c, least_hidden) for c in channels)
@@ -99,8 +114,8 @@ class AMCNet(nn.Module):
         return self.decode(images, flows)
 
     def encode(self, image: Tensor, flow_image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """The reduced features of both streams, fine to coarse: (B, widths[i], H/2^(i+1), W/2^(i+1))."""
-        # The flow encoder sees ungated features only: it does not depend on the image stream.
+        """Return the reduced features of image and flow, fine to coarse: (B, widths[i], H/2^(i+1), W/2^(i+1))."""
+        # The input of each flow stage is ungated, so the flow encoder does not depend on the image stream.
         flows = [flow_image]
         for stage in self.flow_stages:
             flows.append(stage(flows[-1]))
@@ -115,7 +130,7 @@ class AMCNet(nn.Module):
         return images_reduced, flows_reduced
 
     def decode(self, images: list[Tensor], flows: list[Tensor]) -> AMCNetOutput:
-        """The mask and the attention maps from the reduced features of both streams."""
+        """Return the mask and the attention maps from the features that `encode` returns."""
         features = self.co_attention(images[4], flows[4])  # (B, widths[4], H/32, W/32)
         attentions: list[Tensor] = []
         for level in (4, 3, 2, 1, 0):

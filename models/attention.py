@@ -1,6 +1,6 @@
-"""The attention operators of AMC-Net (Yang et al., ICCV 2021, section 3).
+"""Attention modules of AMC-Net (Yang et al., ICCV 2021, section 3).
 
-B batch, C channels, H and W the height and width of the level.
+B is the batch size, C the number of channels, H and W the height and width of the level.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-Block = Callable[[int, int], nn.Sequential]  # channels, out_channels -> the layer that a decoder is made of
+Block = Callable[[int, int], nn.Sequential]  # channels, out_channels -> a layer of the decoder
 
 
 def conv_block(channels: int, out_channels: int) -> nn.Sequential:
-    """3×3 convolution, batch norm and a PReLU of one slope: the layer that AMC-Net's decoder is made of."""
+    """Return a 3×3 convolution, batch norm and a PReLU with one slope, the layer of the paper's decoder."""
     return nn.Sequential(nn.Conv2d(channels, out_channels, 3, 1, 1), nn.BatchNorm2d(out_channels), nn.PReLU())
 
 
 def separable_block(channels: int, out_channels: int) -> nn.Sequential:
-    """The same reach at about a ninth of the cost: depthwise 3×3, 1×1, batch norm, leaky ReLU (MobileNet's factoring).
+    """Return a depthwise-separable layer: depthwise 3×3, 1×1, batch norm, leaky ReLU (MobileNet).
 
-    Leaky, for the attention maps: their last convolution has no bias, and features that are nowhere negative cannot
-    say "here" by a positive number and "not here" by a negative one; the maps stopped at 0.5.
+    It has the receptive field of `conv_block` at about a ninth of the multiply-adds. The ReLU is leaky because the last
+    convolution of an attention map has no bias: its logits need negative inputs, and with ReLU the maps stayed at 0.5.
     """
     return nn.Sequential(
         nn.Conv2d(channels, channels, 3, 1, 1, groups=channels, bias=False),
@@ -35,7 +35,11 @@ def separable_block(channels: int, out_channels: int) -> nn.Sequential:
 
 
 class ChannelAttention(nn.Module):
-    """(B, C, H, W) -> (B, C, 1, 1) in (0, 1): a shared perceptron on the mean and on the maximum of each channel."""
+    """Channel attention (CBAM): (B, C, H, W) -> (B, C, 1, 1) in (0, 1).
+
+    sigmoid(MLP(mean over pixels) + MLP(maximum over pixels)), with one MLP of C/16 hidden channels, or `least_hidden`
+    if that is more.
+    """
 
     def __init__(self, channels: int, least_hidden: int = 1) -> None:
         super().__init__()
@@ -50,7 +54,10 @@ class ChannelAttention(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """(B, C, H, W) -> (B, 1, H, W) in (0, 1): a 7×7 convolution over the mean and the maximum of all channels."""
+    """Spatial attention (CBAM): (B, C, H, W) -> (B, 1, H, W) in (0, 1).
+
+    sigmoid(conv7×7(cat(mean over channels, maximum over channels))).
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,10 +68,10 @@ class SpatialAttention(nn.Module):
 
 
 class CoAttentionGate(nn.Module):
-    """Two feature maps (B, C, H, W) -> the same two, each scaled by one number in (0, 1) per picture.
+    """Gate of the multi-modality co-attention gate (MCG, section 3.2).
 
-    g = mean over pixels of sigmoid(conv(cat(image, flow))), of two channels; image · g₀, flow · g₁: the gate of the
-    multi-modality co-attention gate (MCG), section 3.2.
+    image, flow: (B, C, H, W) -> image · g₀, flow · g₁ of the same shape, where the two channels of
+    g = mean over pixels of sigmoid(conv(cat(image, flow))) are one factor in (0, 1) per sample and stream.
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...], block: Block = conv_block) -> None:
@@ -80,7 +87,10 @@ class CoAttentionGate(nn.Module):
 
 
 class MotionTransfer(nn.Module):
-    """Image and flow features (B, C, H, W) -> image features to which the attended flow features are added (MCG)."""
+    """Addition of attended flow features to the image features (MCG, section 3.2).
+
+    image, flow: (B, C, H, W) -> image + SA(CA(flow)), of the same shape.
+    """
 
     def __init__(self, channels: int, least_hidden: int = 1) -> None:
         super().__init__()
@@ -94,9 +104,9 @@ class MotionTransfer(nn.Module):
 
 
 class CoAttention(nn.Module):
-    """Image and flow features (B, C, H, W) -> image features gathered by the flow's affinity to them, same shape.
+    """Cross-attention with queries from the flow, keys and values from the image.
 
-    With the pixels as rows, softmax(F Iᵀ / sqrt(C)) I: each flow pixel asks, the image answers.
+    image, flow: (B, C, H, W) -> softmax(F Iᵀ / sqrt(C)) I, where F and I hold one pixel per row; same shape.
     """
 
     def forward(self, image: Tensor, flow: Tensor) -> Tensor:
@@ -107,11 +117,11 @@ class CoAttention(nn.Module):
 
 
 class MotionCorrection(nn.Module):
-    """Image, flow and coarser decoder features (B, C, H, W) -> decoder features (B, out, H, W) and the attention map.
+    """Motion correction module (MCM, section 3.3).
 
-    The flow branch, with the coarser features beside it, says where the object is (an attention map in (0, 1),
-    (B, 1, H, W)), and the image branch is read there: the motion correction module (MCM), section 3.3. Without
-    `attends` the image branch is read everywhere and there is no map (the ablation with fewer stacked MCMs).
+    image, flow, coarser (decoder features of the coarser level): (B, C, H, W) -> decoder features (B, C, H, W) and the
+    attention map (B, 1, H, W) in (0, 1): A · conv(cat(image, coarser)) + coarser, with A computed from the fused flow
+    features. With attends=False (the ablation with fewer MCMs) A is 1 and the map is None.
     """
 
     def __init__(self, channels: int, attends: bool, block: Block = conv_block, least_hidden: int = 1) -> None:

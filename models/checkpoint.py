@@ -1,4 +1,4 @@
-"""Checkpoint files -> networks with their weights, in eval mode; or an error that says what the file is instead."""
+"""Loading of checkpoints: a file or state dict -> a network in eval mode."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ Checkpoint = str | Path | Mapping[str, Tensor]
 
 
 def load_amcnet(checkpoint: Checkpoint) -> AMCNet:
-    """The AMC-Net in `checkpoint`, a file (.pth, .pt, .tar, .safetensors) or a state dict, in eval mode, on the CPU.
+    """Load an AMC-Net, in eval mode, on the CPU.
 
-    The official key names and our own are understood; backbone, number of corrections and gate are told from the keys.
-    Raises CheckpointError for a file that is not readable, would run code, or holds another network.
+    checkpoint: a file (.pth, .pt, .tar, .safetensors) or a state dict, with the key names of the official
+    implementation or of this package. The keys determine the configuration (`AMCNetConfig`).
+    Raises CheckpointError for a file that cannot be read, would run code, or holds another network.
+
+        network = load_amcnet("amc.pth")
     """
     name, tensors = _read(checkpoint, amcnet_key)
     with torch.device("meta"):
@@ -32,10 +35,11 @@ def load_amcnet(checkpoint: Checkpoint) -> AMCNet:
 
 
 def load_pwcnet(checkpoint: Checkpoint) -> PWCNet:
-    """The PWC-Net in `checkpoint`, a file (.pth, .pt, .tar, .safetensors) or a state dict, in eval mode, on the CPU.
+    """Load a PWC-Net, in eval mode, on the CPU.
 
-    The key names of NVlabs and of sniklaus and our own are understood.
-    Raises CheckpointError for a file that is not readable, would run code, or holds another network.
+    checkpoint: a file (.pth, .pt, .tar, .safetensors) or a state dict, with the key names of NVlabs/PWC-Net, of
+    sniklaus/pytorch-pwc or of this package.
+    Raises CheckpointError for a file that cannot be read, would run code, or holds another network.
     """
     name, tensors = _read(checkpoint, pwcnet_key)
     with torch.device("meta"):
@@ -45,7 +49,7 @@ def load_pwcnet(checkpoint: Checkpoint) -> PWCNet:
 
 
 def _read(checkpoint: Checkpoint, rename: Callable[[str], str | None]) -> tuple[str, dict[str, Tensor]]:
-    """The name to show, and the tensors as float32 (or integer counters) under our names."""
+    """Return a name for messages, and the tensors (float32, or integer counters) under this package's key names."""
     name = "the state dict" if isinstance(checkpoint, Mapping) else Path(checkpoint).name
     loaded: object = checkpoint if isinstance(checkpoint, Mapping) else _load_file(Path(checkpoint))
     for wrapper in ("state_dict", "model"):
@@ -53,8 +57,8 @@ def _read(checkpoint: Checkpoint, rename: Callable[[str], str | None]) -> tuple[
             loaded = loaded[wrapper]
     if not isinstance(loaded, Mapping) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise CheckpointError(
-            f"{name} holds {_describe(loaded)}; expected a state dict of tensors, plain or under 'state_dict' or "
-            "'model'; save one with torch.save(network.state_dict(), path)"
+            f"{name} is not a checkpoint: got {_describe(loaded)}; expected a state dict of tensors, plain or under "
+            "'state_dict' or 'model'. Fix: torch.save(network.state_dict(), path)"
         )
     tensors: dict[str, Tensor] = {}
     parallel = all(key.startswith("module.") for key in loaded)  # saved from DataParallel
@@ -80,13 +84,13 @@ def _load_file(path: Path) -> object:
     with path.open("rb") as file:
         magic = file.read(4)
     if magic != b"PK\x03\x04" and magic[:1] != b"\x80":
-        raise CheckpointError(f"{path} is not a PyTorch checkpoint: it is neither a zip archive nor a pickle")
+        raise CheckpointError(f"{path} is not a PyTorch checkpoint: it is neither a zip archive nor a pickle file")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} holds Python objects besides tensors, and reading them would run code: refused. Save the weights "
-            "alone where you trust the file: torch.save(torch.load(path, weights_only=False)['state_dict'], 'w.pth')"
+            f"{path} was not loaded: it holds Python objects besides tensors, and loading them would run code. Fix, if "
+            "the file is trusted: torch.save(torch.load(path, weights_only=False)['state_dict'], 'weights.pth')"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -100,7 +104,7 @@ def _describe(loaded: object) -> str:
 
 
 def _config(tensors: Mapping[str, Tensor]) -> AMCNetConfig:
-    """The configuration that the keys tell; where they do not, the paper's (the keys will then be found wrong)."""
+    """Infer the configuration from the keys; unknown keys give the paper's, and `_fill` then reports the difference."""
     blocks = len({key.split(".")[2] for key in tensors if key.startswith("image_stages.3.")})
     bottleneck = any(key.startswith("image_stages.3.") and ".conv3." in key for key in tensors)
     backbones = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
@@ -114,7 +118,7 @@ def _config(tensors: Mapping[str, Tensor]) -> AMCNetConfig:
 
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
-    """Give the network (on the meta device) these tensors, all of them and no other."""
+    """Assign the tensors to the network (on the meta device); raise CheckpointError unless they match exactly."""
     expected = network.state_dict()
     missing = [key for key in expected if key not in tensors]
     unexpected = [key for key in tensors if key not in expected]
@@ -134,7 +138,7 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
 
 
 def _looks_like(tensors: Mapping[str, Tensor]) -> str:
-    """In words, the network that has these keys."""
+    """Describe the network that these keys resemble, for error messages."""
     amcnet = sum((amcnet_key(key) or "").startswith(("image_stages.", "flow_stages.", "gates.")) for key in tensors)
     pwcnet = sum((pwcnet_key(key) or "").startswith(("pyramid.", "estimators.", "context.")) for key in tensors)
     if max(amcnet, pwcnet) >= 0.5 * len(tensors):

@@ -1,4 +1,4 @@
-"""The key names of the public checkpoints, and the names that this package gives the same tensors."""
+"""Mapping of the key names of public checkpoints to those of this package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AMCNET_RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"output5\.3\.(.+)", lambda m: f"head.{m[1]}"),
     (r"output(\d)\.(\d)\.(.+)", lambda m: f"outputs.{5 - int(m[1])}.{m[2]}.{m[3]}"),
 )
-# Layers of a published variant that are evaluated and thrown away there: the mask does not depend on them.
+# Layers of the published variant AMCNet_patch whose outputs are discarded there: the mask does not depend on them.
 _AMCNET_UNUSED = ("rgb_dem0.", "flow_dem0.", "rgb_sa0.")
 
 _NUMBERS = {"One": 1, "Two": 2, "Thr": 3, "Fou": 4, "Fiv": 5, "Six": 6}
@@ -63,13 +63,13 @@ def _pyramid_index(level: str, letter: str) -> int:
 
 
 def amcnet_key(key: str) -> str | None:
-    """Our name for the official AMC-Net `key`; None for a tensor that is not used; other keys as they are."""
+    """Return this package's name of the official AMC-Net `key`, None for an unused tensor, other keys unchanged."""
     return _rename(key, _AMCNET_RULES, _AMCNET_UNUSED)
 
 
 def pwcnet_key(key: str) -> str | None:
-    """Our name for a PWC-Net `key` of either public convention; None for an unused tensor; others as they are."""
-    # The published sniklaus files say `moduleOne` where the code of today says `netOne`.
+    """Return this package's name of a PWC-Net `key` of NVlabs or sniklaus, None if unused, other keys unchanged."""
+    # The published sniklaus files have `moduleOne` where the current code has `netOne`.
     return _rename(re.sub(r"module(?=[A-Z])", "net", key), _PWCNET_RULES, _PWCNET_UNUSED)
 
 

@@ -1,4 +1,4 @@
-"""Correlation of two feature maps over small displacements, the cost volume of PWC-Net (section 3)."""
+"""Cost volume of PWC-Net: correlation over small displacements (Sun et al., CVPR 2018, section 3)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from torch.nn import functional as F
 
 
 def correlation(first: Tensor, second: Tensor, max_displacement: int = 4) -> Tensor:
-    """first, second: (B, C, H, W) -> (B, (2d+1)², H, W), d = max_displacement.
+    """Return the correlation of `first` and `second` for all displacements of at most d = max_displacement px.
 
-    out[:, k] = mean over channels of first(x) · second(x + (dx, dy)), with k = (dy+d)·(2d+1) + (dx+d), and zero where
-    x + (dx, dy) leaves the picture.
+    first, second: (B, C, H, W) -> (B, (2d+1)², H, W), where
+    out[:, k](x) = mean over channels of first(x) · second(x + (dx, dy)), k = (dy + d)·(2d+1) + (dx + d), and 0 where
+    x + (dx, dy) lies outside the feature map.
     """
     d = max_displacement
     height, width = first.shape[2:]
@@ -27,7 +28,7 @@ def correlation(first: Tensor, second: Tensor, max_displacement: int = 4) -> Ten
 
 
 class Correlation(nn.Module):
-    """`correlation` as a module, so that the exporter can put its operator there."""
+    """`correlation` as a module, which the exporter replaces by its operator."""
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         return correlation(first, second)

@@ -1,14 +1,14 @@
 """MobileNetV2 (Sandler et al., CVPR 2018) as an encoder with five outputs, at strides 2, 4, 8, 16 and 32.
 
-Every convolution has a bias and none has a norm: the public weights have theirs folded in, and folded they stay, in
-training too. B batch, C channels, H and W the input's height and width.
+All convolutions have a bias and no batch norm: the norms of the public weights are folded into the convolutions, and
+stay folded in training. B is the batch size, C the number of channels, H and W the input's height and width.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-# Per stage the groups of inverted residuals: expansion, channels, repeats; the stage's first block has the stride.
+# Groups of inverted residuals per stage: expansion, channels, repeats. The first block of a stage has stride 2.
 STAGES = (
     ((1, 16, 1),),
     ((6, 24, 2),),
@@ -19,14 +19,17 @@ STAGES = (
 
 
 class InvertedResidual(nn.Module):
-    """(B, C, H, W) -> (B, out, H/stride, W/stride): 1×1 up, depthwise 3×3, 1×1 down, beside a shortcut if one fits."""
+    """Inverted residual block: 1×1 expansion, depthwise 3×3, 1×1 projection: (B, C, H, W) -> (B, out, H/s, W/s).
+
+    s is the stride; there is a shortcut where the shapes of input and output are equal.
+    """
 
     def __init__(self, channels: int, out_channels: int, stride: int, expansion: int) -> None:
         super().__init__()
         inner = expansion * channels
         self.expand = nn.Sequential(nn.Conv2d(channels, inner, 1), nn.ReLU6()) if expansion > 1 else nn.Identity()
-        # The original pads stride 2 at the right and bottom alone; even padding shifts the grid by one pixel of the
-        # level above, which the layers that follow do not mind, and needs no operator of its own.
+        # For stride 2 the original pads right and bottom only. Symmetric padding needs no Pad operator; it shifts the
+        # grid by one pixel of the finer level.
         self.depthwise = nn.Sequential(nn.Conv2d(inner, inner, 3, stride, 1, groups=inner), nn.ReLU6())
         self.project = nn.Conv2d(inner, out_channels, 1)
         self.shortcut = stride == 1 and channels == out_channels
@@ -37,7 +40,7 @@ class InvertedResidual(nn.Module):
 
 
 def mobilenet_v2_stages() -> tuple[nn.ModuleList, tuple[int, ...]]:
-    """The five stages, and their channels: 16, 24, 32, 96, 320. Stage i maps to stride 2^(i+1)."""
+    """Return the five stages and their channels (16, 24, 32, 96, 320). The output of stage i has stride 2^(i+1)."""
     stages = nn.ModuleList()
     channels = []
     before = 32

@@ -1,7 +1,7 @@
-"""PWC-Net: two frames -> the optical flow from the first to the second.
+"""PWC-Net: optical flow between two frames.
 
 D. Sun, X. Yang, M.-Y. Liu, J. Kautz: PWC-Net: CNNs for Optical Flow Using Pyramid, Warping, and Cost Volume, CVPR 2018.
-B batch, H and W the input's height and width, level l of the pyramid at stride 2^l.
+B is the batch size, H and W the input's height and width; level l of the pyramid has stride 2^l.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .warp import Warp
 PYRAMID_CHANNELS = (16, 32, 64, 96, 128, 196)  # levels 1 to 6
 DENSE_CHANNELS = (128, 128, 96, 64, 32)
 CONTEXT = ((128, 1), (128, 2), (128, 4), (96, 8), (64, 16), (32, 1))  # channels and dilation
-FLOW_SCALE = 20.0  # the network's flow is in twentieths of a pixel of the input
+FLOW_SCALE = 20.0  # px of the input per unit of the flow inside the network
 
 
 def _conv(channels: int, out_channels: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -27,9 +27,10 @@ def _conv(channels: int, out_channels: int, stride: int = 1, dilation: int = 1) 
 
 
 class FlowEstimator(nn.Module):
-    """One level: features of both frames and the coarser level's flow and features -> flow (B, 2, h, w) and features.
+    """Optical flow estimator of one level (section 3), with DenseNet connections.
 
-    Each convolution sees all that came before it (DenseNet connections, section 3 and Table 1).
+    first, second: features of the two frames, (B, c, h, w). coarser: flow and features of the coarser level, None at
+    the coarsest. Returns the flow (B, 2, h, w), in units of 20 px of the input, and the features for the finer level.
     """
 
     def __init__(self, level: int, coarser_channels: int | None) -> None:
@@ -41,7 +42,7 @@ class FlowEstimator(nn.Module):
             self.upsample_flow = nn.ConvTranspose2d(2, 2, 4, 2, 1)
             self.upsample_features = nn.ConvTranspose2d(coarser_channels, 2, 4, 2, 1)
             self.warp = Warp()
-            self.warp_scale = FLOW_SCALE / 2**level  # from twentieths of an input pixel to pixels of this level
+            self.warp_scale = FLOW_SCALE / 2**level  # from units of 20 input px to px of this level
             channels += PYRAMID_CHANNELS[level - 1] + 4
         self.convs = nn.ModuleList()
         for out_channels in DENSE_CHANNELS:
@@ -64,7 +65,11 @@ class FlowEstimator(nn.Module):
 
 
 class PWCNet(nn.Module):
-    """frame, next_frame: (B, 3, H, W) BGR in [0, 1], H, W multiples of 64 -> flow (B, 2, H/4, W/4) in input pixels."""
+    """Optical flow from `frame` to `next_frame`.
+
+    frame, next_frame: (B, 3, H, W) float32 BGR in [0, 1]; H and W are multiples of 64.
+    Returns the flow (B, 2, H/4, W/4), x before y, in pixels of the input.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +101,7 @@ class PWCNet(nn.Module):
         return FLOW_SCALE * (flow + refinement)
 
     def extract(self, frame: Tensor) -> list[Tensor]:
-        """The feature pyramid, levels 1 to 6: (B, 16, H/2, W/2) … (B, 196, H/64, W/64)."""
+        """Return the feature pyramid, levels 1 to 6: (B, 16, H/2, W/2) … (B, 196, H/64, W/64)."""
         features = []
         for stage in self.pyramid:
             frame = stage(frame)

@@ -1,6 +1,6 @@
 """ResNet encoders (He et al., CVPR 2016) with five outputs, at strides 2, 4, 8, 16 and 32, and a PReLU stem.
 
-B batch, C channels, H and W the input's height and width.
+B is the batch size, C the number of channels, H and W the input's height and width.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4,
 
 
 class BasicBlock(nn.Module):
-    """(B, C, H, W) -> (B, width, H/stride, W/stride): two 3×3 convolutions beside a shortcut."""
+    """(B, C, H, W) -> (B, width, H/stride, W/stride): two 3×3 convolutions and a shortcut."""
 
     expansion = 1
 
@@ -31,7 +31,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """(B, C, H, W) -> (B, 4·width, H/stride, W/stride): 1×1, 3×3 (with the stride) and 1×1 beside a shortcut."""
+    """(B, C, H, W) -> (B, 4·width, H/stride, W/stride): 1×1, 3×3 (with the stride), 1×1 and a shortcut."""
 
     expansion = 4
 
@@ -60,10 +60,11 @@ def _shortcut(channels: int, out_channels: int, stride: int) -> nn.Sequential | 
 
 
 def resnet_stages(name: str) -> tuple[nn.ModuleList, tuple[int, ...]]:
-    """The five stages of the encoder `name`, and their channels (64, 256, 512, 1024, 2048 for ResNet-50 and -101).
+    """Return the five stages of the encoder `name` (a key of BLOCKS) and their channels.
 
-    Stage 0 is the 7×7 stem with a scalar PReLU where ResNet has ReLU (as in AMC-Net), stage 1 starts with the 3×3
-    max pool. Stage i maps to stride 2^(i+1).
+    The channels are 64, 64, 128, 256, 512 for ResNet-18 and -34, and 64, 256, 512, 1024, 2048 for ResNet-50 and -101.
+    Stage 0 is the 7×7 stem, with a scalar PReLU instead of ReLU as in AMC-Net; stage 1 begins with the 3×3 max pooling.
+    The output of stage i has stride 2^(i+1).
     """
     block = BasicBlock if name in ("resnet18", "resnet34") else Bottleneck
     stem = nn.Sequential(nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.PReLU())

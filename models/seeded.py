@@ -1,4 +1,4 @@
-"""Untrained weights from a seed: for timing, for building engines, and for tests without a checkpoint."""
+"""Random weights from a seed, for timing, engine builds and tests without a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def seed_weights(network: Network, seed: int) -> Network:
-    """`network` with random weights from `seed`, in eval mode, scaled so that activations keep their range.
+    """Fill `network` in place with random weights that keep activations in range; return it in eval mode.
 
-    He-scaled convolutions; running means and variances near 0 and 1; the last norm of a residual branch and
-    convolutions with two outputs (flow fields, gates) are damped, so that 33 blocks do not overflow.
+    Convolutions have He initialization, running means and variances are near 0 and 1. Convolutions with two outputs
+    (flow, gates) and the last norm of each residual branch have a small gain, so that 33 blocks do not overflow.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

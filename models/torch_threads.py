@@ -1,4 +1,4 @@
-"""PyTorch's process-wide number of threads, set for a `with` block."""
+"""PyTorch's process-wide number of intra-op threads, set for a `with` block."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Each operator uses `count` threads inside the block, and as many as before after it."""
+    """Set the number of threads per operator to `count` in the block, and restore the earlier number after it."""
     earlier = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

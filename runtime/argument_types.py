@@ -1,4 +1,4 @@
-"""Types of command-line arguments, for `argparse`."""
+"""Argument types for `argparse`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import argparse
 
 
 def share(text: str) -> float:
-    """A number from 0 to 1."""
+    """Parse a number from 0 to 1. Raises argparse.ArgumentTypeError."""
     try:
         number = float(text)
     except ValueError:
         number = -1
     if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share; expected a number from 0 to 1, such as 0.98")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 0 to 1, such as 0.98")
     return number
 
 
 def positive(text: str) -> int:
-    """A whole number above 0."""
+    """Parse an integer of 1 or more. Raises argparse.ArgumentTypeError."""
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected an integer of 1 or more")
     return int(text)

@@ -1,4 +1,4 @@
-"""For what holds files, threads or sessions: closed at the end of its `with` block."""
+"""Base class of objects that hold files, threads or sessions, closed at the end of a `with` block."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from .errors import AmcNetError
 
 
 class Closeable:
-    """A context manager by its `close()`."""
+    """Context manager whose exit calls `close()`."""
 
     def close(self) -> None:
-        """Release what is held; closing twice is allowed."""
+        """Release the resources; a second call has no effect."""
 
     def __enter__(self) -> Self:
         return self
@@ -22,4 +22,4 @@ class Closeable:
         except AmcNetError:
             if error[0] is None:
                 raise
-            # Else the block's own error says what happened: after a GPU has failed, closing fails too.
+            # Keep the error of the block: after a GPU error, closing fails too and would hide the cause.

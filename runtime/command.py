@@ -1,4 +1,4 @@
-"""The exit statuses of the commands."""
+"""Entry points of the commands: error messages and exit statuses."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from .interrupt import GracefulInterrupt
 
 
 def cli_entry_point(main: Callable[[], int]) -> Callable[[], int]:
-    """Give a command's `main` its manners: 2 for an error the user can mend, 130 for Ctrl-C, 141 for a closed pipe.
+    """Wrap a CLI main: AmcNetError -> exit 2, Ctrl-C -> 130, closed pipe -> 141.
 
-    An extra that is not installed is such an error, wherever it is imported.
+    The message of an AmcNetError goes to stderr. An optional dependency that is not installed is reported in the same
+    way, with the extra that installs it. All other exceptions pass.
+
+        @cli_entry_point
+        def main() -> int: ...
     """
 
     @functools.wraps(main)
@@ -30,7 +34,7 @@ def cli_entry_point(main: Callable[[], int]) -> Callable[[], int]:
         except KeyboardInterrupt:
             return 130
         except BrokenPipeError:
-            # The reader of our output has gone (`| head`): nothing more can be said, not even at exit.
+            # The reader of stdout has exited (`| head`). Flushing stdout at exit would raise again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
 

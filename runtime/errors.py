@@ -1,31 +1,34 @@
 """The exceptions of the package.
 
 AmcNetError
-├── InputError         a video, picture or flow file that cannot be read
-├── CheckpointError    a checkpoint that is not what it is said to be
-├── ModelFileError     an ONNX file of the wrong network, without our metadata, or whose output is not finite
-├── OutputError        a result that cannot be written
-├── EngineError        an engine that cannot be built, or is not what its card says
-└── BackendError       an inference library that is missing, doubled or refuses the file
+├── InputError         a video, image or flow file cannot be read, or an argument is out of range
+├── CheckpointError    a checkpoint cannot be read, or holds another network
+├── ModelFileError     an ONNX file holds the wrong model, lacks its metadata, or computes values that are not finite
+├── OutputError        a result cannot be written
+├── EngineError        an engine cannot be built, loaded or run, or does not match its card
+└── BackendError       an inference library is missing, installed twice, or rejects a file
 """
 
 from __future__ import annotations
 
 
 class AmcNetError(Exception):
-    """Anything that a user can mend. The message says what happened, what came, what was expected and what to do."""
+    """Base class of all errors that the user can fix.
+
+    The message states what happened, what was found, what was expected, and the command or change that fixes it.
+    """
 
 
 class InputError(AmcNetError):
-    """A video, picture or flow file cannot be read."""
+    """A video, image or flow file cannot be read, or an argument is out of range."""
 
 
 class CheckpointError(AmcNetError):
-    """A checkpoint is not what it is said to be."""
+    """A checkpoint cannot be read, or holds another network."""
 
 
 class ModelFileError(AmcNetError):
-    """An ONNX file holds the wrong network, lacks our metadata, or gives values that are not finite."""
+    """An ONNX file holds the wrong model, lacks its metadata, or computes values that are not finite."""
 
 
 class OutputError(AmcNetError):
@@ -33,8 +36,8 @@ class OutputError(AmcNetError):
 
 
 class EngineError(AmcNetError):
-    """An engine cannot be built as asked, or is not what its card says."""
+    """An engine cannot be built, loaded or run, or does not match its card."""
 
 
 class BackendError(AmcNetError):
-    """An inference library is missing, installed twice, or refuses a file."""
+    """An inference library is missing, installed twice, or rejects a file."""

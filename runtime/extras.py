@@ -1,4 +1,4 @@
-"""Optional dependencies: the extra that installs each, and the error for one that is not installed."""
+"""Optional dependencies: the extra that installs each, and the error for a missing one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from .errors import BackendError
 
-# Module -> the package's name, and the extra that installs it where the caller names no other.
+# Module -> display name, and the extra that installs it unless the caller names another.
 _PACKAGES = {
     "torch": ("PyTorch", "export"),
     "onnx": ("ONNX", "export"),
@@ -25,17 +25,21 @@ _PACKAGES = {
 
 
 def is_installed(module: str) -> bool:
-    """Whether `module` can be found; nothing is imported but the packages that it lies in."""
+    """Return whether `module` can be found, without importing it (only its parent packages are imported)."""
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of a package that it lies in
+    except ModuleNotFoundError:  # a parent package is missing
         return False
-    except ValueError:  # imported already, and made by hand
+    except ValueError:  # imported, but without a spec (a stand-in of a test)
         return True
 
 
 def require(user: str, *modules: str, extra: str | None = None) -> None:
-    """BackendError, which says that `user` needs it, for the first of `modules` that is not installed."""
+    """Raise BackendError for the first of `modules` that is not installed.
+
+    user: the command or feature that needs the modules; the message begins with it. extra: the extra to name in the
+    message; default: the usual one of the module.
+    """
     for module in modules:
         if not is_installed(module):
             raise _missing(user, module, extra)
@@ -43,7 +47,11 @@ def require(user: str, *modules: str, extra: str | None = None) -> None:
 
 @contextmanager
 def needed_by(user: str) -> Iterator[None]:
-    """BackendError for an optional dependency whose import fails in the block because it is not installed."""
+    """Context manager: an import of a missing optional dependency in the block raises BackendError.
+
+    user: the command or feature that needs the import; the message begins with it. A ModuleNotFoundError of any other
+    module passes.
+    """
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Ctrl-C for commands: the first one ends the command in order, a second one ends the process at once."""
+"""Ctrl-C handling of the commands: the first ends the command cleanly, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Self
 
 
 class GracefulInterrupt:
-    """Around a command: the first Ctrl-C raises KeyboardInterrupt, the second one ends the process with status 130.
+    """Context manager: the first Ctrl-C raises KeyboardInterrupt, the second ends the process with status 130.
 
-    A thread that never returns from a library's call cannot be ended otherwise: the interpreter waits for it at exit.
-    So the handler stays in place after a KeyboardInterrupt, when the process is about to end.
+    The second is needed for threads that do not return from a library call: the interpreter waits for them at exit.
+    The handler therefore stays installed after a KeyboardInterrupt.
 
-    `after_frame`: for work frame by frame. An exception at an arbitrary place could hit the encoder between two
-    packets, so the first Ctrl-C is only noted, and `check()` after each frame raises KeyboardInterrupt.
+    after_frame: for frame-by-frame work. An exception at an arbitrary point could reach the encoder between two
+    packets, so the first Ctrl-C sets a flag, and `check()`, called after each frame, raises KeyboardInterrupt.
 
-    A second Ctrl-C works even while a library keeps the interpreter's lock (GIL) and no Python code can run: there the
-    system ends the process, which is 130 in a shell too. That needs glibc.
+    With glibc, the second Ctrl-C also works while a library holds the GIL and no Python code can run: the operating
+    system then ends the process by SIGINT, which a shell reports as 130.
 
-    Where Ctrl-C is ignored (in a shell's background) or handled by the caller, it stays so. For the main thread; in
-    any other it does nothing.
+    An existing handler of the caller, or SIGINT being ignored (a shell's background job), is left in place. Outside
+    the main thread the context manager does nothing.
     """
 
     def __init__(self, *, after_frame: bool = False) -> None:
@@ -33,6 +33,7 @@ class GracefulInterrupt:
         self._earlier = signal.getsignal(signal.SIGINT)
 
     def check(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
         if self._requested:
             raise KeyboardInterrupt
 
@@ -40,7 +41,7 @@ class GracefulInterrupt:
         ours = isinstance(getattr(self._earlier, "__self__", None), GracefulInterrupt)
         if (ours or self._earlier is signal.default_int_handler) and _in_main_thread():
             signal.signal(signal.SIGINT, self._handle)
-            _let_the_system_handle_the_second()
+            _reset_handler_after_first_signal()
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
@@ -52,21 +53,21 @@ class GracefulInterrupt:
         if self._requested:
             os._exit(130)
         self._requested = True
-        signal.signal(signal.SIGINT, self._handle)  # Python code runs, so the second one is handled here too
+        signal.signal(signal.SIGINT, self._handle)  # also replaces the system's default action
         if not self._after_frame:
             raise KeyboardInterrupt
-        with suppress(OSError):  # nobody may be listening; not print, which may be what was interrupted
-            os.write(2, b"\nstopping after the frame in hand; Ctrl-C again gives up at once\n")
+        with suppress(OSError):  # stderr may be closed. os.write: print is not reentrant
+            os.write(2, b"\nstopping after the current frame; press Ctrl-C again to stop at once\n")
 
 
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _let_the_system_handle_the_second() -> None:
-    """Keep Python's handler for one SIGINT only; the next one has the system's default action.
+def _reset_handler_after_first_signal() -> None:
+    """Reset SIGINT to the system's default action after Python's handler has run once (SA_RESETHAND).
 
-    Python's signal module cannot ask for that (SA_RESETHAND), and only native code runs while the GIL is kept.
+    Python's signal module has no such option, and while a library holds the GIL only native code runs.
     """
     libc = ctypes.CDLL(None) if os.name == "posix" else None
     if libc is None or not hasattr(libc, "sysv_signal"):

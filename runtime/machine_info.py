@@ -1,4 +1,4 @@
-"""The processor of this machine: its name, its cores, its 8-bit instructions."""
+"""CPU information: name, available cores, INT8 instructions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from pathlib import Path
 
 
 def available_cores() -> int:
-    """The processors that this process may use."""
+    """Return the number of logical CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-# Dot products of four bytes at once. Without them 8-bit kernels add up in 16 bits: no faster, and they overflow.
+# Dot products of four INT8 values. Without them INT8 kernels accumulate in 16 bits, are no faster than FP32, and can
+# overflow.
 _INT8_X86 = {"avx512_vnni", "avx_vnni"}
 _INT8_ARM = {"asimddp", "i8mm"}
 
 
 def multiplies_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor has VNNI (x86) or dot products (Arm), as far as the system tells; else False."""
+    """Return whether the CPU has INT8 dot products: VNNI (x86) or ASIMDDP/I8MM (Arm).
+
+    cpuinfo: the file that lists the CPU's features. False where it does not exist (Windows, macOS).
+    """
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
@@ -29,7 +33,7 @@ def multiplies_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def processor_name() -> str:
-    """The processor's name, as far as the system tells it."""
+    """Return the CPU's model name, or its architecture where the system provides no name."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""A process-wide setting of a library, changed while a `with` block needs it and restored after the last one."""
+"""Process-wide setting of a library, changed during `with` blocks and restored after the last one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from contextlib import AbstractContextManager
 
 
 class SharedSetting(AbstractContextManager[None]):
-    """`with setting:` holds a library's process-wide setting at one value; blocks may nest and overlap in threads.
+    """Context manager that sets a library's process-wide setting; blocks may nest and overlap between threads.
 
-    The first block to begin stores the earlier value, the last one to end restores it. A value that somebody else has
-    set in the meantime stays.
+    read, write: functions that get and set the setting. value: the value during the blocks.
 
-    single_threaded_opencv = SharedSetting(cv2.getNumThreads, cv2.setNumThreads, 1)
+    The first block to begin stores the earlier value, the last one to end restores it. If other code changed the
+    setting in the meantime, its value is kept.
+
+        single_threaded_opencv = SharedSetting(cv2.getNumThreads, cv2.setNumThreads, 1)
+        with single_threaded_opencv: ...
     """
 
     def __init__(self, read: Callable[[], int], write: Callable[[int], object], value: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shares:
+class SampleMix:
     """Of what the samples are drawn, as relative frequencies: DAVIS frames, still pictures, procedural clips, and
     objects of DAVIS frames pasted before still pictures.
     """
@@ -31,8 +31,8 @@ class Recipe:
     rotation_deg, zoom, shear: ranges of the joint affine motion, ±, from-to and ±.
     jitter: strength of the color changes, 0 for none, 1 for strong.
     drop_flow, drop_image: how often a stream is made useless, so that the gates learn to close.
-    bend_flow: how often a camera motion is added to the flow, or the flow is paled as by an outlier.
-    stir_background: how often patches of the background get a motion of their own, as water, leaves and crowds have.
+    perturb_flow: how often a camera motion is added to the flow, or the flow is paled as by an outlier.
+    move_background: how often patches of the background get a motion of their own, as water, leaves and crowds have.
     image_as_flow: how often the motion stream gets the image instead of the flow picture, so that an object that stands
         still is found by its looks (TMO: Cho et al., Treating Motion as Option, WACV 2023).
     frozen_stages: how many stages of both encoders, from the finest on, keep their first weights: no backward pass
@@ -61,12 +61,12 @@ class Recipe:
     color_jitter: float = 0.0
     drop_flow: float = 0.0
     drop_image: float = 0.0
-    bend_flow: float = 0.0
-    stir_background: float = 0.0
+    perturb_flow: float = 0.0
+    move_background: float = 0.0
     image_as_flow: float = 0.0
     frozen_stages: int = 0
-    start: Shares = Shares(davis=1, pictures=0, procedural=0)
-    end: Shares = Shares(davis=1, pictures=0, procedural=0)
+    start: SampleMix = SampleMix(davis=1, pictures=0, procedural=0)
+    end: SampleMix = SampleMix(davis=1, pictures=0, procedural=0)
     seed: int = 2018
 
 
@@ -108,11 +108,11 @@ LIGHT = Recipe(
     color_jitter=1.0,
     drop_flow=0.12,
     drop_image=0.08,
-    bend_flow=0.3,
-    stir_background=0.1,
+    perturb_flow=0.3,
+    move_background=0.1,
     image_as_flow=0.05,
-    start=Shares(davis=0.25, pictures=0.60, procedural=0.05, pasted=0.10),
-    end=Shares(davis=0.45, pictures=0.44, procedural=0.01, pasted=0.10),
+    start=SampleMix(davis=0.25, pictures=0.60, procedural=0.05, pasted=0.10),
+    end=SampleMix(davis=0.45, pictures=0.44, procedural=0.01, pasted=0.10),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (PAPER, LIGHT)}

@@ -1,10 +1,15 @@
-"""Where a training stands, on disk: enough to go on as if it had never been stopped."""
+"""Saved state of a training run: everything that resuming needs to continue exactly.
+
+A state file is a dictionary: `recipe` (its fields), `iterations` (the length of the run), `held_out` (sequence names),
+`iteration`, `seconds` and `best` (progress), `network`, `average` and `optimizer` (state dicts), `random` (PyTorch's).
+"""
 
 from __future__ import annotations
 
 import pickle
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,9 +18,20 @@ from ..runtime.errors import CheckpointError
 from ..runtime.files.atomic import replacing
 from .recipe import Recipe
 
+# Earlier name in a state file -> today's, so that runs that began under the earlier names can be resumed.
+_RENAMED_KEYS = {"optimiser": "optimizer"}
+_RENAMED_FIELDS = {
+    "optimiser": "optimizer",
+    "overlap_loss": "iou_loss_weight",
+    "averaging": "ema_decay",
+    "jitter": "color_jitter",
+    "bend_flow": "perturb_flow",
+    "stir_background": "move_background",
+}
+
 
 def save_weights(path: Path, network: nn.Module) -> None:
-    """A plain state dict, replacing `path` in one step: a kill leaves the old file or the new one."""
+    """Write a plain state dict, replacing `path` atomically: after a kill it is the old file or the new one."""
     _replace(path, network.state_dict())
 
 
@@ -32,7 +48,10 @@ def save_state(
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """`iteration` iterations of `iterations` are done. The order of the data follows from the recipe's seed."""
+    """Write the state after `iteration` of `iterations`, replacing `path` atomically.
+
+    The samples of each iteration follow from the recipe's seed, so no state of the data is saved.
+    """
     state = {
         "recipe": asdict(recipe),
         "iterations": iterations,
@@ -57,25 +76,33 @@ def load_state(
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> tuple[int, float, float]:
-    """Fill the networks and the optimizer from `path`; iterations done, seconds spent, best J&F so far.
+    """Load `path` into the networks and the optimizer; return iterations done, seconds spent and best J&F so far.
 
-    Raises CheckpointError for a file that is not readable or belongs to another recipe, length or choice of sequences.
+    Files written under earlier names of the fields are read too (`_RENAMED_FIELDS`). Raises CheckpointError for a file
+    that is not readable, or that was written with another recipe, length or choice of held-out sequences.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be resumed from: {error}; start anew without --resume") from error
-    here = {**asdict(recipe), "iterations": iterations, "held_out": held_out}
-    there = {**state["recipe"], "iterations": state["iterations"], "held_out": state.get("held_out", "unknown")}
+        raise CheckpointError(
+            f"{path} is not a readable state of a training: {error}. Fix: start a new training in another folder"
+        ) from error
+    state = _with_todays_names(state, _RENAMED_KEYS)
+    saved = {
+        **_with_todays_names(state["recipe"], _RENAMED_FIELDS),
+        "iterations": state["iterations"],
+        "held_out": state.get("held_out", "unknown"),
+    }
+    current = {**asdict(recipe), "iterations": iterations, "held_out": held_out}
     changed = [
-        f"{key} {there.get(key, 'unknown')} then, {here.get(key, 'unknown')} now"
-        for key in {**here, **there}
-        if there.get(key, "unknown") != here.get(key, "unknown")
+        f"{key}: saved {saved.get(key, 'unknown')}, now {current.get(key, 'unknown')}"
+        for key in {**current, **saved}
+        if saved.get(key, "unknown") != current.get(key, "unknown")
     ]
     if changed:
         raise CheckpointError(
-            f"{path} is of another training: {'; '.join(changed)}. Fix: use the same settings, or begin a new training "
-            "from its weights (--init last.pth, another output folder)"
+            f"{path} was saved with other settings: {'; '.join(changed)}. Fix: resume with the same settings, or start "
+            "a new training from its weights (--init last.pth and another output folder)"
         )
     network.load_state_dict(state["network"])
     average.load_state_dict(state["average"])
@@ -84,6 +111,10 @@ def load_state(
     return state["iteration"], state["seconds"], state["best"]
 
 
+def _with_todays_names(values: dict[str, Any], renamed: dict[str, str]) -> dict[str, Any]:
+    return {renamed.get(name, name): value for name, value in values.items()}
+
+
 def _replace(path: Path, content: object) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:  # torch's own opening hides a full disk's reason
+    with replacing(path) as temporary, temporary.open("wb") as file:  # torch.save(path) hides the errno of a full disk
         torch.save(content, file)

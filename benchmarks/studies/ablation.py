@@ -20,7 +20,7 @@ from typing import Any
 from ...runtime.command import cli_entry_point
 from ...runtime.files.atomic import replacing
 from ...runtime.version import __version__
-from ...training.recipe import LIGHT, Shares
+from ...training.recipe import LIGHT, SampleMix
 from .davis16 import masks_score
 
 SIZE = (256, 256)
@@ -40,15 +40,15 @@ VARIANTS = {
     "whole recipe, another seed": Variant(changes={"seed": LIGHT.seed + 1}),  # how much is chance
     "without still pictures": Variant(pictures=False),
     "without dropped streams": Variant(changes={"drop_flow": 0.0, "drop_image": 0.0}),
-    "without changes of color": Variant(changes={"jitter": 0.0}),
+    "without changes of color": Variant(changes={"color_jitter": 0.0}),
     "without averaged weights": Variant(changes={"ema_decay": 0.0}),
     "without the overlap loss": Variant(changes={"iou_loss_weight": 0.0}),
-    "without bent flow": Variant(changes={"bend_flow": 0.0}),
+    "without bent flow": Variant(changes={"perturb_flow": 0.0}),
     "one size (224) for several": Variant(changes={"sizes": (224,)}),
     "without drawn clips": Variant(
         changes={
-            "start": Shares(davis=LIGHT.start.davis, pictures=LIGHT.start.pictures, procedural=0),
-            "end": Shares(davis=LIGHT.end.davis, pictures=LIGHT.end.pictures, procedural=0),
+            "start": SampleMix(davis=LIGHT.start.davis, pictures=LIGHT.start.pictures, procedural=0),
+            "end": SampleMix(davis=LIGHT.end.davis, pictures=LIGHT.end.pictures, procedural=0),
         }
     ),
     "without ImageNet's encoders": Variant(encoder=False),

@@ -1,10 +1,10 @@
-"""The GPU through NVIDIA's driver: its primary context, streams and events, over cuda-python (`cuda.bindings`).
+"""CUDA driver API through cuda-python (`cuda.bindings`): primary context, streams and events.
 
     with Device() as device, device.current(), Stream() as stream:
         ...
 
-The primary context is the one that TensorRT, ONNX Runtime and PyTorch use too. What is made here works on the device
-that is current in the calling thread, and must be closed while it is. Nothing of CUDA is loaded before the first use.
+The primary context is shared with TensorRT, ONNX Runtime and PyTorch. Streams, events and memory belong to the device
+that is current in the calling thread, and must be closed while it is current. CUDA is loaded on first use.
 """
 
 from __future__ import annotations
@@ -18,43 +18,49 @@ from ..errors import BackendError
 
 
 def driver() -> Any:
-    """cuda-python's driver module, with the driver started. Raises BackendError without either."""
+    """Return `cuda.bindings.driver` with the driver initialized.
+
+    Raises BackendError without cuda-python or without an NVIDIA driver.
+    """
     try:
         from cuda.bindings import driver as module
     except ImportError as error:
         raise BackendError(
-            f"cuda-python cannot be imported ({error}); expected version 13 or later: pip install 'cuda-python>=13'; "
-            "amc-check says what else is missing"
+            f"cuda-python cannot be imported ({error}); expected version 13 or later. Fix: "
+            "pip install 'cuda-python>=13'; amc-check lists what else is missing"
         ) from error
     try:
         (status,) = module.cuInit(0)
-    except RuntimeError as error:  # there is no libcuda, or one too old to have the function
+    except RuntimeError as error:  # no libcuda, or one too old to have the function
         raise BackendError(
-            "no NVIDIA driver was found (libcuda.so.1), and a GPU needs one; install it, or run without: "
-            "amc-infer --device cpu; amc-check says what this machine has"
+            "no NVIDIA driver was found (libcuda.so.1). Fix: install the driver, or run on the CPU (amc-infer --device "
+            "cpu); amc-check lists what this machine has"
         ) from error
-    check((status,), "the GPU cannot be used")
+    check((status,), "CUDA cannot be initialized")
     return module
 
 
 def check(answer: tuple[Any, ...], what_failed: str) -> Any:
-    """What a driver call returns behind its status: nothing, a value, or a tuple. Raises BackendError if it failed."""
+    """Return the values of a driver call `(status, *values)`: one value as it is, otherwise a tuple.
+
+    what_failed: the beginning of the message of the BackendError raised for a status other than success.
+    """
     status, *values = answer
     if int(status) != 0:
-        raise BackendError(f"{what_failed}: CUDA says {_said(int(status))}")
+        raise BackendError(f"{what_failed}: CUDA error {_describe(int(status))}")
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def _said(status: int) -> str:
-    """Such as "CUDA_ERROR_OUT_OF_MEMORY (out of memory); close other programs that use the GPU: nvidia-smi"."""
+def _describe(status: int) -> str:
+    """Name, text and fix, as in "CUDA_ERROR_OUT_OF_MEMORY (out of memory). Fix: close other programs ..."."""
     from cuda.bindings import driver as module
 
     code = module.CUresult(status)
     name, text = (value.decode() if value else "" for _, value in (module.cuGetErrorName(code), _text(module, code)))
-    advice = "amc-check says what this machine has"
+    fix = "run amc-check, which lists what this machine has"
     if code == module.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
-        advice = "close other programs that use the GPU (nvidia-smi lists them)"
-    return f"{name} ({text}); {advice}"
+        fix = "close other programs that use the GPU (nvidia-smi lists them)"
+    return f"{name} ({text}). Fix: {fix}"
 
 
 def _text(module: Any, code: Any) -> tuple[Any, bytes]:
@@ -63,33 +69,35 @@ def _text(module: Any, code: Any) -> tuple[Any, bytes]:
 
 
 class Device(Closeable):
-    """A GPU and its primary context, which is shared with the other libraries of the process."""
+    """A GPU and its primary context, shared with the other libraries of the process.
+
+    index: the GPU in the driver's order. Raises BackendError if there is none.
+    """
 
     def __init__(self, index: int = 0) -> None:
-        """The GPU of this index, in the driver's order. Raises BackendError."""
         cuda = driver()
-        self._device: Any = check(cuda.cuDeviceGet(index), f"there is no GPU {index}")
+        self._device: Any = check(cuda.cuDeviceGet(index), f"GPU {index} does not exist")
         self._context: Any = check(cuda.cuDevicePrimaryCtxRetain(self._device), f"GPU {index} cannot be used")
 
     @property
     def name(self) -> str:
         """Such as "NVIDIA GeForce RTX 3060"."""
-        name: bytes = check(driver().cuDeviceGetName(128, self._device), "the GPU does not say its name")
+        name: bytes = check(driver().cuDeviceGetName(128, self._device), "the name of the GPU cannot be read")
         return name.split(b"\0")[0].decode()
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Make this the thread's device for the block; a context that was current before is so again after it."""
+        """Make this the thread's current device during the block; restore the earlier context after it."""
         cuda = driver()
         if self._context is None:
-            raise ValueError("the device is closed; use it inside the `with` block that opened it")
+            raise ValueError("the device is closed; expected use inside the `with` block that opened it")
         check(cuda.cuCtxPushCurrent(self._context), "the GPU cannot be used in this thread")
         try:
             yield
         except BaseException:
             cuda.cuCtxPopCurrent()
             raise
-        check(cuda.cuCtxPopCurrent(), "the thread's own GPU context cannot be restored")
+        check(cuda.cuCtxPopCurrent(), "the earlier GPU context of the thread cannot be restored")
 
     def close(self) -> None:
         if self._context is not None:
@@ -98,71 +106,81 @@ class Device(Closeable):
 
 
 class Stream(Closeable):
-    """Work for the GPU that is done in its order; `handle` is what other libraries know it by."""
+    """A CUDA stream. `handle` is its `CUstream` as an integer, for other libraries."""
 
     def __init__(self) -> None:
         cuda = driver()
-        # Non-blocking: the default stream, which other libraries may use, and this one do not wait for each other.
+        # Non-blocking: no implicit synchronization with the default stream, which other libraries may use.
         flags = cuda.CUstream_flags.CU_STREAM_NON_BLOCKING
-        self._stream: Any = check(cuda.cuStreamCreate(flags), "no stream can be made")
+        self._stream: Any = check(cuda.cuStreamCreate(flags), "the stream cannot be created")
 
     @property
     def handle(self) -> int:
         return int(self._stream)
 
     def wait(self, event: Event) -> None:
-        """What comes later in this stream waits for `event`; the caller does not."""
-        check(driver().cuStreamWaitEvent(self._stream, event.handle, 0), "the stream cannot wait for another")
+        """Make later work in this stream wait for `event`, without blocking the caller."""
+        check(driver().cuStreamWaitEvent(self._stream, event.handle, 0), "the stream cannot wait for an event")
 
     def synchronize(self) -> None:
-        """Wait until all is done. Errors of the work itself come out here, as BackendError."""
-        check(driver().cuStreamSynchronize(self._stream), "the GPU's work failed")
+        """Block until all work in the stream is done. Raises BackendError for errors of that work."""
+        check(driver().cuStreamSynchronize(self._stream), "GPU work failed")
 
     def close(self) -> None:
         if self._stream is not None:
             stream, self._stream = self._stream, None
-            check(driver().cuStreamDestroy(stream), "the stream cannot be closed")
+            check(driver().cuStreamDestroy(stream), "the stream cannot be destroyed")
 
 
 class Event(Closeable):
-    """A point in a stream, to wait for and to measure from."""
+    """A CUDA event: a point in a stream to wait for or to measure time from.
+
+    timing: allow `ms_since`; events without it are cheaper to wait for.
+    """
 
     def __init__(self, *, timing: bool = False) -> None:
-        """Only an event with `timing` can be measured from; those without are cheaper to wait for."""
         cuda = driver()
         kinds = cuda.CUevent_flags
         flags = kinds.CU_EVENT_DEFAULT if timing else kinds.CU_EVENT_DISABLE_TIMING
-        self._event: Any = check(cuda.cuEventCreate(flags), "no event can be made")
+        self._event: Any = check(cuda.cuEventCreate(flags), "the event cannot be created")
 
     @property
     def handle(self) -> int:
         return int(self._event)
 
     def record(self, stream: Stream) -> None:
-        """Stand behind what `stream` has been given so far."""
+        """Mark the end of the work enqueued in `stream` so far."""
         check(driver().cuEventRecord(self._event, stream.handle), "the event cannot be recorded")
 
     def synchronize(self) -> None:
-        """Wait until the stream is past it; at once for an event that was never recorded."""
-        check(driver().cuEventSynchronize(self._event), "the GPU's work failed")
+        """Block until the event has been reached; return at once if it was never recorded."""
+        check(driver().cuEventSynchronize(self._event), "GPU work failed")
 
     def ms_since(self, earlier: Event) -> float:
-        """The time between two events that the GPU has passed, in ms."""
-        return float(check(driver().cuEventElapsedTime(earlier.handle, self._event), "the GPU's time cannot be read"))
+        """Return the time from `earlier` to this event, in ms. Both need `timing` and must have been reached."""
+        return float(
+            check(
+                driver().cuEventElapsedTime(earlier.handle, self._event), "the time between two events cannot be read"
+            )
+        )
 
     def close(self) -> None:
         if self._event is not None:
             event, self._event = self._event, None
-            check(driver().cuEventDestroy(event), "the event cannot be closed")
+            check(driver().cuEventDestroy(event), "the event cannot be destroyed")
 
 
 def stream_handle(stream: Any) -> int:
-    """The driver's handle of a stream of ours, of PyCUDA or CuPy-like (`.handle`), or of cuda-python (`__int__`)."""
+    """Return the `CUstream` of a stream as an integer.
+
+    stream: an object with `.handle` (`Stream`, PyCUDA), one with `__int__` (cuda-python), or the integer itself. Raises
+    BackendError for anything else.
+    """
     handle = getattr(stream, "handle", stream)
     try:
         return int(handle)
     except (TypeError, ValueError):
         raise BackendError(
-            f"{type(stream).__name__} is no CUDA stream; expected an object with a `.handle`, such as "
-            "pycuda.driver.Stream(), or its number"
+            f"not a CUDA stream: got {type(stream).__name__}, expected an object with a `.handle`, such as "
+            "pycuda.driver.Stream(), or the handle as an integer"
         ) from None

@@ -1,4 +1,4 @@
-"""Work for the GPU that is recorded once and launched as a whole."""
+"""CUDA graphs: GPU work captured once and launched by one call."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from .cuda import Stream, check, driver
 
 
 class Graph(Closeable):
-    """What `work` gives `stream`: launched by one call instead of one for each of its hundreds of kernels."""
+    """The work that `work()` enqueues in `stream`, launched by one call instead of one per kernel.
+
+    The work is captured, not executed. `work` must have run once before, and must not wait for the GPU. Raises
+    BackendError if a part of it cannot be captured.
+    """
 
     def __init__(self, stream: Stream, work: Callable[[], None]) -> None:
-        """Record `work`, which is not done by this. It must have run once before, and must not wait for the GPU.
-
-        Raises BackendError where something in it cannot be recorded.
-        """
         cuda = driver()
-        # Of this thread only: memory that another one asks for meanwhile would break the recording.
+        # Thread-local: a memory allocation in another thread would invalidate a global capture.
         mode = cuda.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-        check(cuda.cuStreamBeginCapture(stream.handle, mode), "the GPU's work cannot be recorded")
+        check(cuda.cuStreamBeginCapture(stream.handle, mode), "the GPU work cannot be captured")
         try:
             work()
         except BaseException:
-            with suppress(BackendError):  # the stream is to be usable again; why it is not recorded is known
+            with suppress(BackendError):  # end the capture; `work` has raised the cause already
                 check(cuda.cuGraphDestroy(check(cuda.cuStreamEndCapture(stream.handle), "")), "")
             raise
-        recorded = check(cuda.cuStreamEndCapture(stream.handle), "the GPU's work cannot be recorded")
+        captured = check(cuda.cuStreamEndCapture(stream.handle), "the GPU work cannot be captured")
         try:
-            self._graph: Any = check(cuda.cuGraphInstantiate(recorded, 0), "the recorded work cannot be made ready")
+            self._graph: Any = check(cuda.cuGraphInstantiate(captured, 0), "the CUDA graph cannot be instantiated")
         finally:
-            check(cuda.cuGraphDestroy(recorded), "the record cannot be thrown away")
+            check(cuda.cuGraphDestroy(captured), "the captured CUDA graph cannot be destroyed")
 
     def launch(self, stream: Stream) -> None:
-        """Do it all, in the stream's turn."""
-        check(driver().cuGraphLaunch(self._graph, stream.handle), "the recorded work cannot be started")
+        """Enqueue the work in `stream`."""
+        check(driver().cuGraphLaunch(self._graph, stream.handle), "the CUDA graph cannot be launched")
 
     def close(self) -> None:
-        """Not before the GPU is done with it."""
+        """Destroy the graph. The GPU must have finished its launches."""
         if self._graph is not None:
             graph, self._graph = self._graph, None
-            check(driver().cuGraphExecDestroy(graph), "the recorded work cannot be thrown away")
+            check(driver().cuGraphExecDestroy(graph), "the CUDA graph cannot be destroyed")

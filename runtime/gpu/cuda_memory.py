@@ -1,4 +1,4 @@
-"""Memory of the GPU and what it is filled from: buffers that are owned, and memory that the caller owns."""
+"""GPU memory: buffers with a page-locked host copy, and device memory owned by the caller."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Shape = tuple[int, ...]
 
 
 class PinnedBuffer(Closeable):
-    """An array that lives twice: `host`, in page-locked memory, and at `address` on the GPU.
+    """An array in page-locked host memory (`host`) and in device memory (at `address`).
 
-    Only from and to page-locked memory do copies run beside computing and can be part of a graph.
+    Copies overlap with computation, and can be part of a CUDA graph, only from and to page-locked memory.
+    shape, dtype: of the NumPy array `host`, which is filled with zeros. Raises BackendError when out of memory.
     """
 
     def __init__(self, shape: Shape, dtype: Any) -> None:
-        """Raises BackendError, out of memory most likely."""
         cuda = driver()
         self._bytes = prod(shape) * np.dtype(dtype).itemsize
-        size = max(self._bytes, 1)  # the driver has no memory of no bytes
-        self._pinned: Any = check(cuda.cuMemHostAlloc(size, 0), f"{size} bytes of page-locked memory are not there")
+        size = max(self._bytes, 1)  # the driver does not allocate 0 bytes
+        self._pinned: Any = check(cuda.cuMemHostAlloc(size, 0), f"{size} bytes of host memory cannot be allocated")
         try:
-            self._device: Any = check(cuda.cuMemAlloc(size), f"{size} bytes of the GPU's memory are not there")
+            self._device: Any = check(cuda.cuMemAlloc(size), f"{size} bytes of GPU memory cannot be allocated")
         except BackendError:
             check(cuda.cuMemFreeHost(self._pinned), "page-locked memory cannot be freed")
             raise
@@ -43,27 +43,27 @@ class PinnedBuffer(Closeable):
         return int(self._device)
 
     def upload(self, stream: Stream) -> None:
-        """Copy `host` to the GPU, in the stream's turn: leave `host` alone until then."""
+        """Enqueue a copy of `host` to the GPU in `stream`. Do not change `host` until it is done."""
         answer = driver().cuMemcpyHtoDAsync(self._device, int(self._pinned), self._bytes, stream.handle)
-        check(answer, "nothing can be copied to the GPU")
+        check(answer, "the copy to the GPU failed")
 
     def download(self, stream: Stream) -> None:
-        """Copy the GPU's side to `host`, in the stream's turn."""
+        """Enqueue a copy of the device memory to `host` in `stream`."""
         answer = driver().cuMemcpyDtoHAsync(int(self._pinned), self._device, self._bytes, stream.handle)
-        check(answer, "nothing can be copied from the GPU")
+        check(answer, "the copy from the GPU failed")
 
     def close(self) -> None:
-        """Arrays made of `host` must not be used any more."""
+        """Free both. Views of `host` must not be used afterwards."""
         if self._pinned is not None:
             pinned, self._pinned = self._pinned, None
             device, self._device = self._device, None
-            check(driver().cuMemFree(device), "the GPU's memory cannot be freed")
+            check(driver().cuMemFree(device), "GPU memory cannot be freed")
             check(driver().cuMemFreeHost(pinned), "page-locked memory cannot be freed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceMemory:
-    """Memory on the GPU that is the caller's own. `shape` and `dtype` are None where it does not say."""
+    """Device memory owned by the caller. `shape` and `dtype` are None for a bare address."""
 
     address: int
     shape: Shape | None = None
@@ -71,8 +71,9 @@ class DeviceMemory:
 
     @classmethod
     def of(cls, memory: Any) -> DeviceMemory:
-        """Anything with `__cuda_array_interface__` (PyCUDA's, CuPy's and PyTorch's arrays) or `__int__` (allocations).
+        """Wrap a device array or allocation.
 
+        memory: an array with `__cuda_array_interface__` (PyCUDA, CuPy, PyTorch), or an allocation with `__int__`.
         Raises BackendError for anything else, and for arrays that are not contiguous.
         """
         interface = getattr(memory, "__cuda_array_interface__", None)
@@ -81,16 +82,16 @@ class DeviceMemory:
             strides = interface.get("strides")
             if strides is not None and tuple(strides) != _contiguous(shape, dtype.itemsize):
                 raise BackendError(
-                    f"the array {shape} on the GPU has strides {tuple(strides)}; expected a contiguous one, "
-                    f"{_contiguous(shape, dtype.itemsize)}: copy it first"
+                    f"the GPU array of shape {shape} is not contiguous: got strides {tuple(strides)}, expected "
+                    f"{_contiguous(shape, dtype.itemsize)}. Fix: copy it to a contiguous array"
                 )
             return cls(address=int(interface["data"][0]), shape=shape, dtype=dtype)
-        # int() of a NumPy array of one item is its value: no address.
+        # int() of a NumPy array with one element is its value, not an address.
         if hasattr(memory, "__int__") and not hasattr(memory, "__array_interface__") and not isinstance(memory, float):
             return cls(address=int(memory))
         raise BackendError(
-            f"{type(memory).__name__} is no memory of the GPU; expected an array with __cuda_array_interface__, such "
-            "as a pycuda.gpuarray.GPUArray, or an allocation that int() turns into its address"
+            f"not GPU memory: got {type(memory).__name__}, expected an array with __cuda_array_interface__, such as a "
+            "pycuda.gpuarray.GPUArray, or an allocation whose int() is its address"
         )
 
 

@@ -1,4 +1,7 @@
-"""F, the boundary accuracy of one mask and its annotation."""
+"""Boundary accuracy F of one mask and its annotation.
+
+F. Perazzi et al.: A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation, CVPR 2016.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# How far two boundaries may lie apart and still meet, as a share of the picture's diagonal: 8 px at 854×480.
+# Largest distance of matching boundary pixels, as a fraction of the image diagonal: 8 px at 854×480.
 TOLERANCE = 0.008
 
 
 def boundary_accuracy(mask: NDArray[np.bool_], annotation: NDArray[np.bool_]) -> float:
-    """F = 2PR / (P + R) of the boundaries of two (H, W) bool arrays, in [0, 1].
+    """Return F = 2PR / (P + R) of the boundaries of two (H, W) bool arrays, in [0, 1].
 
-    P is the share of the mask's boundary that lies within the tolerance of the annotation's boundary, R the other way
-    round. Both without a boundary: 1; only one: 0.
+    Precision P is the fraction of the mask's boundary pixels within TOLERANCE of the annotation's boundary; recall R
+    is the converse. F is 1 if neither has a boundary, 0 if only one has.
     """
     of_mask, of_annotation = boundary_map(mask), boundary_map(annotation)
     if not of_mask.any() or not of_annotation.any():
         return float(of_mask.any() == of_annotation.any())
-    # A dilated boundary only counts where the other boundary is, so nothing outside their common box matters:
-    # 1.0 ms a 480p pair instead of 4.6.
+    # Pixels outside the bounding box of both boundaries cannot match: cropping takes 1.0 ms per 480p pair, not 4.6.
     x, y, width, height = cv2.boundingRect(of_mask | of_annotation)
     of_mask, of_annotation = (b[y : y + height, x : x + width] for b in (of_mask, of_annotation))
     disk = _disk(math.ceil(TOLERANCE * math.hypot(*mask.shape)))
@@ -33,9 +35,10 @@ def boundary_accuracy(mask: NDArray[np.bool_], annotation: NDArray[np.bool_]) ->
 
 
 def boundary_map(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Where a pixel of an (H, W) bool array differs from its right, lower or lower right neighbor: (H, W) of 0 and 1.
+    """Return the boundary of an (H, W) bool array as (H, W) uint8, 0 or 1.
 
-    The last row and column have only the neighbors that exist, so the picture's own border is no boundary.
+    A boundary pixel differs from its right, lower or lower right neighbor. The last row and column have fewer
+    neighbors, so the image border is not a boundary.
     """
     region = mask.view(np.uint8)
     boundary = np.zeros_like(region)

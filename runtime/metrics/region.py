@@ -1,4 +1,7 @@
-"""J, the region similarity of one mask and its annotation."""
+"""Region similarity J of one mask and its annotation.
+
+F. Perazzi et al.: A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation, CVPR 2016.
+"""
 
 from __future__ import annotations
 
@@ -9,5 +12,5 @@ from .mask_iou import mask_iou
 
 
 def region_similarity(mask: NDArray[np.bool_], annotation: NDArray[np.bool_]) -> float:
-    """J = |mask ∩ annotation| / |mask ∪ annotation| of two (H, W) bool arrays, in [0, 1]; 1 where both are empty."""
+    """Return J = |mask ∩ annotation| / |mask ∪ annotation| of two (H, W) bool arrays, in [0, 1]; 1 if both empty."""
     return mask_iou(mask, annotation)

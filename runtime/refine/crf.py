@@ -1,4 +1,4 @@
-"""A dense CRF over the frame's colors, the paper's post-processing: 2.8 s a frame at 854x480, by choice only.
+"""Dense CRF refinement, the optional post-processing of the paper: 2.8 s per frame at 854x480.
 
 P. Krähenbühl, V. Koltun: Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials, NIPS 2011.
 """
@@ -11,22 +11,24 @@ from numpy.typing import NDArray
 from ..extras import needed_by, require
 
 STEPS = 5
-CONVERGED_KL = 500.0  # change of the Kullback-Leibler divergence between two steps, over the whole picture
+CONVERGED_KL = 500.0  # change of the Kullback-Leibler divergence between two steps, summed over the image
 TAU = 1.05
 
 
 def require_crf() -> None:
-    """Raises BackendError without the package pydensecrf."""
+    """Raise BackendError if the package pydensecrf is not installed."""
     require("the dense CRF", "pydensecrf")
 
 
 def refine(pixels: NDArray[np.uint8], probability: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """pixels (H, W, 3) uint8 RGB, probability (H, W) in [0, 1] -> a mask (H, W) bool that follows the frame's edges.
+    """Return a mask (H, W) bool whose edges follow those of the frame.
+
+    pixels: (H, W, 3) uint8 RGB. probability: (H, W) float32 in [0, 1].
 
     Parameters of the original implementation: a smoothness kernel (3 px, weight 3) and an appearance kernel (30 px,
-    5 gray levels, weight 5), symmetrically normalized; at most 5 mean-field steps. The original feeds thresholded
-    masks, whose energies of 0 and 11.5 the kernels (8 at most) can hardly overrule; the probabilities let it work.
-    Raises BackendError without the package pydensecrf.
+    5 gray levels, weight 5), symmetrically normalized; at most 5 mean-field steps. The original takes thresholded
+    masks, with unary energies of 0 and 11.5, which the pairwise terms (8 at most) rarely change; this takes
+    probabilities. Raises BackendError if the package pydensecrf is not installed.
     """
     with needed_by("the dense CRF"):
         from pydensecrf import densecrf
@@ -48,10 +50,11 @@ def refine(pixels: NDArray[np.uint8], probability: NDArray[np.float32]) -> NDArr
 
 
 def unary_energy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(2, H·W) float32, background then foreground, from a probability p (H, W).
+    """Return the unary energies of a probability map p (H, W): (2, H·W) float32, background then foreground.
 
-    As in the original: e(p) = -ln(p + 1e-8) / (1.05 · sigmoid(p)); then -ln of e(p) for the background and of e(1 - p)
-    for the foreground, each clipped to [1e-5, 1]. So 0 to 11.5, and 0 for both where p is near one half.
+    As in the original implementation: with e(p) = -ln(p + 1e-8) / (1.05 · sigmoid(p)), the energies are -ln(e(p)) for
+    the background and -ln(e(1 - p)) for the foreground, where e is clipped to [1e-5, 1]. The range is 0 to 11.5; both
+    are 0 where p is near 0.5.
     """
     p = probability.ravel().astype(np.float64)
     foreground, background = (-np.log(q + 1e-8) / (TAU / (1 + np.exp(-q))) for q in (1 - p, p))

@@ -1,4 +1,4 @@
-"""TensorRT and TensorRT-RTX: loading and running a plan."""
+"""Loading and running a plan with TensorRT or TensorRT-RTX."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 NAMES = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 EXTRAS = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}  # pip install "amcnet[...]"
-OLDEST_COMPUTE_CAPABILITY = "7.5"  # of all three
-OLDEST_DRIVER_CUDA = (13, 0)  # of the cu13 wheels that the extras name
+OLDEST_COMPUTE_CAPABILITY = "7.5"  # supported by TensorRT 10, TensorRT 11 and TensorRT-RTX
+OLDEST_DRIVER_CUDA = (13, 0)  # required by the cu13 wheels of the extras
 RTX_COMPUTE_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
-SM75 = "7.5"  # built for only when it is asked for: its compiler knows less, see `_require_turing`
+SM75 = "7.5"  # not a default target: the compiler supports fewer operators for it (engines/precision/sm75.py)
 RTX_DEFAULT_COMPUTE_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0")
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """An input or output of the engine; -1 stands for a size that is free."""
+    """An input or output of the engine; -1 in `shape` is a dynamic dimension."""
 
     name: str
     dtype: str
@@ -46,11 +46,15 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedPlan:
-    """A deserialized engine. `log` gets the library's warnings and errors; drop contexts before this."""
+    """A deserialized engine.
+
+    inputs, outputs: in the order of the engine. log: warnings and errors of the library, appended as they occur.
+    Execution contexts must be released before the plan.
+    """
 
     flavor: str
     version: str
-    engine: Any  # what comes later is needed by what comes earlier, and dropped after it
+    engine: Any  # depends on `runtime`, which depends on `logger`; fields are released in this order
     runtime: Any
     logger: Any
     inputs: tuple[Tensor, ...]
@@ -58,18 +62,18 @@ class LoadedPlan:
     log: list[str]
 
     @property
-    def reason(self) -> str:
-        """The library's last words."""
-        return "; ".join(self.log[-3:]) or "no reason given"
+    def last_messages(self) -> str:
+        """The last three messages logged by the library."""
+        return _last(self.log)
 
 
 def is_installed(flavor: str) -> bool:
-    """Whether the flavor's module is there; it is not imported."""
+    """Return whether the module of `flavor` (a key of MODULES) is installed, without importing it."""
     return importlib.util.find_spec(MODULES[flavor]) is not None
 
 
 def installed_version(flavor: str) -> str | None:
-    """The installed version by the wheel's own word, without importing it; None where there is no wheel."""
+    """Return the version in the metadata of the installed wheel, without importing it; None without a wheel."""
     for name in (f"{flavor}-cu13", f"{flavor}-cu12", flavor):
         try:
             return importlib.metadata.version(name)
@@ -79,9 +83,11 @@ def installed_version(flavor: str) -> str | None:
 
 
 def load_plan(flavor: str, data: bytes, *, version_compatible: bool) -> LoadedPlan:
-    """Deserialize an engine for the GPU that is current. Raises BackendError without the library, and EngineError.
+    """Deserialize an engine for the current GPU.
 
-    data: the plan. It is code: what its card does not know is not to come here (see card.py).
+    flavor: a key of MODULES. data: the plan; plans contain code, so callers must verify its hash first (card.py).
+    version_compatible: whether it was built to run with later versions of the library.
+    Raises BackendError without the library, EngineError if the library rejects the plan.
     """
     trt, version = _load(flavor)
     log: list[str] = []
@@ -89,10 +95,10 @@ def load_plan(flavor: str, data: bytes, *, version_compatible: bool) -> LoadedPl
     runtime = trt.Runtime(logger)
     if version_compatible and flavor == "tensorrt":
         plain_runtime: PlainRuntime = runtime
-        plain_runtime.engine_host_code_allowed = True  # such an engine brings the part of the library that runs it
+        plain_runtime.engine_host_code_allowed = True  # such a plan contains its own lean runtime
     engine: ICudaEngine | None = runtime.deserialize_cuda_engine(data)
     if engine is None:
-        raise EngineError("; ".join(log[-3:]) or "no reason given")
+        raise EngineError(_last(log))
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     tensors = {
         name: Tensor(
@@ -116,33 +122,33 @@ def load_plan(flavor: str, data: bytes, *, version_compatible: bool) -> LoadedPl
 
 
 def make_context(plan: LoadedPlan, shapes: Mapping[str, Shape]) -> tuple[Any, dict[str, Shape]]:
-    """An execution context for inputs of these shapes, and the shapes of its outputs. Raises EngineError."""
+    """Return an execution context for inputs of these shapes, and the shapes of its outputs. Raises EngineError."""
     engine: ICudaEngine = plan.engine
     context: IExecutionContext | None = engine.create_execution_context()
     if context is None:
-        raise EngineError(f"no execution context can be made ({plan.reason})")
+        raise EngineError(f"the execution context cannot be created ({plan.last_messages})")
     for name, shape in shapes.items():
         if not context.set_input_shape(name, shape):
-            raise EngineError(f"the engine does not take {name} {_times(shape)} ({plan.reason})")
+            raise EngineError(f"the engine rejects the shape {_times(shape)} of {name} ({plan.last_messages})")
     return context, {
         tensor.name: tuple(int(size) for size in context.get_tensor_shape(tensor.name)) for tensor in plan.outputs
     }
 
 
 def bind(plan: LoadedPlan, context: IExecutionContext, name: str, address: int) -> None:
-    """Let the context read or write `name` at this address of the GPU from now on. Raises EngineError."""
+    """Set the GPU address that the context reads or writes for `name`. Raises EngineError."""
     if not context.set_tensor_address(name, address):
-        raise EngineError(f"{name} cannot be bound to memory ({plan.reason})")
+        raise EngineError(f"{name} cannot be bound to GPU memory ({plan.last_messages})")
 
 
 def enqueue(plan: LoadedPlan, context: IExecutionContext, stream: int) -> None:
-    """Give the network's work to a CUDA stream and do not wait for it. Raises EngineError."""
+    """Enqueue one inference in a CUDA stream, without waiting for it. Raises EngineError."""
     if not context.execute_async_v3(stream):
-        raise EngineError(f"the network's work is refused ({plan.reason})")
+        raise EngineError(f"the inference cannot be enqueued ({plan.last_messages})")
 
 
-def can_be_recorded(plan: LoadedPlan, context: Any, stream: int) -> bool:
-    """Whether what `enqueue` does, once it has run, can be recorded as a CUDA graph, as far as the library says."""
+def can_capture(plan: LoadedPlan, context: Any, stream: int) -> bool:
+    """Return whether `enqueue` can be captured in a CUDA graph after a first run, as reported by the library."""
     if plan.flavor != "tensorrt-rtx":
         return True
     rtx_context: RtxExecutionContext = context
@@ -150,7 +156,7 @@ def can_be_recorded(plan: LoadedPlan, context: Any, stream: int) -> bool:
 
 
 def layer_information(plan: LoadedPlan) -> list[dict[str, Any]]:
-    """What the engine inspector says of each layer, in the library's words; only names of an engine without details."""
+    """Return the engine inspector's entry of each layer, as the library formats it; without details, only names."""
     trt = importlib.import_module(MODULES[plan.flavor])
     engine: ICudaEngine = plan.engine
     inspector: EngineInspector = engine.create_engine_inspector()
@@ -160,16 +166,16 @@ def layer_information(plan: LoadedPlan) -> list[dict[str, Any]]:
 
 def _logger(trt: ModuleType, log: list[str]) -> Any:
     base: Any = trt.ILogger
-    kept = int(trt.ILogger.WARNING)
+    least_severe = int(trt.ILogger.WARNING)  # the library's numbers fall with severity
 
     class Logger(base):  # type: ignore[misc]
-        """Keeps warnings and errors, for the message of an error of ours."""
+        """Collects warnings and errors for the messages of EngineError."""
 
         def __init__(self) -> None:
             super().__init__()
 
         def log(self, severity: Any, message: str) -> None:
-            if int(severity) <= kept:
+            if int(severity) <= least_severe:
                 log.append(" ".join(message.split()))
 
     return Logger()
@@ -181,12 +187,18 @@ def _load(flavor: str) -> tuple[ModuleType, str]:
         trt = importlib.import_module(MODULES[flavor])
     except ImportError as error:
         raise BackendError(
-            f"{NAMES[flavor]} cannot be imported ({error}); install it with: pip install 'amcnet[{EXTRAS[flavor]}]'"
+            f"{NAMES[flavor]} cannot be imported ({error}). Fix: pip install 'amcnet[{EXTRAS[flavor]}]'"
         ) from error
     version = str(trt.__version__)
     if flavor == "tensorrt" and int(version.split(".")[0]) < 10:
-        raise BackendError(f"TensorRT {version} is too old; expected 10 or later: pip install 'amcnet[tensorrt]'")
+        raise BackendError(
+            f"TensorRT is too old: got {version}, expected 10 or later. Fix: pip install 'amcnet[tensorrt]'"
+        )
     return trt, version
+
+
+def _last(log: list[str]) -> str:
+    return "; ".join(log[-3:]) or "the library logged no message"
 
 
 def _times(shape: Shape) -> str:

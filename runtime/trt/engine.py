@@ -14,7 +14,7 @@ from ..errors import BackendError, EngineError
 from ..gpu.cuda import Device, Stream, stream_handle
 from ..gpu.cuda_graph import Graph
 from ..gpu.cuda_memory import DeviceMemory, Shape
-from .api import NAMES, LoadedPlan, bind, can_be_recorded, enqueue, layer_information, load_plan, make_context
+from .api import NAMES, LoadedPlan, bind, can_capture, enqueue, layer_information, load_plan, make_context
 from .card import EngineFile
 from .check import check_card
 from .machine import this_machine
@@ -159,7 +159,7 @@ class Execution(Closeable):
 
     def record(self, stream: Stream, work: Callable[[], None]) -> Graph | None:
         """`work`, which ran once and enqueues this, as a CUDA graph; None for an engine that cannot be recorded."""
-        if not can_be_recorded(self._engine.plan, self._context, stream.handle):
+        if not can_capture(self._engine.plan, self._context, stream.handle):
             return None
         try:
             return Graph(stream, work)

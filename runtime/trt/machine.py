@@ -1,4 +1,4 @@
-"""What a machine has for running networks: GPU, driver, TensorRT's flavors, ONNX Runtime's providers."""
+"""Detection of the GPU, its driver, TensorRT, TensorRT-RTX and ONNX Runtime's providers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from . import api
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The first GPU and what is installed. None stands for what is not there or does not say.
+    """The first GPU and the installed inference libraries. None where something is missing or unknown.
 
-    compute_capability such as "8.6"; driver such as "580.65.06"; cuda, the newest CUDA that the driver knows, as
-    (13, 0). tensorrt: flavor -> version, of those installed. onnxruntime: its version.
+    gpu: name such as "GeForce RTX 3060". compute_capability: such as "8.6". driver: version such as "580.65.06".
+    cuda: newest CUDA version that the driver supports, such as (13, 0).
+    tensorrt: installed flavor ("tensorrt", "tensorrt-rtx") -> version. cuda_python: whether it is installed.
+    onnxruntime: version. onnxruntime_providers: names without the suffix "ExecutionProvider".
     """
 
     gpu: str | None = None
@@ -33,9 +35,9 @@ class Machine:
 
     @classmethod
     def here(cls) -> Machine:
-        """This machine. Asks the driver through nvidia-smi, and where that is missing (containers) through cuda-python.
+        """Detect this machine: by nvidia-smi, or by cuda-python where nvidia-smi is missing (containers).
 
-        The flavors are looked up and not imported: importing may abort.
+        TensorRT and TensorRT-RTX are looked up, not imported: importing may abort the process.
         """
         versions = {flavor: api.installed_version(flavor) for flavor in api.MODULES}
         machine = cls(
@@ -46,10 +48,10 @@ class Machine:
             },
             cuda_python=_has("cuda.bindings"),
         )
-        machine = _ask_nvidia_smi(machine)
+        machine = _query_nvidia_smi(machine)
         if machine.compute_capability is None and machine.cuda_python:
-            machine = _ask_cuda_python(machine)
-        return _ask_onnxruntime(machine)
+            machine = _query_cuda_python(machine)
+        return _query_onnxruntime(machine)
 
     @property
     def has_gpu(self) -> bool:
@@ -57,13 +59,13 @@ class Machine:
 
     @property
     def is_too_old(self) -> bool:
-        """Whether there is a GPU, but one that no TensorRT from 10 on runs on, such as a GTX 1080 Ti."""
+        """Whether the GPU is older than TensorRT 10 supports, such as a GTX 1080 Ti."""
         oldest = number(api.OLDEST_COMPUTE_CAPABILITY)
         return self.compute_capability is not None and number(self.compute_capability) < oldest
 
     @property
     def gpu_name(self) -> str:
-        """Such as "GeForce RTX 3060 (SM 8.6)"."""
+        """Name and compute capability, such as "GeForce RTX 3060 (SM 8.6)"; "no GPU" without one."""
         return f"{self.gpu} (SM {self.compute_capability})" if self.has_gpu else "no GPU"
 
 
@@ -74,21 +76,21 @@ def this_machine() -> Machine:
 
 
 def number(version: str) -> tuple[int, ...]:
-    """ "10.16.1.11" -> (10, 16, 1, 11), so that versions and compute capabilities can be compared."""
+    """Return a version or compute capability as comparable integers: "10.16.1.11" -> (10, 16, 1, 11)."""
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
-def _ask_nvidia_smi(machine: Machine) -> Machine:
+def _query_nvidia_smi(machine: Machine) -> Machine:
     program = shutil.which("nvidia-smi")
     if program is None:
         return machine
     try:
         query = [program, "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+        output = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
         cuda = _driver_cuda(machine) or _header_cuda(program)
     except (OSError, subprocess.SubprocessError):
-        return machine  # it says so, for example, when the driver was updated and the machine not restarted
-    rows = [[cell.strip() for cell in row] for row in csv.reader(answer.splitlines()) if len(row) == 3]
+        return machine  # for example after a driver update without a restart
+    rows = [[cell.strip() for cell in row] for row in csv.reader(output.splitlines()) if len(row) == 3]
     if not rows:
         return machine
     gpu, compute_capability, driver = rows[0]
@@ -125,7 +127,7 @@ def _cuda_version(number: int) -> tuple[int, int]:
     return number // 1000, number % 1000 // 10
 
 
-def _ask_cuda_python(machine: Machine) -> Machine:
+def _query_cuda_python(machine: Machine) -> Machine:
     driver = importlib.import_module("cuda.bindings.driver")
     try:
         if int(driver.cuInit(0)[0]) != 0:
@@ -152,7 +154,7 @@ def _ask_cuda_python(machine: Machine) -> Machine:
     )
 
 
-def _ask_onnxruntime(machine: Machine) -> Machine:
+def _query_onnxruntime(machine: Machine) -> Machine:
     try:
         import onnxruntime
     except ImportError:

@@ -1,4 +1,4 @@
-"""The precision receipt: in which precision the parsed network computes, counted and not believed."""
+"""Precision report: FLOPs per precision, counted in the parsed network."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from dataclasses import dataclass
 
 COUNTED = ("convolution", "deconvolution", "matrix_multiply")
 MIN_FP16_SHARE = 0.9
-MIN_INT8_SHARE = 0.8  # rules keep attention, correlation, and the ends of a network in float
+MIN_INT8_SHARE = 0.8  # attention, correlation and the first and last layers stay in FP32 or FP16
 _MOST_FLOAT_LAYERS = 20
+_DISPLAY = {"half": "FP16", "int8": "INT8", "float": "FP32"}  # TensorRT's name -> name in messages
 _FUNCTION = re.compile(r"\| (\S+) \((Amc\w+)\)")  # "[ONNX Layer: node_of_x | level.warp/AmcWarp (AmcWarp)]"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """A layer of a parsed network: its kind and precision in the library's words, and the ONNX node it comes from."""
+    """A layer of a parsed network.
+
+    kind, precision: lower-case names of TensorRT's enums, such as "convolution" and "half" (FP16), "float" (FP32),
+    "int8". flops: 2 per multiply-add. origin: metadata that names the ONNX node.
+    """
 
     name: str
     kind: str
@@ -26,17 +31,18 @@ class Layer:
 
     @property
     def place(self) -> str:
-        """The name of its ONNX node, or of the call of the function of ours that it is part of."""
+        """Name of the ONNX node, or of the call of the ONNX function (`Amc…`) that the layer is part of."""
         call = _FUNCTION.search(self.origin)
         return call[1] if call else self.name
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionReport:
-    """layers: precision -> number of convolutions and matrix products. flops: precision -> their operations.
+    """Counts of a parsed network, by TensorRT's names of precisions ("half" is FP16, "float" FP32) and layer kinds.
 
-    kinds: kind of layer -> number, over all layers. functions: function of ours -> how often the network calls it.
-    float_layers: where the convolutions and matrix products in neither half nor int8 are, the 20 with most work.
+    layers: precision -> number of convolutions and matrix products. flops: precision -> their FLOPs.
+    kinds: kind of layer -> number, over all layers. functions: ONNX function (`Amc…`) -> number of calls.
+    float_layers: names of the convolutions and matrix products in neither FP16 nor INT8; the 20 with the most FLOPs.
     """
 
     layers: dict[str, int]
@@ -47,6 +53,7 @@ class PrecisionReport:
 
     @classmethod
     def of(cls, layers: Iterable[Layer]) -> PrecisionReport:
+        """Count the layers of a parsed network."""
         layers = tuple(layers)
         counted = [layer for layer in layers if layer.kind in COUNTED]
         flops: Counter[str] = Counter()
@@ -63,17 +70,17 @@ class PrecisionReport:
         )
 
     def share(self, precision: str) -> float:
-        """The part of the operations in this precision, 0 to 1."""
+        """Fraction of the FLOPs in `precision` (TensorRT's name), 0 to 1."""
         return self.flops.get(precision, 0) / max(sum(self.flops.values()), 1)
 
     @property
     def low_share(self) -> float:
-        """The part of the operations in half or int8, 0 to 1."""
+        """Fraction of the FLOPs in FP16 or INT8, 0 to 1."""
         return sum(self.share(precision) for precision in self.flops if _is_low(precision))
 
     def __str__(self) -> str:
         parts = [
-            f"{precision} {100 * self.share(precision):.1f} % ({number} layers)"
+            f"{_DISPLAY.get(precision, precision)} {100 * self.share(precision):.1f} % ({number} layers)"
             for precision, number in sorted(self.layers.items(), key=lambda item: -self.flops[item[0]])
         ]
         return f"{sum(self.flops.values()) / 1e9:.1f} GFLOP in convolutions and matrix products: {', '.join(parts)}"

@@ -534,11 +534,11 @@ def test_the_command_measures_on_clips(two_layers: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--min-iou", "98"), "'98' is no share; expected a number from 0 to 1"),
+        (("--min-iou", "98"), "got '98', expected a number from 0 to 1"),
         (("--shapes", "x:1x4/1x4"), "'x:1x4/1x4' is no range of shapes; expected NAME:least/usual/greatest"),
         (("--shapes", "x:2x4/1x4/2x4"), "is no range of shapes"),
         (("--compute-capability", "turing"), "'turing' is no compute capability; expected such as 8.6"),
-        (("--workspace-mib", "0"), "'0' is no whole number above 0"),
+        (("--workspace-mib", "0"), "got '0', expected an integer of 1 or more"),
         (("--flavor", "tensorrt", "--compute-capability", "8.6"), "TensorRT builds for the GPU that is there"),
     ],
 )

@@ -49,7 +49,7 @@ def test_layers_operations_kinds_and_functions_are_counted() -> None:
     assert precision_report.float_layers == ("d/AmcWarp", "c/Conv")
     assert precision_report.share("half") == 0.6
     assert precision_report.low_share == pytest.approx(0.91)
-    assert "half 60.0 % (2 layers), int8 31.0 % (1 layers), float 9.0 % (3 layers)" in str(precision_report)
+    assert "FP16 60.0 % (2 layers), INT8 31.0 % (1 layers), FP32 9.0 % (3 layers)" in str(precision_report)
 
 
 def test_fp16_means_nine_tenths_in_half() -> None:

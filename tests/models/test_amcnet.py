@@ -1,4 +1,4 @@
-"""What the networks promise besides the reference's numbers."""
+"""Sizes, shapes, ablations and seeds of the networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from amcnet.models import AMCNet, AMCNetConfig, PWCNet, seed_weights
 
 
-def test_the_papers_size() -> None:
+def test_number_of_parameters_is_the_papers() -> None:
     with torch.device("meta"):
         assert sum(p.numel() for p in AMCNet().parameters()) == 157_150_475
         assert sum(p.numel() for p in PWCNet().parameters()) == 9_374_274
@@ -29,12 +29,12 @@ def test_ablation_variants(corrections: int, gate: bool) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"backbone": "vgg16"}, {"corrections": 2}])
-def test_a_wrong_configuration_is_refused(wrong: dict[str, object]) -> None:
+def test_an_invalid_configuration_raises(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="expected"):
         AMCNetConfig(**wrong)  # type: ignore[arg-type]
 
 
-def test_seeds_repeat_and_differ() -> None:
+def test_equal_seeds_give_equal_weights() -> None:
     once, again, other = (seed_weights(PWCNet(), seed).context[6].weight for seed in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)

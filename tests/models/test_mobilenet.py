@@ -1,4 +1,4 @@
-"""The light network: its levels, its output, and its checkpoints."""
+"""AMC-Net with MobileNetV2: levels, output and checkpoints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_encoder_is_mobilenet_v2_without_its_last_convolution() -> None:
     assert unfolded == 3_504_872 - 1_281_000 - 412_160
 
 
-def test_a_shortcut_only_where_the_shape_stays() -> None:
+def test_a_shortcut_needs_equal_shapes() -> None:
     assert InvertedResidual(24, 24, 1, 6).shortcut
     assert not InvertedResidual(24, 24, 2, 6).shortcut
     assert not InvertedResidual(24, 32, 1, 6).shortcut
@@ -47,7 +47,7 @@ def test_a_shortcut_only_where_the_shape_stays() -> None:
     assert torch.equal(block(x), x)
 
 
-def test_a_separable_block_reaches_three_by_three_over_all_channels() -> None:
+def test_the_receptive_field_of_a_separable_block() -> None:
     block = separable_block(4, 6).eval()
     torch.nn.init.ones_(block[0].weight)
     torch.nn.init.ones_(block[1].weight)
@@ -56,7 +56,7 @@ def test_a_separable_block_reaches_three_by_three_over_all_channels() -> None:
     reached = block(x)[0] > 0
     assert reached.all(0).sum() == 9
     assert reached.any(0)[2:5, 2:5].all()
-    assert (block(-x)[0] < 0).sum() == 6 * 9  # what is negative gets through, weakly
+    assert (block(-x)[0] < 0).sum() == 6 * 9  # leaky: negative inputs pass with a small slope
 
 
 def test_the_mask_depends_on_both_streams(network: AMCNet) -> None:
@@ -71,16 +71,16 @@ def test_the_mask_depends_on_both_streams(network: AMCNet) -> None:
     assert all((other - output.mask).abs().max() > 1e-4 for other in others)
 
 
-def test_narrow_levels_keep_their_channel_attention(network: AMCNet) -> None:
+def test_narrow_levels_have_at_least_8_hidden_channels_in_attention(network: AMCNet) -> None:
     assert network.transfers[0].channel.fc1.out_channels == 8
     assert network.transfers[4].channel.fc1.out_channels == 20
     paper = AMCNet(AMCNetConfig(backbone="resnet18"))
-    assert paper.corrections[0].channel.fc1.out_channels == 2  # as the original has it
+    assert paper.corrections[0].channel.fc1.out_channels == 2  # as in the original implementation
 
 
 @pytest.mark.parametrize("corrections", [1, 5])
 @pytest.mark.parametrize("gate", [True, False])
-def test_its_checkpoint_tells_what_it_is(corrections: int, gate: bool) -> None:
+def test_the_configuration_is_inferred_from_the_checkpoint(corrections: int, gate: bool) -> None:
     config = AMCNetConfig(backbone="mobilenet_v2", corrections=corrections, gate=gate)
     state = AMCNet(config).state_dict()
     loaded = load_amcnet(state)
@@ -88,13 +88,13 @@ def test_its_checkpoint_tells_what_it_is(corrections: int, gate: bool) -> None:
     assert all(torch.equal(state[key], value) for key, value in loaded.state_dict().items())
 
 
-def test_a_damaged_checkpoint_is_refused(network: AMCNet) -> None:
+def test_a_checkpoint_with_a_missing_key_raises(network: AMCNet) -> None:
     state = network.state_dict()
     del state["head.bias"]
     with pytest.raises(CheckpointError, match=r"head\.bias"):
         load_amcnet(state)
 
 
-def test_an_unknown_backbone_is_refused() -> None:
+def test_an_unknown_backbone_raises() -> None:
     with pytest.raises(ValueError, match="mobilenet_v2"):
         AMCNetConfig(backbone="mobilenet_v9")

@@ -1,4 +1,4 @@
-"""Correlation and warp against loops in numpy."""
+"""Correlation and warp compared with loops in NumPy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from amcnet.models.warp import warp
 
 
 def correlation_by_loops(first: np.ndarray, second: np.ndarray, d: int = 4) -> np.ndarray:
-    """(C, H, W) twice -> ((2d+1)², H, W), straight from the definition."""
+    """(C, H, W) twice -> ((2d+1)², H, W), by the definition."""
     channels, height, width = first.shape
     out = np.zeros(((2 * d + 1) ** 2, height, width))
     for k in range(len(out)):
@@ -27,7 +27,7 @@ def correlation_by_loops(first: np.ndarray, second: np.ndarray, d: int = 4) -> n
 
 
 def warp_by_loops(features: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """(C, H, W) by (2, H, W) -> (C, H, W), straight from the definition."""
+    """(C, H, W) by (2, H, W) -> (C, H, W), by the definition."""
     _, height, width = features.shape
     out = np.zeros_like(features)
     for y in range(height):
@@ -66,7 +66,7 @@ def test_warp(size: tuple[int, int, int], motion_px: float, seed: int) -> None:
     np.testing.assert_allclose(result, warp_by_loops(features, flow), atol=1e-4)
 
 
-def test_warp_by_whole_pixels_moves_the_picture() -> None:
+def test_warp_by_whole_pixels_shifts_the_features() -> None:
     features = np.arange(20, dtype=np.float32).reshape(1, 4, 5)
     flow = np.stack((np.full((4, 5), 2.0), np.full((4, 5), 1.0))).astype(np.float32)
     result = warp(torch.from_numpy(features)[None], torch.from_numpy(flow)[None])[0, 0].numpy()

@@ -1,6 +1,6 @@
-"""The networks compute what the original implementations do, whatever convention the checkpoint follows.
+"""Parity with the original implementations, for each naming convention of checkpoints.
 
-Needs the shared test data; test_references.py does the same with stored outputs that have passed here.
+Needs the shared test data. test_references.py repeats the comparison with stored outputs that have passed here.
 """
 
 from __future__ import annotations

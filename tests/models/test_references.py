@@ -1,4 +1,4 @@
-"""The networks compute what tests/data/make_references.py stored after comparing them with the originals."""
+"""Outputs of the networks compared with those stored by tests/data/make_references.py."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def test_outputs_equal_the_stored_ones(case: str) -> None:
     assert outputs.keys() == stored.keys()
     for name, values in outputs.items():
         bound = BOUNDS[name.rstrip("0123456789")]
-        assert values.std() > 20 * bound, f"{name} is too flat to tell anything"
+        assert values.std() > 20 * bound, f"{name} has too little variation for a comparison"
         np.testing.assert_allclose(values, stored[name], rtol=0, atol=bound, err_msg=name)

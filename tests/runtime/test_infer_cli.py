@@ -246,7 +246,7 @@ def test_ctrl_c_ends_it_in_order(
     assert frames <= report["frames"] < 1500
     assert err.splitlines() == [
         "",
-        "stopping after the frame in hand; Ctrl-C again gives up at once",
+        "stopping after the current frame; press Ctrl-C again to stop at once",
         f"{report['frames']} frames are finished in {output}; go on with --resume",
     ]
     assert len(list((output / "masks").iterdir())) == report["frames"]
@@ -267,7 +267,7 @@ def test_a_second_ctrl_c_ends_even_what_waits_for_a_stalled_pipe(tmp_path: Path,
         _wait_for(lambda: (tmp_path / "out" / "masks" / "00020.png").exists(), process)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert [process.stderr.readline() for _ in range(2)][1].startswith("stopping after the frame in hand")
+        assert [process.stderr.readline() for _ in range(2)][1].startswith("stopping after the current frame")
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
         assert "Traceback" not in process.stderr.read()

@@ -95,7 +95,7 @@ def test_copies_events_and_graphs() -> None:
 
 def test_memory_that_is_not_there_is_an_error_and_leaves_the_gpu_usable() -> None:
     with Device() as device, device.current():
-        with pytest.raises(BackendError, match="CUDA says CUDA_ERROR_"):
+        with pytest.raises(BackendError, match="CUDA error CUDA_ERROR_"):
             PinnedBuffer((1 << 46,), np.uint8)
         with PinnedBuffer((16,), np.uint8) as twin, Stream() as stream:
             twin.upload(stream)

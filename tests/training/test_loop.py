@@ -39,22 +39,27 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def test_a_killed_training_ends_with_the_same_weights(
-    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def run_and_interrupt(output: Path, iterations: int, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start a run of `iterations` and interrupt it once `after` of them are done."""
     fill = Gradient.fill
-    left = [3]
+    left = [after]
 
-    def killed(self: Gradient) -> torch.Tensor:
+    def interrupted(self: Gradient) -> torch.Tensor:
         if left[0] == 0:
             raise KeyboardInterrupt
         left[0] -= 1
         return fill(self)
 
-    monkeypatch.setattr(Gradient, "fill", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, 4)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(Gradient, "fill", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(output, iterations)
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_and_interrupt(tmp_path, 4, 3, monkeypatch)
     run(tmp_path, 4, resume=True)
 
     for name in ("last.pth", "best.pth"):
@@ -72,21 +77,56 @@ def test_a_killed_training_ends_with_the_same_weights(
     assert [validation["iteration"] for validation in validations[0]] == [2, 4]
 
 
+def test_a_state_saved_under_earlier_names_resumes_exactly(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_and_interrupt(tmp_path, 4, 2, monkeypatch)
+    state = torch.load(tmp_path / "state.pth")
+    state["optimiser"] = state.pop("optimizer")
+    earlier = {
+        "optimizer": "optimiser",
+        "iou_loss_weight": "overlap_loss",
+        "ema_decay": "averaging",
+        "color_jitter": "jitter",
+        "perturb_flow": "bend_flow",
+        "move_background": "stir_background",
+    }
+    assert set(earlier) <= set(state["recipe"])
+    state["recipe"] = {earlier.get(name, name): value for name, value in state["recipe"].items()}
+    torch.save(state, tmp_path / "state.pth")
+
+    run(tmp_path, 4, resume=True)
+    for name in ("last.pth", "best.pth"):
+        expected, resumed = (torch.load(folder / name) for folder in (uninterrupted, tmp_path))
+        assert all(torch.equal(expected[key], resumed[key]) for key in expected), name
+    assert state["recipe"].keys().isdisjoint(earlier)
+    assert torch.load(tmp_path / "state.pth")["recipe"].keys() >= set(earlier)
+
+
+def test_an_earlier_name_with_another_value_is_refused(uninterrupted: Path, tmp_path: Path) -> None:
+    state = torch.load(uninterrupted / "state.pth")
+    del state["recipe"]["ema_decay"]
+    state["recipe"]["averaging"] = 0.5
+    torch.save(state, tmp_path / "state.pth")
+    with pytest.raises(CheckpointError, match=rf"ema_decay: saved 0\.5, now {TINY.ema_decay}"):
+        run(tmp_path, 4, resume=True)
+
+
 def test_its_results_are_there_and_load(uninterrupted: Path) -> None:
     assert load_amcnet(uninterrupted / "best.pth").config.backbone == "mobilenet_v2"
     assert (uninterrupted / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_resuming_with_other_settings_is_refused(uninterrupted: Path) -> None:
-    with pytest.raises(CheckpointError, match="iterations 4 then, 5 now"):
+    with pytest.raises(CheckpointError, match="iterations: saved 4, now 5"):
         run(uninterrupted, 5, resume=True)
 
 
 def test_a_changed_recipe_is_refused_with_the_way_on(uninterrupted: Path) -> None:
     recipe = dataclasses.replace(TINY, ema_decay=0.5)
-    with pytest.raises(CheckpointError, match=rf"averaging {TINY.ema_decay} then, 0\.5 now.*--init last\.pth"):
+    with pytest.raises(CheckpointError, match=rf"ema_decay: saved {TINY.ema_decay}, now 0\.5.*--init last\.pth"):
         train(recipe, uninterrupted, iterations=4, resume=True)
-    with pytest.raises(CheckpointError, match=r"held_out \['procedural'\] then, \[\] now"):
+    with pytest.raises(CheckpointError, match=r"held_out: saved \['procedural'\], now \[\]"):
         train(TINY, uninterrupted, iterations=4, resume=True, hold_out=False)
 
 
@@ -94,7 +134,7 @@ def test_a_state_from_before_a_setting_existed_is_refused(uninterrupted: Path, t
     state = torch.load(uninterrupted / "state.pth")
     del state["recipe"]["frozen_stages"], state["held_out"]
     torch.save(state, tmp_path / "state.pth")
-    with pytest.raises(CheckpointError, match=r"frozen_stages unknown then, 0 now.*held_out unknown then"):
+    with pytest.raises(CheckpointError, match=r"frozen_stages: saved unknown, now 0.*held_out: saved unknown"):
         run(tmp_path, 4, resume=True)
 
 

@@ -21,12 +21,12 @@ def augment(sample: Sample, size: int, recipe: Recipe, rng: np.random.Generator)
     """image, flow picture (size, size, 3) uint8 RGB, and mask (size, size) uint8, 0 or 255."""
     motion = random_motion(sample.mask.shape, recipe, rng)
     image, flow, mask = move(sample, motion, size)
-    if rng.random() < recipe.bend_flow:
+    if rng.random() < recipe.perturb_flow:
         flow = flow + _camera_flow(size, rng) * np.float32(np.abs(flow).max() * rng.uniform(0, 0.7))
-    if rng.random() < recipe.stir_background:
+    if rng.random() < recipe.move_background:
         flow = _stir(flow, mask, rng)
     picture = color_flow(flow)
-    if rng.random() < recipe.bend_flow:
+    if rng.random() < recipe.perturb_flow:
         # One wild vector makes all others short, that is, pale.
         length = rng.uniform(0.3, 1)
         picture = np.asarray(cv2.addWeighted(picture, length, picture, 0, 255 * (1 - length)), np.uint8)

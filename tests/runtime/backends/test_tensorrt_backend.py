@@ -153,7 +153,7 @@ except AmcNetError as error:
     engine = make_engine(tmp_path / "x.engine", "amcnet")
     said = _done(on_fake_gpu(IMPORTS + code, engine, FAKE_CUDA_FAIL="cuStreamSynchronize:4:700"))
     assert said.startswith("2 BackendError x.engine (amcnet, fp16, built by TensorRT 10.16.1.11 for SM 8.6) failed: ")
-    assert "the GPU's work failed: CUDA says" in said
+    assert "GPU work failed: CUDA error" in said
 
 
 def test_half_outputs_come_as_float(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The CUDA layer: the real cuda-python on a driver made for the tests, whose GPU is host memory (fake_gpu/driver.c)."""
+"""CUDA layer on the real cuda-python with a stand-in driver whose device memory is host memory (fake_gpu/driver.c)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from amcnet.runtime.gpu.cuda import Device, Event, Stream
 from amcnet.runtime.gpu.cuda_graph import Graph
 from amcnet.runtime.gpu.cuda_memory import PinnedBuffer
 """
-NOTHING_LEFT = "0 released:memories=0,streams=0,events=0,graphs=0"
+ALL_RELEASED = "0 released:memories=0,streams=0,events=0,graphs=0"
 
 
 def _done(result: subprocess.CompletedProcess[str]) -> str:
@@ -38,36 +38,36 @@ def test_copies_events_and_graphs(on_fake_gpu: OnFakeGpu, tmp_path: Path) -> Non
     code = """
 with Device() as device, device.current():
     assert device.name == "NVIDIA Made-up GPU"
-    with Stream() as stream, Stream() as other, PinnedBuffer((4, 5), np.float32) as twin:
+    with Stream() as stream, Stream() as other, PinnedBuffer((4, 5), np.float32) as buffer:
         with Event(timing=True) as begin, Event(timing=True) as end, Event() as never:
             begin.record(stream)
             never.synchronize()
-            twin.host[...] = np.arange(20).reshape(4, 5)
-            twin.upload(stream)
+            buffer.host[...] = np.arange(20).reshape(4, 5)
+            buffer.upload(stream)
             end.record(stream)
             other.wait(end)
-            twin.download(other)
+            buffer.download(other)
             other.synchronize()
-            assert (twin.host == np.arange(20).reshape(4, 5)).all()
+            assert (buffer.host == np.arange(20).reshape(4, 5)).all()
             assert end.ms_since(begin) >= 30
-        twin.host[...] = 0
-        with Graph(stream, lambda: twin.download(stream)) as graph:
+        buffer.host[...] = 0
+        with Graph(stream, lambda: buffer.download(stream)) as graph:
             stream.synchronize()
-            assert (twin.host == 0).all(), "recording does nothing yet"
+            assert (buffer.host == 0).all(), "capturing must not execute"
             for _ in range(2):
                 graph.launch(stream)
                 stream.synchronize()
-                assert twin.host.sum() == 190
-                twin.host[...] = 0
+                assert buffer.host.sum() == 190
+                buffer.host[...] = 0
 """
     log = tmp_path / "log"
     _done(on_fake_gpu(IMPORTS + code, FAKE_CUDA_LOG=log, FAKE_CUDA_COPY_US=30_000))
     done = [line.rsplit(" ", 2)[0] for line in log.read_text().splitlines()]
     graph = ["1 download", "1 graph"]
-    assert done == ["1 upload", "2 download", *graph, *graph, NOTHING_LEFT]
+    assert done == ["1 upload", "2 download", *graph, *graph, ALL_RELEASED]
 
 
-def test_work_that_cannot_be_recorded_leaves_the_stream_usable(on_fake_gpu: OnFakeGpu, tmp_path: Path) -> None:
+def test_a_failed_capture_leaves_the_stream_usable(on_fake_gpu: OnFakeGpu, tmp_path: Path) -> None:
     code = """
 def refused(work, error):
     try:
@@ -76,28 +76,28 @@ def refused(work, error):
         return str(raised)
 
 def stop():
-    twin.upload(stream)
+    buffer.upload(stream)
     raise ValueError("out of the work")
 
-with Device() as device, device.current(), Stream() as stream, PinnedBuffer((3,), np.uint8) as twin:
+with Device() as device, device.current(), Stream() as stream, PinnedBuffer((3,), np.uint8) as buffer:
     print(refused(stream.synchronize, BackendError))
     print(refused(stop, ValueError))
-    twin.host[...] = 7
-    twin.upload(stream)
+    buffer.host[...] = 7
+    buffer.upload(stream)
     stream.synchronize()
-    twin.host[...] = 0
-    twin.download(stream)
+    buffer.host[...] = 0
+    buffer.download(stream)
     stream.synchronize()
-    assert (twin.host == 7).all()
+    assert (buffer.host == 7).all()
 """
     log = tmp_path / "log"
     refused, stopped = _done(on_fake_gpu(IMPORTS + code, FAKE_CUDA_LOG=log)).splitlines()
-    assert refused.startswith("the GPU's work failed: CUDA says CUDA_ERROR_")
+    assert refused.startswith("GPU work failed: CUDA error CUDA_ERROR_")
     assert stopped == "out of the work"
-    assert log.read_text().splitlines()[-1].startswith(NOTHING_LEFT)
+    assert log.read_text().splitlines()[-1].startswith(ALL_RELEASED)
 
 
-def test_every_status_counts(on_fake_gpu: OnFakeGpu) -> None:
+def test_every_driver_status_is_checked(on_fake_gpu: OnFakeGpu) -> None:
     code = """
 try:
     with (
@@ -116,7 +116,7 @@ try:
 except BackendError as error:
     print(error)
 """
-    # The functions that it calls, each failing in its turn, in one process for all.
+    # The driver functions called above; each fails in one forked process.
     names = [
         "cuInit",
         "cuDeviceGet",
@@ -157,16 +157,16 @@ for name in sys.argv[1:]:
     lines = _done(on_fake_gpu(f"{IMPORTS}CODE = {code!r}\n{forked}", *names)).splitlines()
     assert len(lines) == len(names)
     for name, line in zip(names, lines, strict=True):
-        assert "CUDA says CUDA_ERROR_OUT_OF_MEMORY (out of memory); close other programs" in line, name
-    assert len(set(lines)) >= 18, "each says what failed"
+        assert "CUDA error CUDA_ERROR_OUT_OF_MEMORY (out of memory). Fix: close other programs" in line, name
+    assert len(set(lines)) >= 18, "the message names the operation that failed"
 
 
 def test_there_is_no_second_gpu(on_fake_gpu: OnFakeGpu) -> None:
     code = "try:\n    Device(1)\nexcept BackendError as error:\n    print(error)"
-    assert "there is no GPU 1: CUDA says" in _done(on_fake_gpu(IMPORTS + code))
+    assert "GPU 1 does not exist: CUDA error" in _done(on_fake_gpu(IMPORTS + code))
 
 
-def test_a_context_of_the_callers_own_is_current_again_afterwards(on_fake_gpu: OnFakeGpu) -> None:
+def test_the_callers_context_is_current_again_afterwards(on_fake_gpu: OnFakeGpu) -> None:
     code = """
 from cuda.bindings import driver
 with Device() as device:
@@ -181,10 +181,10 @@ with Device() as device:
     except BackendError as error:
         print(error)
 """
-    assert _done(on_fake_gpu(IMPORTS + code)).startswith("no stream can be made: CUDA says")
+    assert _done(on_fake_gpu(IMPORTS + code)).startswith("the stream cannot be created: CUDA error")
 
 
-def test_without_a_driver_amc_check_is_named() -> None:
+def test_the_error_without_a_driver_names_amc_check() -> None:
     pytest.importorskip("cuda.bindings")
     code = "from amcnet.runtime.gpu.cuda import Device\ntry:\n    Device()\nexcept Exception as e:\n    print(repr(e))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -194,13 +194,13 @@ def test_without_a_driver_amc_check_is_named() -> None:
     assert "amc-check" in result.stdout
 
 
-def test_without_cuda_python_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_cuda_python_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(BackendError, match=r"pip install 'cuda-python>=13'; amc-check"):
         driver()
 
 
-def test_what_a_call_returns() -> None:
+def test_values_of_a_driver_call() -> None:
     assert check((0,), "x") == ()
     assert check((0, 5), "x") == 5
     assert check((0, 5, 6), "x") == (5, 6)
@@ -211,13 +211,13 @@ class _Int:
         return 0x7F00
 
 
-def test_streams_of_others_are_known_by_their_handle() -> None:
+def test_handles_of_streams_of_other_libraries() -> None:
     assert stream_handle(SimpleNamespace(handle=0x55)) == 0x55  # as pycuda.driver.Stream
     assert stream_handle(SimpleNamespace(handle=_Int())) == 0x7F00
     assert stream_handle(_Int()) == 0x7F00  # as cuda.bindings.driver.CUstream
     assert stream_handle(3) == 3
     for wrong in (None, "a stream", SimpleNamespace(handle=None)):
-        with pytest.raises(BackendError, match=r"is no CUDA stream; expected an object with a `\.handle`"):
+        with pytest.raises(BackendError, match=r"not a CUDA stream: got \w+, expected an object with a `\.handle`"):
             stream_handle(wrong)
 
 
@@ -226,19 +226,19 @@ def _array(**changed: Any) -> SimpleNamespace:
     return SimpleNamespace(__cuda_array_interface__=values | changed)
 
 
-def test_memory_of_others_is_known_by_its_address() -> None:
+def test_device_memory_of_other_libraries() -> None:
     assert DeviceMemory.of(_Int()) == DeviceMemory(address=0x7F00)  # as pycuda.driver.DeviceAllocation
     expected = DeviceMemory(address=0x7F00, shape=(2, 3), dtype=np.dtype(np.float32))
     assert DeviceMemory.of(_array()) == expected  # as pycuda.gpuarray.GPUArray
     assert DeviceMemory.of(_array(strides=None)) == expected
     assert DeviceMemory.of(_array(strides=(12, 4))) == expected
-    with pytest.raises(BackendError, match=r"has strides \(4, 8\); expected a contiguous one, \(12, 4\)"):
+    with pytest.raises(BackendError, match=r"not contiguous: got strides \(4, 8\), expected \(12, 4\)\. Fix: copy"):
         DeviceMemory.of(_array(strides=(4, 8)))
     for wrong in (np.zeros((2, 2)), np.ones(1), np.int64(5), 0.5, "memory"):
-        with pytest.raises(BackendError, match="is no memory of the GPU; expected an array with __cuda"):
+        with pytest.raises(BackendError, match=r"not GPU memory: got \w+, expected an array with __cuda"):
             DeviceMemory.of(wrong)
 
 
-def test_importing_the_layer_loads_nothing_of_cuda() -> None:
+def test_importing_the_layer_does_not_load_cuda() -> None:
     code = f"import sys, {cuda.__name__}; print([name for name in sys.modules if name.split('.')[0] == 'cuda'])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,4 +1,4 @@
-"""Names of TensorRT that tensorrt_builder.py and api.py use, checked against the real bindings of each version."""
+"""TensorRT names used by tensorrt_builder.py and api.py exist in the real bindings of each version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from amcnet.runtime.trt.api import RTX_COMPUTE_CAPABILITIES
 
 SOURCE = "\n".join(Path(str(module.__file__)).read_text() for module in (tensorrt_builder, api))
 VERSIONS = ("10.16.1.11", "11.4.0.106")
-# What the bindings want of the three libraries that the wheels leave to NVIDIA's own servers.
+# Symbols that the bindings need from the three libraries that are not in the wheels.
 SYMBOLS = {
     "nvinfer": "createInferBuilder_INTERNAL createInferRefitter_INTERNAL createInferRuntime_INTERNAL "
     "getBuilderPluginRegistry getPluginRegistry",
@@ -44,7 +44,7 @@ PLAIN = Settings(
 
 
 class Names(ast.NodeVisitor):
-    """The dotted names that a source asks of `trt`, `plain` and `rtx`, and of what it says is of their types."""
+    """Collects the dotted names used in a source on `trt`, `plain` and `rtx`, and on variables of their types."""
 
     def __init__(self, source: str) -> None:
         self.found: set[tuple[str, str]] = set()  # (trt, plain or rtx; name)
@@ -96,7 +96,7 @@ class Names(ast.NodeVisitor):
             return known or ((node.id, "") if node.id in ("trt", "plain", "rtx") else None)
         if isinstance(node, ast.Attribute):
             owner = self._resolve(node.value)
-            # Deeper than Class.attribute the types are no longer ours to know.
+            # Beyond Class.attribute the types are unknown.
             if owner is not None and owner[1].count(".") == 0:
                 return owner[0], f"{owner[1]}.{node.attr}".lstrip(".")
         return None
@@ -107,7 +107,7 @@ def _used(*owners: str, source: str = SOURCE) -> list[str]:
 
 
 def _missing(names: list[str], module: str, *, path: Path | None = None, libraries: Path | None = None) -> list[str]:
-    """Those of `names` that the module lacks, asked in a process of its own."""
+    """Return those of `names` that the module lacks, looked up in a separate process."""
     code = """
 import functools, importlib, json, sys
 module = importlib.import_module(sys.argv[1])
@@ -134,10 +134,10 @@ print(json.dumps([name for name in json.load(sys.stdin) if not has(name)]))
 
 @pytest.fixture(scope="module")
 def missing_in(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """`missing_in(version, names)`: what the real bindings of that TensorRT lack."""
+    """`missing_in(version, names)`: the names missing in the real bindings of that TensorRT version."""
     gcc = shutil.which("gcc")
     if gcc is None:
-        pytest.skip("there is no gcc to make the libraries that the bindings want")
+        pytest.skip("no gcc to build the libraries that the bindings need")
 
     @functools.cache
     def bindings(version: str) -> tuple[Path, Path]:
@@ -199,7 +199,7 @@ def test_every_name_exists_in_tensorrt(version: str, missing_in: Any) -> None:
     assert missing_in(version, _used("trt", "plain")) == []
 
 
-def test_a_name_that_tensorrt_11_lost_would_be_found(missing_in: Any) -> None:
+def test_a_name_removed_in_tensorrt_11_would_be_found(missing_in: Any) -> None:
     names = _used("trt", source="def f(trt):\n    config.set_flag(trt.BuilderFlag.FP16)\n")
     assert missing_in("10.16.1.11", names) == []
     assert missing_in("11.4.0.106", names) == ["BuilderFlag.FP16"]
@@ -227,7 +227,7 @@ def test_every_name_exists_in_tensorrt_rtx() -> None:
     assert _missing([*_used("trt", "rtx"), *members], "tensorrt_rtx") == []
 
 
-def test_the_librarys_own_words_come_with_a_plan_that_it_refuses() -> None:
+def test_a_rejected_plan_is_reported_with_the_messages_of_the_library() -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'amcnet[rtx]'")
     code = """
 from amcnet.runtime.trt.api import load_plan
@@ -238,7 +238,7 @@ except Exception as error:
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.startswith("EngineError(")
-    assert "Error Code" in result.stdout, "what the real library says, with and without a GPU"
+    assert "Error Code" in result.stdout, "the message of the real library, with and without a GPU"
 
 
 class FakeCache:
@@ -276,7 +276,7 @@ class FakeConfig:
 
 
 class FakeTensorRT(types.ModuleType):
-    """As much of TensorRT as a build of an empty network needs; it notes what it was asked for."""
+    """Stand-in of TensorRT for the build of an empty network, recording the options it receives."""
 
     def __init__(self, version: str) -> None:
         super().__init__("tensorrt")
@@ -314,7 +314,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(("version", "flags"), [("10.16.1.11", 1 << 1), ("11.4.0.106", 0)])
-def test_tensorrt_10_is_told_to_type_strongly_and_11_does_so_anyway(fake: Any, version: str, flags: int) -> None:
+def test_strong_typing_is_requested_in_tensorrt_10_and_the_default_in_11(fake: Any, version: str, flags: int) -> None:
     trt = fake(version)
     plan = build_plan(Path("x.onnx"), PLAIN, print)
     assert plan is not None
@@ -325,7 +325,7 @@ def test_tensorrt_10_is_told_to_type_strongly_and_11_does_so_anyway(fake: Any, v
 
 def test_tensorrt_8_is_refused(fake: Any) -> None:
     fake("8.6.1")
-    with pytest.raises(BackendError, match=r"8\.6\.1 is too old.*pip install"):
+    with pytest.raises(BackendError, match=r"too old: got 8\.6\.1, expected 10 or later.*pip install"):
         build_plan(Path("x.onnx"), PLAIN, print)
 
 

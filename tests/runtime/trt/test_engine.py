@@ -74,7 +74,9 @@ def test_a_plan_that_the_library_refuses(on_fake_gpu: OnFakeGpu, make_engine: Ma
 
 def test_a_context_that_cannot_be_made(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
     engine = make_engine(tmp_path / "x.engine", "pipeline", no_context=True)
-    expected = f"EngineError {ABOUT} cannot be run: no execution context can be made (Error Code 2: OutOfMemory); "
+    expected = (
+        f"EngineError {ABOUT} cannot be run: the execution context cannot be created (Error Code 2: OutOfMemory); "
+    )
     assert _done(on_fake_gpu(IMPORTS + TRY, engine)) == f"{expected}{AGAIN}\n"
 
 
@@ -88,7 +90,7 @@ def test_errors_of_the_driver_have_the_cards_facts(
     log = tmp_path / "log"
     said = _done(on_fake_gpu(code, engine, FAKE_CUDA_FAIL="cuMemAlloc:4:2", FAKE_CUDA_LOG=log))
     assert said.startswith(f"BackendError {ABOUT} cannot be run: ")
-    assert "bytes of the GPU's memory are not there: CUDA says CUDA_ERROR_OUT_OF_MEMORY (out of memory)" in said
+    assert "bytes of GPU memory cannot be allocated: CUDA error CUDA_ERROR_OUT_OF_MEMORY (out of memory)" in said
     assert said.count("x.engine") == 1
     assert log.read_text().splitlines()[-1].startswith("0 released:memories=0,streams=0,events=0,graphs=0")
 
@@ -156,7 +158,9 @@ with Engine(EngineFile.read(sys.argv[1])) as engine, engine.execution() as execu
     assert shape == "frame is uint8 (48, 64, 3); expected uint8 (1, 48, 64, 3)"
     assert dtype == "frame is float32 (1, 48, 64, 3); expected uint8 (1, 48, 64, 3)"
     assert name == "x.engine has no 'flow'; expected frame, next_frame, mask"
-    assert unbound == (f"{ABOUT} cannot be run: the network's work is refused (Error Code 3: API Usage Error); {AGAIN}")
+    assert unbound == (
+        f"{ABOUT} cannot be run: the inference cannot be enqueued (Error Code 3: API Usage Error); {AGAIN}"
+    )
 
 
 def test_an_engine_with_free_sizes_runs_at_the_least(

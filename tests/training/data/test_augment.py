@@ -23,8 +23,8 @@ CALM = dataclasses.replace(
     color_jitter=0,
     drop_flow=0,
     drop_image=0,
-    bend_flow=0,
-    stir_background=0,
+    perturb_flow=0,
+    move_background=0,
     image_as_flow=0,
 )
 
@@ -137,7 +137,7 @@ def test_the_papers_recipe_leaves_colors_and_streams_alone() -> None:
 def test_a_stirred_background_moves_in_part_and_the_object_not_at_all() -> None:
     flow = constant(0, 0)
     sample = sample_of(flow)
-    calm, stirred = (dataclasses.replace(CALM, stir_background=share) for share in (0.0, 1.0))
+    calm, stirred = (dataclasses.replace(CALM, move_background=share) for share in (0.0, 1.0))
     for seed in range(8):
         mask, still = augment(sample, 96, calm, np.random.default_rng(seed))[2], np.full((96, 96, 3), 255)
         picture = augment(sample, 96, stirred, np.random.default_rng(seed))[1]

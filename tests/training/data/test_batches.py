@@ -8,7 +8,7 @@ import numpy as np
 
 from amcnet.training.data.batches import Source
 from amcnet.training.data.sample import Sample
-from amcnet.training.recipe import LIGHT, Shares
+from amcnet.training.recipe import LIGHT, SampleMix
 
 SMALL = dataclasses.replace(LIGHT, batch=2, sizes=(32, 64))
 
@@ -38,7 +38,7 @@ def test_a_batch_follows_from_its_number() -> None:
 
 def test_each_frame_comes_once_a_pass_in_a_new_order() -> None:
     clips = Counted(frames=6)
-    recipe = dataclasses.replace(SMALL, sizes=(32,), start=Shares(davis=1, pictures=0, procedural=0))
+    recipe = dataclasses.replace(SMALL, sizes=(32,), start=SampleMix(davis=1, pictures=0, procedural=0))
     recipe = dataclasses.replace(recipe, end=recipe.start)
     for iteration in range(6):
         Source(clips=clips).batch(recipe, iteration, 6)  # type: ignore[arg-type]
@@ -51,8 +51,8 @@ def test_shares_shift_from_start_to_end() -> None:
         SMALL,
         batch=8,
         sizes=(32,),
-        start=Shares(davis=0, pictures=1, procedural=0),
-        end=Shares(davis=1, pictures=0, procedural=0),
+        start=SampleMix(davis=0, pictures=1, procedural=0),
+        end=SampleMix(davis=1, pictures=0, procedural=0),
     )
     halves = []
     for iterations in (range(0, 10), range(90, 100)):
