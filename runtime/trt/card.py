@@ -24,8 +24,7 @@ class Card:
     rebuild is the command that makes it anew. With clips: ranges, the largest tensors and what became an island for
     them (fp16) or by which frames it was calibrated (int8); clipped, initializer -> how many of its weights were beyond
     ±65504 and are clipped (fp16); accuracy against the FP32 file, "onnx" that of the file it
-    was built of, in ONNX Runtime, and "engine" its own, with its kernels' precisions, where a GPU was there. latency is
-    measured later, on the GPU.
+    was built of, in ONNX Runtime, and "engine" its own, with its kernels' precisions, where a GPU was there.
     """
 
     engine_sha256: str
@@ -51,7 +50,6 @@ class Card:
     ranges: dict[str, Any] | None = None
     clipped: dict[str, int] = field(default_factory=dict)
     accuracy: dict[str, Any] | None = None
-    latency: dict[str, Any] | None = None
 
     def to_json(self) -> str:
         return json.dumps({"format": FORMAT} | asdict(self), indent=2) + "\n"
