@@ -1,15 +1,16 @@
-"""FP32 ONNX files to INT8, by the frames of real clips."""
+"""Quantization of FP32 ONNX files to INT8, calibrated with frames of clips."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .calibrate import Calibration, calibrate
     from .calibrator import Calibrated, calibrate_on_batches
-    from .quantize import Quantized, quantize
+    from .clip_calibration import Calibration, calibrate
+    from .quantizer import Quantized, quantize
     from .table import CalibrationTable
 
+# No module has one of these names: once imported, it would take the place of the function.
 __all__ = [
     "Calibrated",
     "Calibration",
@@ -22,11 +23,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, so that `amc-calibrate --help` needs no onnx.
+    # Lazy, because these modules import onnx.
     if name in __all__:
-        from . import calibrate, calibrator, quantize, table
+        from . import calibrator, clip_calibration, quantizer, table
 
-        return next(
-            getattr(module, name) for module in (calibrate, calibrator, quantize, table) if hasattr(module, name)
-        )
+        modules = (calibrator, clip_calibration, quantizer, table)
+        return next(getattr(module, name) for module in modules if hasattr(module, name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

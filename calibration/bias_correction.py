@@ -1,4 +1,4 @@
-"""What rounding the weights of a convolution adds to its results on average, taken off its bias."""
+"""Bias correction: subtract the mean error of rounded weights from the bias of a convolution."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from onnx import numpy_helper
 
 from .table import CalibrationTable
 
-_STEPS = 127  # of |w|, from 0 to the greatest of a filter
+_STEPS = 127  # quantization steps from 0 to the largest |w| of a filter
 
 
 def correct_biases(model: onnx.ModelProto, table: CalibrationTable, nodes: Collection[str]) -> int:
-    """Change the biases of the convolutions of `model` (FP32) that `nodes` names; how many that were.
+    """Correct the biases of the convolutions `nodes` of `model` (FP32) in place; return the number of corrected ones.
 
-    b' = b - sum over channels c of E[x_c] sum_k (round(w_ck) - w_ck), with the table's means E[x_c] of the inputs; the
-    zeros around a picture are not counted. Nagel et al., Data-Free Quantization Through Weight Equalization and Bias
-    Correction, 2019, section 4.2. It costs nothing when the file runs. Half of what int8 costs the light network is
-    this shift: the mean mask IoU with the FP32 file goes from 0.969 to 0.981.
+    b' = b - sum_c E[x_c] sum_k (round(w_ck) - w_ck), with the input means E[x_c] of the calibration table; zero padding
+    is neglected. It has no cost at inference. On the bundled network it raises the mean IoU between INT8 and FP32 masks
+    from 0.969 to 0.981.
+
+    Source: Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, 2019, section 4.2.
     """
     graph = model.graph
     initializers = {tensor.name: tensor for tensor in graph.initializer}
@@ -30,7 +31,7 @@ def correct_biases(model: onnx.ModelProto, table: CalibrationTable, nodes: Colle
         if not means or node.input[1] not in initializers:
             continue
         shift = _shift(numpy_helper.to_array(initializers[node.input[1]]), np.array(means))
-        name = f"{node.name}/corrected_bias"  # of its own: two convolutions may have the same
+        name = f"{node.name}/corrected_bias"  # a new one: convolutions may share a bias
         if len(node.input) > 2 and node.input[2]:
             if node.input[2] not in initializers:
                 continue
@@ -43,9 +44,9 @@ def correct_biases(model: onnx.ModelProto, table: CalibrationTable, nodes: Colle
 
 
 def _shift(weights: NDArray[np.float32], means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """weights (O, I / groups, h, w), means (I,) -> what rounding adds to each channel of the result, (O,)."""
-    greatest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True).astype(np.float64)
-    step = np.where(greatest == 0, 1, greatest / _STEPS)
+    """weights (O, I / groups, h, w), input means (I,) -> mean error of each output channel (O,)."""
+    largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True).astype(np.float64)
+    step = np.where(largest == 0, 1, largest / _STEPS)
     error = (np.round(weights / step) * step - weights).sum(axis=(2, 3))  # (O, I / groups)
     groups = len(means) // error.shape[1]
     of_group = means.reshape(groups, -1).repeat(len(error) // groups, axis=0)  # (O, I / groups)

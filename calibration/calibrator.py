@@ -1,4 +1,4 @@
-"""FP32 ONNX and what it is fed with -> Q/DQ ONNX and the table of its ranges."""
+"""Calibrate an FP32 ONNX file with input batches: measure ranges, write the INT8 file and its table."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from ..runtime.errors import InputError
 from ..runtime.files.onnx_file import OnnxFile
-from .load_model import inline_functions, load_float
-from .quantize import Quantized, Target, quantize
+from .load_model import inline_functions, load_fp32
+from .quantizer import Quantized, Target, quantize
 from .range_methods import METHODS, Method, saturated
 from .statistics import collect_statistics
 from .table import TABLE_VERSION, CalibrationTable, TensorRange, frames_sha256
 
 InputBatches = Iterable[Mapping[str, NDArray[Any]]]
-"""Inputs by name, one mapping a frame; can be iterated more than once."""
+"""Inputs by name, one mapping for each frame; can be iterated more than once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrated:
-    """What was written: the file and what is quantized in it, and the table beside it; `reused` if it was there."""
+    """An INT8 file and its calibration table. reused: the table existed, and no ranges were measured."""
 
     quantized: Quantized
     table: CalibrationTable
@@ -38,14 +38,30 @@ def calibrate_on_batches(
     *,
     target: Target,
     method: Method = "minmax",
-    keep: Collection[str] = (),
+    keep_float: Collection[str] = (),
     table: Path | None = None,
 ) -> Calibrated:
-    """Write `output`, `source` (FP32) in int8 for `target`, and its calibration table beside it.
+    """Quantize the FP32 file `source` with ranges measured on `input_batches`; write `output` and its table.
 
-    method: how the range of a tensor is chosen. keep: names of nodes that stay in float. table: one to use as it is,
-    whatever frames it is of; `feeds` are not looked at then. Without, a table that lies beside `output` is reused if it
-    is of the same file, frames and method. Raises ModelFileError, OutputError, InputError without feeds.
+        batches = [item.inputs for item in ClipInputs(OnnxFile.read("amcnet.onnx"), ["a.mp4"], every=10)]
+        calibrate_on_batches(Path("amcnet.onnx"), Path("amcnet.int8.onnx"), batches, target="cpu")
+
+    `calibrate` does the same from clips and verifies the accuracy.
+
+    Args:
+        source: FP32 file of export-onnx.
+        output: INT8 file to write; the calibration table X.int8.json is written beside X.int8.onnx.
+        input_batches: input name -> array for each frame, as the network gets them at inference.
+        target: "tensorrt" or "cpu", see `quantize`.
+        method: "minmax", "percentile" or "entropy", see range_methods.py.
+        keep_float: names of nodes that stay FP32.
+        table: calibration table to use whatever its frames; `input_batches` are ignored then. Without it, a table
+            beside `output` is reused if it is of the same file, frames and method.
+
+    Raises:
+        InputError: there are no input batches.
+        ModelFileError: `source` is not FP32, a tensor is not finite, or the table is of another file.
+        OutputError: a file cannot be written. BackendError: ONNX Runtime is missing.
     """
     table_path = table_path_of(output)
     found = CalibrationTable.read(table) if table is not None else None
@@ -59,7 +75,7 @@ def calibrate_on_batches(
         found = replace(key, tensors=_ranges(source, input_batches, key))
     found.write(table_path)
     return Calibrated(
-        quantized=quantize(source, output, found, target=target, keep=keep),
+        quantized=quantize(source, output, found, target=target, keep_float=keep_float),
         table=found,
         table_path=table_path,
         reused=reused,
@@ -67,15 +83,15 @@ def calibrate_on_batches(
 
 
 def table_path_of(output: Path) -> Path:
-    """The calibration table of an int8 file: X.int8.onnx -> X.int8.json."""
+    """Return the path of the calibration table of an INT8 file: X.int8.onnx -> X.int8.json."""
     return output.with_suffix(".json")
 
 
 def _key(source: Path, input_batches: InputBatches, method: Method) -> CalibrationTable:
-    """The table to be, without ranges: what it is of."""
+    """Return the table without its ranges: file, frames and method."""
     digest, frames = frames_sha256(input_batches)
     if frames == 0:
-        raise InputError("there are no frames to calibrate with; expected some: give clips with --clips")
+        raise InputError("got no frames to calibrate with, expected at least one. Fix: give clips with --clips")
     return CalibrationTable(
         model_sha256=OnnxFile.read(source).sha256(),
         frames_sha256=digest,
@@ -87,8 +103,8 @@ def _key(source: Path, input_batches: InputBatches, method: Method) -> Calibrati
 
 
 def _ranges(source: Path, input_batches: InputBatches, key: CalibrationTable) -> dict[str, TensorRange]:
-    """Of all tensors of `source`, those inside our functions too."""
-    _, model = load_float(source)
+    """Measure the ranges of all tensors of `source`, including those inside functions."""
+    _, model = load_fp32(source)
     ranges = {}
     for name, statistics in collect_statistics(inline_functions(model), input_batches, key.frames).items():
         low, high = METHODS[key.method](statistics)

@@ -1,4 +1,4 @@
-"""Keeps in float what was left so: ONNX Runtime would quantize a convolution between two int8 tensors by itself."""
+"""Guard for FP32 operators in INT8 files, whose weights ONNX Runtime would quantize on its own."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _FUSED = ("Clip", "Relu")
 
 
 def guard_float(model: onnx.ModelProto) -> int:
-    """Change `model`, with Q/DQ nodes, so that ONNX Runtime leaves its float products alone; how many needed it.
+    """Insert guards into `model`, which has Q/DQ nodes, in place; return their number.
 
-    ONNX Runtime, since 1.21 (WeightBiasQuantization, microsoft/onnxruntime#22969), takes float weights between
-    DequantizeLinear and [Clip or Relu] QuantizeLinear for forgotten ones and rounds them to int8, with one scale for
-    all of them. The channels of a depthwise convolution are too different for that: with two of them left in float the
-    masks of the light network fell from an IoU of 0.97 to 0.75. A `Max` of one value, before the product, is a copy
-    that no library's optimization looks through, and OpenVINO drops it.
+    Since 1.21 (WeightBiasQuantization, microsoft/onnxruntime#22969), ONNX Runtime quantizes FP32 weights between
+    DequantizeLinear and [Clip or Relu] QuantizeLinear to INT8, with one scale for the tensor. Channels of depthwise
+    convolutions differ too much for that: with two of them kept in FP32, the mask IoU of the bundled network was 0.75
+    instead of 0.97. The guard is a `Max` of one value before the operator: a copy that prevents the optimization, and
+    that OpenVINO removes.
     """
     graph = model.graph
     producers = {name: node for node in graph.node for name in node.output}
@@ -32,17 +32,17 @@ def guard_float(model: onnx.ModelProto) -> int:
         if node.op_type in _PRODUCTS
         and _is(producers.get(node.input[0]), "DequantizeLinear")
         and not _is(producers.get(node.input[1]), "DequantizeLinear")
-        and _is(_behind(node, users), "QuantizeLinear")
+        and _is(_single_user(node, users), "QuantizeLinear")
     ]
     for node in guarded:
-        copy = f"{node.output[0]}/in_float"
+        copy = f"{node.output[0]}/fp32"
         graph.node.insert(list(graph.node).index(node), helper.make_node("Max", [node.input[0]], [copy], name=copy))
         node.input[0] = copy
     return len(guarded)
 
 
-def _behind(node: onnx.NodeProto, users: dict[str, list[onnx.NodeProto]]) -> onnx.NodeProto | None:
-    """The only user of what `node` gives, past activations; None if there are several or none."""
+def _single_user(node: onnx.NodeProto, users: dict[str, list[onnx.NodeProto]]) -> onnx.NodeProto | None:
+    """Return the only user of the result of `node`, activations skipped; None if there are several or none."""
     while len(users[node.output[0]]) == 1:
         node = users[node.output[0]][0]
         if node.op_type not in _FUSED:

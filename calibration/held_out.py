@@ -1,4 +1,4 @@
-"""The split of the chosen frames: most for the ranges, some held out for the comparison with the FP32 file."""
+"""Split of the selected frames into those for calibration and those held out for the comparison with FP32."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
-_EVERY = 5  # one frame in so many is held out: one for the comparison to four for the ranges
+_EVERY = 5  # one frame in five is held out
 
 
 def with_held_out(frames: int) -> int:
-    """How many frames to choose so that `frames` of them are for the ranges."""
+    """Return the number of frames to select so that `frames` of them remain for calibration."""
     return frames + -(-frames // (_EVERY - 1))
 
 
 def split_held_out(items: Sequence[_Item]) -> tuple[Sequence[_Item], Sequence[_Item]]:
-    """`items` -> (for the ranges, held out). On its own frames a file looks better than it is.
+    """Split `items` into (calibration, held out): the first and then every fifth are held out.
 
-    The first is held out, then every fifth. A single item serves for both.
+    A comparison on the calibration frames would be too favorable. A single item is used for both.
     """
     ranges = [item for index, item in enumerate(items) if index % _EVERY]
     return ranges or items, items[::_EVERY]

@@ -1,4 +1,4 @@
-"""Which part of a tensor's values 8 bits shall tell apart: the ways to choose a range."""
+"""Methods that choose the quantization range of a tensor from its statistics."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ Range = tuple[float, float]
 Method = Literal["minmax", "percentile", "entropy"]
 _PERCENTILE = 99.99
 _BINS = 2048  # of the histogram of |x|
-_LEVELS = 128  # of |x| in 8 bits
+_LEVELS = 128  # of |x| in INT8
 
 
 def minmax(statistics: TensorStatistics) -> Range:
-    """All that was seen."""
+    """Return minimum and maximum over all frames."""
     return statistics.low, statistics.high
 
 
 def percentile(statistics: TensorStatistics) -> Range:
-    """All but the outermost 0.01 % at either end."""
+    """Return the 0.01 and the 99.99 percentile."""
     low, high = np.percentile(statistics.sample, [100 - _PERCENTILE, _PERCENTILE])
     return float(low), float(high)
 
 
 def entropy(statistics: TensorStatistics) -> Range:
-    """Cut where 128 levels tell the most about |x|: the least Kullback-Leibler divergence from its distribution.
+    """Return the range whose quantization to 128 levels has the least Kullback-Leibler divergence from |x|.
 
-    Migacz, 8-bit Inference with TensorRT, GTC 2017: for each end, the histogram up to there, what lies beyond it added
-    to its last bin, against the same in 128 steps.
+    For each end of the range, the histogram up to it, with the values beyond added to its last bin, is compared with
+    its 128-level form. Source: Migacz, 8-bit Inference with TensorRT, GTC 2017.
     """
     limit = max(abs(statistics.low), abs(statistics.high))
     if limit == 0:
         return 0.0, 0.0
     histogram = np.histogram(np.abs(statistics.sample), bins=_BINS, range=(0, limit))[0].astype(np.float64)
-    # ReLU's zeros are told exactly by any scale; counted, they would hide what the rest loses.
+    # Zeros of a ReLU are exact in any range; counted, they would hide the loss of the other values.
     histogram[0] = histogram[1]
     ends = range(_LEVELS, _BINS + 1, _LEVELS // 8)
     best = min(ends, key=lambda end: _divergence(histogram, end))
@@ -54,13 +54,13 @@ METHODS: dict[Method, Callable[[TensorStatistics], Range]] = {
 
 
 def saturated(statistics: TensorStatistics, chosen: Range) -> float:
-    """The share of the sample that lies outside `chosen`, 0 to 1."""
+    """Return the fraction of the sample outside `chosen`, 0 to 1."""
     sample = statistics.sample
     return float(np.mean((sample < np.float32(chosen[0])) | (sample > np.float32(chosen[1]))))
 
 
 def _divergence(histogram: NDArray[np.float64], end: int) -> float:
-    """Of the values cut at bin `end` from their form in 128 levels, in nats."""
+    """Return the divergence, in nats, between the values clipped at bin `end` and their 128-level form."""
     inside = histogram[:end]
     expected = inside.copy()
     expected[-1] += histogram[end:].sum()
@@ -72,5 +72,5 @@ def _divergence(histogram: NDArray[np.float64], end: int) -> float:
         return np.inf
     expected, found = expected / expected.sum(), found / found.sum()
     both = expected > 0
-    # What the 128 levels do not have at all would be infinitely surprising; a little is spread over every bin.
+    # Bins that the 128 levels leave empty would give an infinite divergence: every bin gets at least 1e-6.
     return float(np.sum(expected[both] * np.log(expected[both] / np.maximum(found[both], 1e-6))))

@@ -1,18 +1,18 @@
-"""Which nodes are never quantized, each rule with its reason.
+"""Rules for the nodes that are never quantized, each with its reason.
 
-8 bits are 256 steps from a tensor's least to its greatest value. Rules go by the form of the graph, not by names, so
-that they hold for a network alone and inside the pipeline.
+INT8 has 256 steps from the minimum to the maximum of a tensor. Rules match the structure of the graph, not names, so
+that they apply to a single network and to the pipeline.
 """
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..export.node_rules import Rule, nodes_by_rule
+from .node_rules import Rule, nodes_by_rule
 
 
-def left_in_float(graph: ir.Graph) -> dict[ir.Node, str]:
-    """The nodes of `graph` that some rule keeps in float -> the name of the first that does."""
+def fp32_nodes(graph: ir.Graph) -> dict[ir.Node, str]:
+    """Return the nodes of `graph` that stay FP32 -> name of the first rule that matches."""
     return nodes_by_rule(graph, RULES)
 
 
@@ -51,7 +51,7 @@ def _one_channel(graph: ir.Graph) -> set[ir.Node]:
 
 
 def _before(value: ir.Value, stop: tuple[str, ...]) -> set[ir.Node]:
-    """The nodes that `value` comes from, back to and with the first of the `stop` operators on each way."""
+    """Return the nodes that compute `value`, up to and including the first `stop` operator on each path."""
     nodes: set[ir.Node] = set()
     values = [value]
     while values:
@@ -64,7 +64,7 @@ def _before(value: ir.Value, stop: tuple[str, ...]) -> set[ir.Node]:
 
 
 def _dim(value: ir.Value, axis: int) -> int | None:
-    """The size of `value` (B, C, H, W) along `axis`, None where that is not known or there are other axes."""
+    """Return the size of `value` (B, C, H, W) along `axis`; None if it is unknown or `value` is not 4-D."""
     if value.shape is None or len(value.shape) != 4:
         return None
     size = value.shape[axis]
@@ -74,35 +74,34 @@ def _dim(value: ir.Value, axis: int) -> int | None:
 RULES = (
     Rule(
         name="products of features",
-        reason="correlation and co-attention logits: both factors would be rounded, and softmax and the choice of the "
-        "best match turn the error of a logit into a factor",
+        reason="correlation and co-attention logits: both operands would be rounded, and softmax turns the error of a "
+        "logit into a factor",
         find=_products,
     ),
     Rule(
         name="warp",
-        reason="positions: 8 bits tell 256 places of a row apart, a flow wants a tenth of a pixel",
+        reason="positions: INT8 has 256 positions in a row, and flow needs a resolution of 0.1 px",
         find=_warp,
     ),
     Rule(
         name="two channels",
-        reason="flow heads, whose steps would be whole pixels, and gate scores, which scale a whole map: both cost "
-        "nothing beside the layers before them",
+        reason="flow heads, whose steps would be whole pixels, and gate scores, which scale a whole map; their cost is "
+        "negligible",
         find=_two_channels,
     ),
     Rule(
         name="one channel",
-        reason="attention maps and the mask: one map that scales or decides every pixel, and whose probabilities "
-        "saturate",
+        reason="attention maps and the mask: one map that affects every pixel, with saturating probabilities",
         find=_one_channel,
     ),
     Rule(
         name="pooled",
-        reason="one value a channel: it costs nothing, and scales the whole channel",
+        reason="one value for each channel, which scales the whole channel; its cost is negligible",
         find=_pooled,
     ),
     Rule(
         name="ends",
-        reason="the last layer and what follows it decide at 0.5 where the mask's edge runs",
+        reason="the last layer and the operators after it define the edge of the mask, at 0.5",
         find=_ends,
     ),
 )

@@ -1,4 +1,4 @@
-"""Which layers to leave in float so that masks stay as they are, the fewest: each is quantized alone and judged."""
+"""Search for the fewest layers to keep in FP32 so that masks or flow stay within a bound."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from ..export.multiply_adds import multiply_adds
+from ..export.compare.multiply_adds import multiply_adds
 from ..runtime.errors import ModelFileError
 from ..runtime.files.atomic import replacing
-from .quantize import PRODUCTS, Target, candidates, quantize
+from .quantizer import PRODUCTS, Target, candidates, quantize
 from .table import CalibrationTable
 
 Measure = Callable[[Path], float]
-"""An int8 file -> how alike its results are to the FP32 file's, 1 for the same."""
+"""INT8 file -> fidelity to the FP32 file, higher for better agreement."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """alone: layer -> fidelity with nothing but it in int8, worst first; empty if the bound holds with none in float.
+    """Result of a search.
 
-    kept: the first of them, which stay in float.
-
-    trials: (share of the layers' multiplications in int8, fidelity) of each file tried; fidelity: of the one chosen.
+    sensitivity: layer -> fidelity with only this layer in INT8, lowest first; empty if no layer has to stay FP32.
+    float_nodes: the first of them, which stay FP32. trials: (fraction of the layers' multiply-adds in INT8, fidelity)
+    of each file tried. fidelity: that of the selected file.
     """
 
-    alone: dict[str, float]
-    kept: tuple[str, ...]
+    sensitivity: dict[str, float]
+    float_nodes: tuple[str, ...]
     trials: tuple[tuple[float, float], ...]
     fidelity: float
 
@@ -41,75 +41,82 @@ def search(
     state: Path,
     measure: Measure,
     *,
-    alone: Measure | None = None,
+    measure_sensitivity: Measure | None = None,
     target: Target,
     bound: float,
     on_progress: Callable[[str], None] = lambda line: None,
 ) -> Search:
-    """The fewest layers of `source` to leave in float for a `measure` of at least `bound`.
+    """Return the fewest layers of `source` that have to stay FP32 for a `measure` of at least `bound`.
 
-    `state` is a JSON file of what has been measured: a search that was interrupted goes on with it. Layers are taken in
-    the order of the harm they do alone, by `alone` (a quicker measure, or `measure` itself); how many are needed is
-    found by doubling and bisection. Nothing is measured alone if none are needed. Raises ModelFileError if the bound is
-    missed with all of them in float, OutputError.
+    First, each layer is quantized alone to measure its sensitivity, with `measure_sensitivity` (a faster measure) or
+    `measure`. Then the most sensitive layers are kept in FP32; their number is found by doubling and bisection. `state`
+    is a JSON file of the sensitivities, with which an interrupted search continues. Raises ModelFileError if the bound
+    is missed with all layers in FP32, OutputError if `state` cannot be written.
     """
-    alone = alone or measure
     everything = candidates(source, target)
     macs = {name: _macs(node) for name, node in everything.items() if node.op_type in PRODUCTS}
-    known = _read(state, table, target)
     with tempfile.TemporaryDirectory(prefix="amcnet-search-") as folder:
         trial = Path(folder) / "trial.onnx"
 
-        def fidelity(kept: set[str], measure: Measure) -> float:
-            quantize(source, trial, table, target=target, keep=kept)
+        def fidelity(keep_float: set[str], measure: Measure) -> float:
+            quantize(source, trial, table, target=target, keep_float=keep_float)
             return measure(trial)
 
-        on_progress("no layer in float")
+        on_progress("no layer in FP32")
         unchanged = fidelity(set(), measure)
         if unchanged >= bound:
-            return Search(alone={}, kept=(), trials=((1.0, unchanged),), fidelity=unchanged)
+            return Search(sensitivity={}, float_nodes=(), trials=((1.0, unchanged),), fidelity=unchanged)
+        known = _read(state, table, target)
         for index, name in enumerate(macs, 1):
-            on_progress(f"layer {index}/{len(macs)} alone")
+            on_progress(f"sensitivity of layer {index}/{len(macs)}")
             if name not in known:
-                known[name] = fidelity(set(everything) - {name}, alone)
+                known[name] = fidelity(set(everything) - {name}, measure_sensitivity or measure)
                 _write(state, table, target, known)
         ranked = dict(sorted(known.items(), key=lambda item: item[1]))
         order, total = list(ranked), sum(macs.values())
         tried = {0: unchanged}
 
-        def enough(count: int) -> bool:
+        def try_count(count: int) -> float:
             if count not in tried:
-                on_progress(f"{count} of {len(order)} layers in float")
+                on_progress(f"{count} of {len(order)} layers in FP32")
                 tried[count] = fidelity(set(order[:count]), measure)
-            return tried[count] >= bound
+            return tried[count]
 
-        least, most = 1, len(order)
-        if not enough(most):
+        if try_count(len(order)) < bound:
             raise ModelFileError(
-                f"{source} with all {most} layers in float is at {tried[most]:.4f}; expected at least {bound:g}: what "
-                "lies between the layers costs too much; use --target tensorrt, or a lower --min-iou"
+                f"{source} cannot be quantized within the bound: got {tried[len(order)]:.4f} with all {len(order)} "
+                f"layers in FP32, expected at least {bound:g}. Fix: use --target tensorrt, which quantizes the layers "
+                "only, or a lower --min-iou"
             )
-        # Upwards: fidelity is uneven in the number of layers, and bisection from the middle once took 92 where few do.
-        step = 1
-        while step < most:
-            if enough(step):
-                most = step
-                break
-            least, step = step + 1, 2 * step
-        while least < most:
-            middle = (least + most) // 2
-            least, most = (least, middle) if enough(middle) else (middle + 1, most)
-    shares = {count: 1 - sum(macs[name] for name in order[:count]) / total for count in tried}
+        count = _fewest(len(order), lambda count: try_count(count) >= bound)
+    fractions = {count: 1 - sum(macs[name] for name in order[:count]) / total for count in tried}
     return Search(
-        alone=ranked,
-        kept=tuple(order[:most]),
-        trials=tuple(sorted((shares[count], tried[count]) for count in tried)),
-        fidelity=tried[most],
+        sensitivity=ranked,
+        float_nodes=tuple(order[:count]),
+        trials=tuple(sorted((fractions[count], tried[count]) for count in tried)),
+        fidelity=tried[count],
     )
 
 
+def _fewest(most: int, enough: Callable[[int], bool]) -> int:
+    """Return the least number from 1 to `most`, which is enough, by doubling and then bisection.
+
+    Fidelity is not monotonic in the number of layers: bisection from the middle once returned 92 where few suffice.
+    """
+    least, step = 1, 1
+    while step < most:
+        if enough(step):
+            most = step
+            break
+        least, step = step + 1, 2 * step
+    while least < most:
+        middle = (least + most) // 2
+        least, most = (least, middle) if enough(middle) else (middle + 1, most)
+    return most
+
+
 def _macs(node: ir.Node) -> int:
-    """Multiplications of a convolution or matrix product; a free batch counts as 1."""
+    """Count the multiply-adds of a convolution or matrix product, with 1 for a free batch."""
     values = (*node.inputs[:2], node.outputs[0])
     shapes = [
         [dim if isinstance(dim, int) else 1 for dim in value.shape or ()] for value in values if value is not None
@@ -118,17 +125,17 @@ def _macs(node: ir.Node) -> int:
 
 
 def _read(state: Path, table: CalibrationTable, target: Target) -> dict[str, float]:
-    """What an earlier search of the same table has measured."""
+    """Return the sensitivities measured by an earlier search with the same table."""
     if not state.is_file():
         return {}
     found = json.loads(state.read_text())
-    alone: dict[str, float] = found["alone"] if found["of"] == _of(table, target) else {}
-    return alone
+    sensitivity: dict[str, float] = found.get("sensitivity", {}) if found.get("of") == _of(table, target) else {}
+    return sensitivity
 
 
-def _write(state: Path, table: CalibrationTable, target: Target, alone: dict[str, float]) -> None:
+def _write(state: Path, table: CalibrationTable, target: Target, sensitivity: dict[str, float]) -> None:
     with replacing(state) as temporary:
-        temporary.write_text(json.dumps({"of": _of(table, target), "alone": alone}, indent=2) + "\n")
+        temporary.write_text(json.dumps({"of": _of(table, target), "sensitivity": sensitivity}, indent=2) + "\n")
 
 
 def _of(table: CalibrationTable, target: Target) -> list[str]:

@@ -1,4 +1,4 @@
-"""The search for layers to leave in float, measured against the FP32 file on input batches."""
+"""Search for the layers to keep in FP32, with fidelity to the FP32 file measured on input batches."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..export.compare.accuracy_gate import MAX_FLOW_PX, min_iou_for
 from ..export.compare.fidelity import Run, flow_fidelity, mask_fidelity
 from ..export.compare.onnx_run import onnx_run
 from ..runtime.files.onnx_file import OnnxFile
-from .quantize import Target
+from .quantizer import Target
 from .search import Search, search
 from .table import CalibrationTable
 
-_ALONE = 8  # frames by which each layer alone is judged
+_SENSITIVITY_FRAMES = 8  # frames to measure the sensitivity of each layer on
 
 
 def search_on_batches(
@@ -30,20 +30,20 @@ def search_on_batches(
     min_iou: float | None,
     on_progress: Callable[[str], None] = lambda line: None,
 ) -> Search:
-    """`search` by the measure and the bound of the accuracy gate: mean mask IoU, or minus the median flow difference.
+    """Run `search` with the measure and bound of the accuracy gate: mean mask IoU, or negative median flow difference.
 
     Raises as `search`.
     """
     reference = onnx_run(source.path)
     fidelity = _flow_fidelity if source.model == "pwcnet" else _mask_fidelity
-    few = batches[:_ALONE]
+    few = batches[:_SENSITIVITY_FRAMES]
     expected = cycle([reference(batch) for batch in few])
     return search(
         source.path,
         table,
         state,
         lambda path: fidelity(reference, path, batches),
-        alone=lambda path: fidelity(lambda batch: next(expected), path, few),
+        measure_sensitivity=lambda path: fidelity(lambda batch: next(expected), path, few),
         target=target,
         bound=search_bound(source, min_iou),
         on_progress=on_progress,
@@ -51,7 +51,7 @@ def search_on_batches(
 
 
 def search_bound(source: OnnxFile, min_iou: float | None) -> float:
-    """The least fidelity of `search_on_batches`."""
+    """Return the minimum fidelity for `search_on_batches`."""
     return -MAX_FLOW_PX["int8"] if source.model == "pwcnet" else min_iou_for("int8", min_iou)
 
 

@@ -1,4 +1,4 @@
-"""What the tensors of a network are like on real frames: their ends, and a sample of what lies between."""
+"""Tensor statistics of a network on real frames: minimum, maximum, and a sample of values."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from ..export.range_outputs import add_output, add_range_outputs, range_output
+from ..export.compare.range_outputs import add_output, add_range_outputs, range_output
 from ..runtime.backends.onnxruntime_session import open_session
 from ..runtime.errors import ModelFileError
 
-SAMPLE_VALUES = 1 << 16  # of each tensor, over all frames: 6 lie beyond the percentile 99.99
-_PLACES = "amcnet.places"
+SAMPLE_VALUES = 1 << 16  # of each tensor, over all frames: 6 are beyond the 99.99 percentile
+_POSITIONS = "amcnet.positions"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TensorStatistics:
-    """Of one tensor over all frames: its least and greatest value, and values from places drawn at random.
+    """Statistics of a tensor over all frames: minimum, maximum, and values at random positions.
 
-    means: of each of its channels, (C,), where it is the input (B, C, H, W) of a convolution, else empty.
+    means: channel means (C,) if the tensor is the input (B, C, H, W) of a convolution, else empty.
     """
 
     low: float
@@ -36,11 +36,11 @@ class TensorStatistics:
 def collect_statistics(
     model: ir.Model, input_batches: Iterable[Mapping[str, NDArray[Any]]], frames: int
 ) -> dict[str, TensorStatistics]:
-    """Run `model` (float32) over `feeds`, `frames` arrays by input name -> the statistics of each of its tensors.
+    """Run the FP32 `model` over `input_batches`, `frames` in number, and return the statistics of each tensor.
 
-    Ends and sample are taken inside the graph, so that a tensor is freed as soon as it is measured: memory grows
-    neither with the frames (the sample is shared out among them) nor with the number of tensors held at once. The
-    places are drawn anew for each frame, the same in each run. Raises ModelFileError for a tensor that is not finite.
+    Minimum, maximum and sample are computed inside the graph, so that each tensor can be freed right away: memory grows
+    neither with the number of frames, which share the sample, nor with that of tensors. Positions are drawn for each
+    frame with a fixed seed. Raises ModelFileError for a tensor that is not finite.
     """
     with tempfile.TemporaryDirectory(prefix="amcnet-calibration-") as folder:
         path = Path(folder) / "probe.onnx"
@@ -53,9 +53,9 @@ def collect_statistics(
     outputs = [range_output(kind, index) for kind in ("low", "high", "sample") for index in range(len(names))]
     outputs += [range_output("mean", index) for index in averaged]
     rng = np.random.default_rng(0)
-    for frame, feed in enumerate(input_batches):
-        places = rng.integers(0, 1 << 40, per_frame)
-        results = session.run(outputs, {**feed, _PLACES: places})
+    for frame, inputs in enumerate(input_batches):
+        positions = rng.integers(0, 1 << 40, per_frame)
+        results = session.run(outputs, {**inputs, _POSITIONS: positions})
         low, high = (np.array(results[k * len(names) : (k + 1) * len(names)], np.float64) for k in range(2))
         samples[:, frame] = results[2 * len(names) : 3 * len(names)]
         for index, mean in zip(averaged, results[3 * len(names) :], strict=True):
@@ -64,7 +64,9 @@ def collect_statistics(
         finite = np.isfinite(low) & np.isfinite(high)
         if not finite.all():
             name = names[int(np.argmin(finite))]
-            raise ModelFileError(f"{name!r} is not finite on frame {frame}; expected a network whose masks are good")
+            raise ModelFileError(
+                f"the tensor {name!r} has NaN or infinite values on frame {frame}; expected finite ones"
+            )
         lows, highs = np.minimum(lows, low), np.maximum(highs, high)
     return {
         name: TensorStatistics(
@@ -78,27 +80,28 @@ def collect_statistics(
 
 
 def _write_probe(model: ir.Model, path: Path) -> tuple[list[str], list[int]]:
-    """Write `model` to `path` with three more outputs for each float tensor, and one for each input of a convolution.
+    """Write `model` to `path` with outputs for minimum, maximum and sample of each FP32 tensor.
 
-    Returns the tensors' names, and which of them are such inputs.
+    Inputs of convolutions get an output for their channel means, too. Returns the names of the tensors and the indices
+    of those inputs.
     """
     probe = model.clone()
     graph = probe.graph
     values = add_range_outputs(graph)
-    places = ir.Value(name=_PLACES, shape=ir.Shape(["places"]), type=ir.TensorType(ir.DataType.INT64))
-    graph.inputs.append(places)
+    positions = ir.Value(name=_POSITIONS, shape=ir.Shape(["positions"]), type=ir.TensorType(ir.DataType.INT64))
+    graph.inputs.append(positions)
     flat = ir.Value(name="amcnet.flat", const_value=ir.tensor(np.array([-1], np.int64)))
     graph.register_initializer(flat)
     averaged = []
     for index, value in enumerate(values):
         size = ir.node("Size", [value])
-        place = ir.node("Mod", [places, size.outputs[0]])
+        position = ir.node("Mod", [positions, size.outputs[0]])
         line = ir.node("Reshape", [value, flat])
-        sample = ir.node("Gather", [line.outputs[0], place.outputs[0]])
+        sample = ir.node("Gather", [line.outputs[0], position.outputs[0]])
         if any(user.op_type == "Conv" and number == 0 for user, number in value.uses()):
             averaged.append(index)
             mean = ir.node("GlobalAveragePool", [value])
             add_output(graph, value, [mean], range_output("mean", index), ir.Shape([None] * 4))
-        add_output(graph, value, [size, place, line, sample], range_output("sample", index), ir.Shape(["places"]))
+        add_output(graph, value, [size, position, line, sample], range_output("sample", index), ir.Shape(["positions"]))
     ir.save(probe, path)
     return [str(value.name) for value in values], averaged

@@ -1,4 +1,4 @@
-"""The calibration table: the range of each tensor, readable, beside the ONNX file that was made with it."""
+"""Calibration table: ranges of all tensors of a network, in a JSON file beside the INT8 file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ TABLE_VERSION = 2
 
 @dataclass(frozen=True, kw_only=True)
 class TensorRange:
-    """Values from `low` to `high` are told apart in 8 bits; the share `saturated` (0 to 1) of what was seen is beyond.
+    """Quantization range of a tensor, `low` to `high`.
 
-    `least` and `greatest` are the ends of what was seen; `means` of its channels, where it goes into a convolution.
+    saturated: fraction of the sampled values outside the range, 0 to 1. least, greatest: minimum and maximum over all
+    frames. means: channel means, if the tensor is the input of a convolution.
     """
 
     low: float
@@ -36,7 +37,10 @@ class TensorRange:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationTable:
-    """Of which file, seen on which frames (their number and hash), chosen by which method: the range of each tensor."""
+    """Ranges of the tensors of one FP32 file, on given frames (their number and hash), by one method.
+
+    version: 2 since tables contain channel means. A table of another version is used only if it is named explicitly.
+    """
 
     model_sha256: str
     frames_sha256: str
@@ -44,11 +48,10 @@ class CalibrationTable:
     method: Method
     tensors: dict[str, TensorRange]
     version: int = 1
-    """Since 2 there are means; a table of another version is not reused unless it is asked for."""
 
     @classmethod
     def read(cls, path: Path) -> CalibrationTable:
-        """Raises ModelFileError for anything but a file that `write` wrote."""
+        """Read a file written by `write`. Raises ModelFileError for any other."""
         try:
             fields: Any = json.loads(path.read_text())
             for name, values in fields["tensors"].items():
@@ -56,12 +59,12 @@ class CalibrationTable:
             return cls(**fields)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelFileError(
-                f"{path} is no calibration table ({error}); expected the JSON file that amc-calibrate writes beside "
-                "its result; leave out --table to calibrate anew"
+                f"{path} cannot be read as a calibration table: {error}; expected the JSON file that amc-calibrate "
+                "writes beside the INT8 file. Fix: leave out --table to measure the ranges again"
             ) from error
 
     def write(self, path: Path) -> None:
-        """One line a tensor."""
+        """Write the table with one line for each tensor. Raises OutputError."""
         head = {key: value for key, value in asdict(self).items() if key != "tensors"}
         lines = [f"    {json.dumps(name)}: {json.dumps(asdict(value))}" for name, value in self.tensors.items()]
         text = json.dumps(head, indent=2).removesuffix("\n}") + ',\n  "tensors": {\n' + ",\n".join(lines) + "\n  }\n}\n"
@@ -70,11 +73,11 @@ class CalibrationTable:
 
 
 def frames_sha256(input_batches: Iterable[Mapping[str, NDArray[Any]]]) -> tuple[str, int]:
-    """The hash of all arrays that are fed, and how many feeds there are."""
+    """Return the SHA-256 of all arrays of `input_batches`, and the number of batches."""
     digest = hashlib.sha256()
     count = 0
-    for feed in input_batches:
-        for name, array in sorted(feed.items()):
+    for inputs in input_batches:
+        for name, array in sorted(inputs.items()):
             digest.update(f"{name} {array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
         count += 1

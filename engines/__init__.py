@@ -1,1 +1,1 @@
-"""Typed ONNX to TensorRT engines: precision decided in the file, and the card that says what an engine is."""
+"""TensorRT engines from ONNX files, with a card that describes each engine."""

@@ -1,4 +1,4 @@
-"""One build of an engine at a time."""
+"""Lock on an engine file: one build at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from ..runtime.files.atomic import cannot_write
 
 @contextmanager
 def only_build(engine: Path) -> Iterator[None]:
-    """Hold a lock on `engine`'s name; EngineError if another build does. The system lets go of it if we are killed."""
+    """Hold a lock on the path `engine`, which the system releases when the process ends.
+
+    Raises EngineError if another build holds it, OutputError if the lock file cannot be written.
+    """
     import fcntl  # not on Windows
 
     path = engine.with_name(f".{engine.name}.lock")
@@ -27,9 +30,9 @@ def only_build(engine: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise EngineError(
-                    f"{engine} is being built by another process; wait for it, or give this one another name with -o"
+                    f"{engine} is being built by another process. Fix: wait for it, or choose another name with -o"
                 ) from None
-            # The other build may have removed the file between our opening and locking it.
+            # The other build may have removed the file after it was opened here and before it was locked.
             if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
                 try:
                     yield

@@ -1,7 +1,7 @@
-"""A build in a process of its own: TensorRT may abort or crash, and then there is an error with its log, not silence.
+"""Engine build in a child process, so that an abort or crash of TensorRT becomes an error with its log.
 
-The child reads its request from stdin and tells of itself in lines of JSON on stdout; whatever the library prints,
-on stdout or stderr, goes into the log.
+The child reads its request from stdin and reports in lines of JSON on stdout. Output of the library on stdout and
+stderr goes to the log.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from .tensorrt_builder import Settings, build_plan
 
 _COMMAND = (sys.executable, "-m", "amcnet.engines.build_process")
 _ERRORS = {error.__name__: error for error in (BackendError, EngineError, ModelFileError, OutputError)}
-_LOG_LINES = 8  # of the log's end, that an error quotes
+_LOG_LINES = 8  # last lines of the log in an error message
 
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What the child says of the plan that it has written."""
+    """Description of a plan written by the child."""
 
     version: str
     inputs: tuple[Tensor, ...]
@@ -40,10 +40,11 @@ class Built:
 def build_in_process(
     model: Path, plan: Path, log: Path, settings: Settings, on_phase: Callable[[str], None] | None = None
 ) -> Built:
-    """Build `model` and write the engine to `plan`, all of the library's words to `log`.
+    """Build `model` in a child process: write the engine to `plan` and the output of the library to `log`.
 
-    `on_phase` gets a line about how far it is, some times a second. Raises the child's own error, OSError where a file
-    cannot be read or written, or EngineError if it ended without a word; interrupted, it takes the child with it.
+    on_phase: called with the current step several times a second. Raises the error of the child, OSError if a file
+    cannot be read or written, or EngineError with the end of the log if the child ended without a result. An interrupt
+    ends the child.
     """
     request = {"model": str(model), "plan": str(plan), "settings": asdict(settings)}
     with log.open("wb") as log_file:
@@ -56,7 +57,7 @@ def build_in_process(
                 with child.stdin as pipe:
                     json.dump(request, pipe, default=str)
             except BrokenPipeError:
-                pass  # it ended before it read: its exit status says how
+                pass  # the child has ended; its exit status is handled below
             for line in child.stdout:
                 answer = json.loads(line)
                 if "phase" in answer and on_phase is not None:
@@ -73,7 +74,7 @@ def build_in_process(
     if status != 0 or "built" not in answer:
         raise EngineError(
             f"the build of {model.name} {_ending(status)}; its log {log} ends:\n{_tail(log)}\n"
-            "Try again with a smaller --workspace-mib or another --optimization-level, and report it with the whole log"
+            "Fix: try a smaller --workspace-mib or another --optimization-level, and report this with the whole log"
         )
     return _built(answer["built"])
 
@@ -90,7 +91,7 @@ def _ending(status: int) -> str:
 
 def _tail(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return "\n".join(f"  {line}" for line in lines[-_LOG_LINES:]) or "  (it is empty)"
+    return "\n".join(f"  {line}" for line in lines[-_LOG_LINES:]) or "  (empty)"
 
 
 def _built(values: dict[str, Any]) -> Built:
@@ -104,12 +105,12 @@ def _built(values: dict[str, Any]) -> Built:
 
 
 def _child() -> int:
-    # The library prints on stdout too: from here on that is the log, and only `tell` knows the parent's pipe.
+    # The library prints to stdout, which is redirected to the log; only `send` writes to the parent's pipe.
     parent = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # in C++ for minutes: Python's own handler would wait for its end
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would wait for C++ code that runs for minutes
 
-    def tell(message: dict[str, Any]) -> None:
+    def send(message: dict[str, Any]) -> None:
         parent.write(json.dumps(message) + "\n")
         parent.flush()
 
@@ -122,7 +123,7 @@ def _child() -> int:
     def on_phase(phase: str) -> None:
         nonlocal last
         if phase != last:
-            tell({"phase": phase})
+            send({"phase": phase})
         last = phase
 
     try:
@@ -131,18 +132,14 @@ def _child() -> int:
             return 1
         Path(request["plan"]).write_bytes(plan.data)
     except OSError as error:
-        tell({"errno": error.errno, "message": error.strerror})
+        send({"errno": error.errno, "message": error.strerror})
         return 1
     except AmcNetError as error:
-        tell({"error": type(error).__name__, "message": str(error)})
+        send({"error": type(error).__name__, "message": str(error)})
         return 1
-    with_progress = {name: getattr(plan, name) for name in ("version", "inputs", "outputs", "layers", "notes")}
-    tell(
-        {
-            "built": with_progress
-            | {name: [asdict(item) for item in with_progress[name]] for name in ("inputs", "outputs", "layers")}
-        }
-    )
+    built: dict[str, Any] = {"version": plan.version, "notes": plan.notes}
+    built |= {name: [asdict(item) for item in getattr(plan, name)] for name in ("inputs", "outputs", "layers")}
+    send({"built": built})
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The second precision receipt, from the engine itself: what the inspector says of the layers that TensorRT made."""
+"""Kernel precisions of a built engine, from the layer information of TensorRT's engine inspector."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# In the inspector's words for the format of a tensor, such as "Channel major FP16 format where channel % 8 == 0", of
-# TensorRT 10 and later "Half" too.
+# Patterns in the inspector's description of a tensor format, such as "Channel major FP16 format where channel % 8 ==
+# 0"; TensorRT 10 and later also write "Half".
 _PRECISIONS = (
     ("bfloat16", re.compile(r"bf16|bfloat16", re.IGNORECASE)),
     ("half", re.compile(r"fp16|half", re.IGNORECASE)),
@@ -19,10 +19,10 @@ _PRECISIONS = (
 
 
 def kernel_precisions(layers: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Number of layers by the precision of their first output, most first; layers: see `Engine.layers`.
+    """Count layers by the precision of their first output, most frequent first; layers: see `Engine.layers`.
 
-    The layers are those of the built engine, fused and chosen by the library, where the receipt of a build counts what
-    the network asks for. "other" are shapes and indices, "unknown" layers of which the engine keeps the name only.
+    These are the layers of the built engine, after fusion; the precision report counts those of the parsed network.
+    "other": shapes and indices. "unknown": layers of which the engine stores the name only.
     """
     return dict(Counter(_precision(layer) for layer in layers).most_common())
 
@@ -31,5 +31,5 @@ def _precision(layer: Mapping[str, Any]) -> str:
     if "LayerType" not in layer:
         return "unknown"
     tensors = layer.get("Outputs") or layer.get("Inputs") or []
-    words = str(tensors[0].get("Format/Datatype", "")) if tensors else ""
-    return next((name for name, pattern in _PRECISIONS if pattern.search(words)), "other")
+    description = str(tensors[0].get("Format/Datatype", "")) if tensors else ""
+    return next((name for name, pattern in _PRECISIONS if pattern.search(description)), "other")

@@ -1,4 +1,4 @@
-"""Refusal of networks that do not compute in the requested precision."""
+"""Minimum share of operations in the requested precision."""
 
 from __future__ import annotations
 

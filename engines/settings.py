@@ -1,4 +1,4 @@
-"""What an engine is built with and for where its options leave that open: flavor, GPUs, timing cache."""
+"""Choose flavor, GPUs and timing cache of a build where the options leave them open."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ if TYPE_CHECKING:
 
 
 def default_flavor(machine: Machine) -> str:
-    """TensorRT where it is installed and a GPU is there, else TensorRT-RTX, which needs no GPU to build."""
+    """Return "tensorrt" if TensorRT is installed and there is a GPU, else "tensorrt-rtx", which needs no GPU."""
     return "tensorrt" if "tensorrt" in machine.tensorrt and machine.has_gpu else "tensorrt-rtx"
 
 
 def choose_settings(options: BuildOptions, machine: Machine, on_note: Callable[[str], None]) -> Settings:
-    """What the library is asked for; `on_note` gets a line for each choice. EngineError for what cannot be built."""
+    """Return the settings of a build; `on_note` is called with one line for each choice.
+
+    Raises EngineError for options that the flavor or this machine does not support.
+    """
     flavor = options.flavor
     if flavor is None:
         flavor = default_flavor(machine)
-        reason = "it is installed and a GPU is there" if flavor == "tensorrt" else "it builds without a GPU"
+        reason = "it is installed and there is a GPU" if flavor == "tensorrt" else "it builds without a GPU"
         if flavor == "tensorrt-rtx" and machine.has_gpu:
             reason = "TensorRT is not installed"
-        on_note(f"building with {api.NAMES[flavor]}: {reason} (--flavor chooses)")
+        on_note(f"building with {api.NAMES[flavor]}: {reason} (change it with --flavor)")
     if flavor not in api.MODULES:
-        raise EngineError(f"the flavor {flavor!r} is unknown; expected {' or '.join(api.MODULES)}")
+        raise EngineError(f"--flavor: got {flavor!r}, expected {' or '.join(api.MODULES)}")
     targets = options.compute_capability
     timing_cache = options.timing_cache
     if flavor == "tensorrt-rtx" and not targets:
@@ -43,7 +46,7 @@ def choose_settings(options: BuildOptions, machine: Machine, on_note: Callable[[
             if machine.compute_capability is not None and known and outside
             else api.RTX_DEFAULT_COMPUTE_CAPABILITIES
         )
-        on_note(f"for SM {', '.join(targets)} (--compute-capability chooses)")
+        on_note(f"building for SM {', '.join(targets)} (change it with --compute-capability)")
     elif flavor == "tensorrt" and timing_cache is None:
         timing_cache = default_timing_cache(machine)
     settings = Settings(
@@ -58,16 +61,16 @@ def choose_settings(options: BuildOptions, machine: Machine, on_note: Callable[[
     )
     tensorrt_builder.check(settings)
     if flavor == "tensorrt" and (machine.is_too_old or not machine.has_gpu):
-        found = machine.gpu_name if machine.has_gpu else "no GPU or no driver was found"
+        found = machine.gpu_name if machine.has_gpu else "no GPU or no driver"
         raise EngineError(
-            f"TensorRT builds on the GPU that the engine is for, of SM {api.OLDEST_COMPUTE_CAPABILITY} or "
-            f"later; {found}; build for other GPUs with --flavor tensorrt-rtx (amc-check says what is here)"
+            f"TensorRT cannot build here: got {found}, expected a GPU of SM {api.OLDEST_COMPUTE_CAPABILITY} or later. "
+            "Fix: build for other GPUs with --flavor tensorrt-rtx; amc-check lists the hardware of this machine"
         )
     return settings
 
 
 def default_timing_cache(machine: Machine) -> Path:
-    """One file for each GPU and version: caches of others are refused by the library."""
+    """Return the path for this GPU and TensorRT version: the library rejects caches of others."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "amcnet"
     version = machine.tensorrt.get("tensorrt", "unknown").replace(" ", "-")
     return folder / f"tensorrt-{version}-sm{machine.compute_capability}.timing"

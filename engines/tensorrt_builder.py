@@ -1,16 +1,13 @@
-"""The one file that knows TensorRT's flavors and versions: TensorRT 10, TensorRT 11 and TensorRT-RTX.
+"""Parse and build with TensorRT 10, TensorRT 11 and TensorRT-RTX; all differences between them are in this file.
 
-What differs:
+                   TensorRT 10              TensorRT 11    TensorRT-RTX
+    strong typing  flag STRONGLY_TYPED      always         always
+    targets        GPU of the machine       same           compute capabilities; needs no GPU
+    timing cache   yes                      yes            no (it would need a GPU)
 
-               TensorRT 10               TensorRT 11    TensorRT-RTX
-    typing     the flag STRONGLY_TYPED   always         always
-    targets    the GPU that is there     the same       compute capabilities; needs no GPU
-    timing     a cache                   a cache        none: asking for one would need a GPU
-    recording  after a first run         the same       the context says whether it can be recorded
-
-The name of a module variable says what its attributes ask for, and a test holds the real libraries against it: `trt`
-is any of the three, `plain` TensorRT 10 and 11, `rtx` TensorRT-RTX; so do the types of all that they make. Building
-may abort the process: it is done in a process of its own (see build_process.py). An engine is run in the caller's.
+The name of a module variable defines the library that must have its attributes: `trt` all three, `plain` TensorRT 10
+and 11, `rtx` TensorRT-RTX. A test verifies that against the real bindings. A build may abort the process and is run in
+a child process (build_process.py).
 """
 
 from __future__ import annotations
@@ -47,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a build is asked for. `shapes`: name of an input -> its least, usual and greatest shape, for free sizes."""
+    """Settings of a build. shapes: input -> minimum, optimum and maximum shape, for inputs with free sizes."""
 
     flavor: str
     shapes: Mapping[str, tuple[Shape, Shape, Shape]]
@@ -61,7 +58,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A serialized engine and the network it was made from."""
+    """A serialized engine and the layers of the parsed network."""
 
     data: memoryview
     version: str
@@ -72,33 +69,33 @@ class Plan:
 
 
 def check(settings: Settings) -> None:
-    """Raises EngineError for settings that the flavor does not have. Needs no library."""
+    """Raise EngineError for settings that the flavor does not support. Needs no library."""
     if settings.flavor == "tensorrt-rtx":
-        for asked, flag, reason in (
-            (settings.version_compatible, "--version-compatible", "its engines fit the release that built them"),
-            (settings.hardware_compatible, "--hardware-compatible", "its engines fit the GPUs they are built for"),
+        for is_set, flag, reason in (
+            (settings.version_compatible, "--version-compatible", "its engines run with the release that built them"),
+            (settings.hardware_compatible, "--hardware-compatible", "its engines run on the GPUs they are built for"),
         ):
-            if asked:
+            if is_set:
                 raise EngineError(
-                    f"TensorRT-RTX has no {flag}: {reason}; name the GPUs instead: --compute-capability 8.6 8.9"
+                    f"TensorRT-RTX does not support {flag}: {reason}. Fix: name the GPUs: --compute-capability 8.6 8.9"
                 )
         for target in settings.compute_capability:
             if target not in RTX_COMPUTE_CAPABILITIES:
                 known = ", ".join(RTX_COMPUTE_CAPABILITIES)
-                raise EngineError(f"TensorRT-RTX does not build for compute capability {target}; expected of {known}")
+                raise EngineError(f"--compute-capability: got {target}, expected one of {known} for TensorRT-RTX")
     elif settings.compute_capability:
         raise EngineError(
-            "TensorRT builds for the GPU that is there, not for a --compute-capability; leave it out, or build for "
-            "other GPUs with --flavor tensorrt-rtx or --hardware-compatible"
+            "TensorRT does not support --compute-capability: it builds for the GPU of this machine. Fix: leave it out, "
+            "or build for other GPUs with --flavor tensorrt-rtx or --hardware-compatible"
         )
 
 
 def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None]) -> Plan | None:
-    """Parse `model` and build its engine; None if the library built none: its log says why.
+    """Parse `model` and build its engine; None if the build failed with a message in the library's log.
 
-    `on_phase` gets lines such as "Building engine 2/6: Timing tactics".
-    TF32 is off, though TensorRT's default is on: it has FP16's ten bits, and the float of a typed file is float for a
-    reason. Raises BackendError without the library, ModelFileError with the parser's words, EngineError.
+    on_phase: called with lines such as "Building engine 2/6: Timing tactics". TF32, TensorRT's default, is off: it has
+    the 10-bit mantissa of FP16, and operators are FP32 in the file because they need more. Raises BackendError if the
+    library is missing, ModelFileError with the errors of the parser, EngineError.
     """
     trt, version = _load(settings.flavor)
     logger = trt.Logger(trt.Logger.INFO)
@@ -107,10 +104,10 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     _parse(trt, network, logger, model)
     layers = tuple(_layers(trt, network))
     if settings.flavor == "tensorrt-rtx" and SM75 in settings.compute_capability:
-        _require_turing(layers, model)
+        _require_no_fp32_products(layers, model)
     config: IBuilderConfig = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the engine inspector: see inspector.py
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # read by inspector.py
     if settings.workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mib << 20)
     if settings.optimization_level is not None:
@@ -121,7 +118,7 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     if settings.flavor == "tensorrt-rtx":
         _set_targets(trt, config, settings.compute_capability)
         if settings.timing_cache is not None:
-            notes.append("TensorRT-RTX has no timing cache; --timing-cache is left out")
+            notes.append("TensorRT-RTX does not support --timing-cache; it is ignored")
     else:
         _set_compatibility(trt, config, settings)
         notes += _read_timing_cache(trt, config, settings.timing_cache)
@@ -156,8 +153,8 @@ def _parse(trt: ModuleType, network: INetworkDefinition, logger: object, model: 
         where = f"{error.node_operator()} {error.node_name()}: " if error.node_name() else ""
         reasons.append(f"{where}{error.desc()}")
     raise ModelFileError(
-        f"{model.name} cannot be parsed: {'; '.join(reasons) or 'no reason given'}; expected a file made by "
-        "export-onnx; export it again from its checkpoint"
+        f"{model.name} cannot be parsed: {'; '.join(reasons) or 'no reason given'}. Fix: export it again from its "
+        "checkpoint with export-onnx"
     )
 
 
@@ -173,20 +170,20 @@ def _add_profile(
         inputs[tensor.name] = tuple(tensor.shape)
     for name, given in shapes.items():
         if name not in inputs:
-            raise EngineError(f"--shapes names {name!r}; the inputs are {', '.join(inputs)}")
+            raise EngineError(f"--shapes: got the input {name!r}, expected one of {', '.join(inputs)}")
         for shape in given:
             fits = len(shape) == len(inputs[name]) and all(
                 b in (-1, a) for a, b in zip(shape, inputs[name], strict=True)
             )
             if not fits:
-                raise EngineError(f"--shapes gives {name} {_times(shape)}; the file has {_times(inputs[name])}")
+                raise EngineError(f"--shapes: got {_times(shape)} for {name}, expected {_times(inputs[name])}")
     free = [name for name, shape in inputs.items() if -1 in shape]
     missing = [name for name in free if name not in shapes]
     if missing:
         one = _times(tuple(max(size, 1) for size in inputs[missing[0]]))
         raise EngineError(
-            f"{missing[0]} has free sizes, {_times(inputs[missing[0]])}, and no range for them; "
-            f"give one for each of {', '.join(missing)}: --shapes {missing[0]}:{one}/{one}/{one} (least/usual/greatest)"
+            f"{missing[0]} has free sizes, {_times(inputs[missing[0]])}: got no range for them, expected one for each "
+            f"of {', '.join(missing)}. Fix: --shapes {missing[0]}:{one}/{one}/{one} (MIN/OPT/MAX)"
         )
     if free:
         profile: IOptimizationProfile = builder.create_optimization_profile()
@@ -195,14 +192,14 @@ def _add_profile(
         config.add_optimization_profile(profile)
 
 
-def _require_turing(layers: tuple[Layer, ...], model: Path) -> None:
-    """EngineError for what the compiler of TensorRT-RTX 1.7 refuses for SM 7.5: matrix products in float."""
-    wide = [layer for layer in layers if layer.kind == "matrix_multiply" and layer.precision == "float"]
-    if wide:
-        places = ", ".join(list(dict.fromkeys(layer.place for layer in wide))[:5])
+def _require_no_fp32_products(layers: tuple[Layer, ...], model: Path) -> None:
+    """Raise EngineError for FP32 matrix products, which TensorRT-RTX 1.7 does not support for SM 7.5."""
+    products = [layer for layer in layers if layer.kind == "matrix_multiply" and layer.precision == "float"]
+    if products:
+        places = ", ".join(list(dict.fromkeys(layer.place for layer in products))[:5])
         raise EngineError(
-            f"TensorRT-RTX multiplies no matrices in float on SM 7.5, and {model.name} does so in {places}; "
-            "convert it with --fp16, leave 7.5 out of --compute-capability, or build on a machine with that GPU: "
+            f"TensorRT-RTX has no FP32 matrix products for SM 7.5: got {model.name} with products in {places}. Fix: "
+            "convert it with --fp16, leave 7.5 out of --compute-capability, or build on a machine with that GPU with "
             "--flavor tensorrt"
         )
 
@@ -221,29 +218,29 @@ def _set_compatibility(plain: ModuleType, config: PlainBuilderConfig, settings: 
 
 
 def _read_timing_cache(plain: ModuleType, config: PlainBuilderConfig, path: Path | None) -> list[str]:
-    """Give the config the cache at `path`, or an empty one with a note: a foreign cache is no reason not to build."""
+    """Set the timing cache at `path`, or an empty one with a note if it is damaged or of another GPU."""
     if path is None:
         return []
     try:
         data = path.read_bytes()
     except OSError:
-        data = b""  # the first build, or a file that cannot be read: writing it will say so
+        data = b""  # the first build, or an unreadable file, which is reported when it is written
     cache = config.create_timing_cache(data)
     if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
         return []
     config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
-    return [f"the timing cache {path.name} is damaged or of another GPU or version; it is made anew"]
+    return [f"the timing cache {path.name} is damaged or of another GPU or version; it is replaced"]
 
 
 def _write_timing_cache(config: PlainBuilderConfig, path: Path) -> list[str]:
-    """A cache that cannot be written costs the next build time, and is no reason to throw this one away."""
+    """Write the cache; a failure becomes a note, since it only makes the next build slower."""
     cache: ITimingCache = config.get_timing_cache()
     try:
         make_folder(path.parent)
         with replacing(path) as temporary:
             temporary.write_bytes(memoryview(cache.serialize()))
     except OutputError as error:
-        return [f"the timing cache is not kept: {error}"]
+        return [f"the timing cache is not written: {error}"]
     return []
 
 
@@ -251,26 +248,26 @@ def _progress_monitor(trt: ModuleType, on_phase: Callable[[str], None]) -> Any:
     base: Any = trt.IProgressMonitor
 
     class Monitor(base):  # type: ignore[misc]
-        """Tells of the outermost phase and how far it is, and of the innermost that runs in it."""
+        """Reports the outermost phase with its progress, and the innermost phase that runs in it."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.running: dict[str, tuple[int, int]] = {}  # phase -> steps done, steps; in the order they began
+            self.running: dict[str, tuple[int, int]] = {}  # phase -> steps done, all steps; in order of start
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
             self.running[name] = (0, steps)
-            self.tell()
+            self.report()
 
         def step_complete(self, name: str, step: int) -> bool:
             if name in self.running:
                 self.running[name] = (step + 1, self.running[name][1])
-            self.tell()
+            self.report()
             return True
 
         def phase_finish(self, name: str) -> None:
             self.running.pop(name, None)
 
-        def tell(self) -> None:
+        def report(self) -> None:
             if self.running:
                 (outer, (done, steps)), *inner = self.running.items()
                 on_phase(f"{outer} {done}/{steps}" + (f": {inner[-1][0]}" if inner else ""))
@@ -295,7 +292,7 @@ def _layers(trt: ModuleType, network: INetworkDefinition) -> Iterator[Layer]:
 
 
 def _precision(trt: ModuleType, layer: ILayer, producers: Mapping[str, Any]) -> str:
-    """The type of the layer's first input, seen through a DequantizeLinear: a convolution behind one runs in int8."""
+    """Return the type of the layer's first input, or that before a DequantizeLinear: the layer runs in INT8 then."""
     first: ITensor | None = layer.get_input(0) if layer.num_inputs else layer.get_output(0)
     if first is None:
         return "none"
@@ -307,9 +304,9 @@ def _precision(trt: ModuleType, layer: ILayer, producers: Mapping[str, Any]) -> 
 
 
 def _flops(trt: ModuleType, layer: ILayer) -> int:
-    """Twice the multiplications of a convolution or matrix product, one item of a free batch; 0 for all others.
+    """Count the FLOPs of a convolution or matrix product, with 1 for free sizes; 0 for other layers.
 
-    The library gives every layer as an ILayer; its class is set to the one that has the layer's own attributes.
+    The library returns every layer as ILayer; setting its class gives access to the attributes of the layer type.
     """
     if layer.type not in (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION, trt.LayerType.MATRIX_MULTIPLY):
         return 0

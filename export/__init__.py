@@ -1,4 +1,4 @@
-"""PyTorch to ONNX, with the attention, correlation and warp operators as ONNX functions."""
+"""Export of PyTorch checkpoints to ONNX, with attention, correlation and warp as ONNX functions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The runtime reads OnnxFile and Preprocessing from here, without torch.
+    # Lazy, because the exporter imports torch.
     if name in __all__:
         from . import exporter
 

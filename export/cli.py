@@ -1,4 +1,4 @@
-"""`export-onnx`: checkpoints to ONNX files that any runtime can run."""
+"""`export-onnx`: export PyTorch checkpoints to ONNX files."""
 
 from __future__ import annotations
 
@@ -16,17 +16,23 @@ from ..runtime.extras import require
 if TYPE_CHECKING:
     from .exporter import Exported, ExportOptions, Weights
 
+    _Models = argparse._SubParsersAction[argparse.ArgumentParser]
+
 _EXAMPLES = """examples:
   export-onnx amcnet --checkpoint amc.pth -o build/
   export-onnx pwcnet --checkpoint pwc.pth --size 832x448 -o build/
   export-onnx pipeline --amcnet-checkpoint amc.pth --pwcnet-checkpoint pwc.pth --video-size 854x480 -o build/
-  export-onnx amcnet --seed 1 --backbone resnet18 -o build/     untrained: for timing and for trying things out
+  export-onnx amcnet --seed 1 --backbone resnet18 -o build/     untrained weights, for timing
 
-Writes amcnet.onnx, pwcnet.onnx or pipeline.onnx into DIR. Each file is run in ONNX Runtime and compared with PyTorch
-before it is written; about 30 s and 3 GB of memory for ResNet-101.
+Writes amcnet.onnx, pwcnet.onnx or pipeline.onnx to DIR. Each file is verified against PyTorch before it is written.
+An export with ResNet-101 takes about 30 s and 3 GB of memory.
 options of each: export-onnx amcnet --help, export-onnx pwcnet --help, export-onnx pipeline --help
-exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C
+exit status: 0 success, 2 error, 130 interrupted by Ctrl-C
 """
+_BACKBONES = ("resnet101", "resnet50", "resnet34", "resnet18", "mobilenet_v2")
+_BACKBONE_HELP = "encoders of an untrained network (--seed); a checkpoint defines its own (default: resnet101)"
+_SIZE_HELP = "input size in pixels, rounded up to multiples of {} (default: {})"
+_BATCH_HELP = "accept any batch size, not only 1"
 
 
 @cli_entry_point
@@ -34,15 +40,13 @@ def main() -> int:
     arguments = _parser().parse_args()
     require("export-onnx", "torch", "onnx", "onnxscript", "onnxruntime")
     start = time.perf_counter()
-    print(f"exporting {arguments.network}.onnx ... (about 30 s and 3 GB for ResNet-101)", file=sys.stderr)
-    from .exporter import ExportOptions  # here, because importing torch takes 2 s that --help need not wait for
+    print(f"exporting {arguments.model}.onnx ... (about 30 s and 3 GB for ResNet-101)", file=sys.stderr)
+    from .exporter import ExportOptions  # imported after --help is handled: torch takes 2 s
 
-    exported: Exported = arguments.export(
-        arguments,
-        ExportOptions(
-            opset=arguments.opset, dynamic_batch=arguments.dynamic_batch, half_weights=arguments.half_weights
-        ),
+    options = ExportOptions(
+        opset=arguments.opset, dynamic_batch=arguments.dynamic_batch, fp16_weights=arguments.fp16_weights
     )
+    exported: Exported = arguments.export(arguments, options)
     path, size_mb = exported.file.path, exported.file.path.stat().st_size / 1e6
     print(f"max |ONNX Runtime - PyTorch| {exported.max_difference:.1e}")
     print(f"{path}: {size_mb:.0f} MB, {time.perf_counter() - start:.0f} s")
@@ -87,11 +91,11 @@ def _export_pipeline(arguments: argparse.Namespace, options: ExportOptions) -> E
 
 
 def _rounded_up(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """`size` with both sides multiples, and a notice if it was not."""
+    """Round both sides of `size` up to `multiple`; print a note if that changes them."""
     width, height = (math.ceil(length / multiple) * multiple for length in size)
     if (width, height) != size:
-        asked = "x".join(map(str, size))
-        print(f"note: {asked} is rounded up to {width}x{height}, multiples of {multiple}", file=sys.stderr)
+        given = "x".join(map(str, size))
+        print(f"note: --size {given} is rounded up to {width}x{height}, multiples of {multiple}", file=sys.stderr)
     return width, height
 
 
@@ -100,14 +104,14 @@ def _weights(checkpoint: Path | None, arguments: argparse.Namespace, flag: str =
 
     if (checkpoint is None) == (arguments.seed is None):
         got = "neither" if checkpoint is None else "both"
-        raise CheckpointError(f"expected {flag} FILE, or --seed N for untrained weights; got {got}")
+        raise CheckpointError(f"no weights to export: got {got}, expected {flag} FILE or --seed N (untrained weights)")
     return checkpoint or Seed(number=arguments.seed)
 
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) > 0 and int(height) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected WIDTHxHEIGHT such as 854x480")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a size WIDTHxHEIGHT such as 854x480")
     return int(width), int(height)
 
 
@@ -118,82 +122,60 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    networks = parser.add_subparsers(dest="network", required=True, metavar="amcnet|pwcnet|pipeline")
+    models = parser.add_subparsers(dest="model", required=True, metavar="amcnet|pwcnet|pipeline")
+    for add_model in (_add_amcnet, _add_pwcnet, _add_pipeline):
+        _add_common(add_model(models))
+    return parser
 
-    amcnet = networks.add_parser(
+
+def _add_amcnet(models: _Models) -> argparse.ArgumentParser:
+    amcnet = models.add_parser(
         "amcnet",
         description="Export AMC-Net to amcnet.onnx.",
-        help="segmentation: a frame and the image of its optical flow -> mask",
+        help="segmentation: a frame and the color image of its optical flow -> mask",
     )
-    amcnet.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights of AMC-Net (.pth, .tar, .safetensors)")
-    amcnet.add_argument(
-        "--size",
-        type=_size,
-        default=(384, 384),
-        metavar="WxH",
-        help="input size in pixels, rounded up to multiples of 32 (default: 384x384)",
-    )
-    amcnet.add_argument(
-        "--with-attention", action="store_true", help="add the attention maps as outputs attention0 to attention4"
-    )
+    add = amcnet.add_argument
+    add("--checkpoint", type=Path, metavar="FILE", help="weights of AMC-Net (.pth, .tar, .safetensors)")
+    add("--size", type=_size, default=(384, 384), metavar="WxH", help=_SIZE_HELP.format(32, "384x384"))
+    add("--with-attention", action="store_true", help="add the attention maps as outputs attention0 to attention4")
+    add("--backbone", default="resnet101", choices=_BACKBONES, help=_BACKBONE_HELP)
+    add("--dynamic-batch", action="store_true", help=_BATCH_HELP)
     amcnet.set_defaults(export=_export_amcnet)
+    return amcnet
 
-    pwcnet = networks.add_parser(
-        "pwcnet", description="Export PWC-Net to pwcnet.onnx.", help="optical flow of two frames"
+
+def _add_pwcnet(models: _Models) -> argparse.ArgumentParser:
+    pwcnet = models.add_parser(
+        "pwcnet", description="Export PWC-Net to pwcnet.onnx.", help="optical flow between two frames"
     )
-    pwcnet.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="weights of PWC-Net, as published by NVlabs or sniklaus"
-    )
-    pwcnet.add_argument(
-        "--size",
-        type=_size,
-        default=(896, 512),
-        metavar="WxH",
-        help="input size in pixels, rounded up to multiples of 64 (default: 896x512)",
-    )
+    add = pwcnet.add_argument
+    add("--checkpoint", type=Path, metavar="FILE", help="weights of PWC-Net, as published by NVlabs or sniklaus")
+    add("--size", type=_size, default=(896, 512), metavar="WxH", help=_SIZE_HELP.format(64, "896x512"))
+    add("--dynamic-batch", action="store_true", help=_BATCH_HELP)
     pwcnet.set_defaults(export=_export_pwcnet)
+    return pwcnet
 
-    pipeline = networks.add_parser(
+
+def _add_pipeline(models: _Models) -> argparse.ArgumentParser:
+    pipeline = models.add_parser(
         "pipeline",
         description="Export AMC-Net, PWC-Net and all preprocessing as one graph, pipeline.onnx.",
         help="both networks and all preprocessing: two video frames (uint8) -> mask",
     )
-    pipeline.add_argument("--amcnet-checkpoint", type=Path, metavar="FILE", help="weights of AMC-Net")
-    pipeline.add_argument("--pwcnet-checkpoint", type=Path, metavar="FILE", help="weights of PWC-Net")
-    pipeline.add_argument(
-        "--video-size",
-        type=_size,
-        default=(854, 480),
-        metavar="WxH",
-        help="size of the video in pixels (default: 854x480)",
-    )
+    size_help = "size of the video in pixels (default: 854x480)"
+    add = pipeline.add_argument
+    add("--amcnet-checkpoint", type=Path, metavar="FILE", help="weights of AMC-Net")
+    add("--pwcnet-checkpoint", type=Path, metavar="FILE", help="weights of PWC-Net")
+    add("--video-size", type=_size, default=(854, 480), metavar="WxH", help=size_help)
+    add("--backbone", default="resnet101", choices=_BACKBONES, help=_BACKBONE_HELP)
     pipeline.set_defaults(export=_export_pipeline, dynamic_batch=False)
+    return pipeline
 
-    for network in (amcnet, pipeline):
-        network.add_argument(
-            "--backbone",
-            default="resnet101",
-            choices=("resnet101", "resnet50", "resnet34", "resnet18", "mobilenet_v2"),
-            help="encoders, with --seed only: a checkpoint defines its own (default: resnet101)",
-        )
-    for network in (amcnet, pwcnet):
-        network.add_argument("--dynamic-batch", action="store_true", help="accept any batch size, not only 1")
-    for network in (amcnet, pwcnet, pipeline):
-        network.add_argument(
-            "--seed", type=int, metavar="N", help="untrained weights from this seed instead of a checkpoint"
-        )
-        network.add_argument(
-            "--half-weights", action="store_true", help="store weights in FP16: half the file size, computes in FP32"
-        )
-        network.add_argument(
-            "--opset", type=int, default=17, choices=(17, 18), help="ONNX opset of the file (default: 17)"
-        )
-        network.add_argument(
-            "-o",
-            "--output",
-            type=Path,
-            default=Path("."),
-            metavar="DIR",
-            help="folder to write to (default: the current one)",
-        )
-    return parser
+
+def _add_common(model: argparse.ArgumentParser) -> None:
+    add = model.add_argument
+    add("--seed", type=int, metavar="N", help="untrained weights from this seed instead of a checkpoint")
+    add("--fp16-weights", action="store_true", help="store weights in FP16, which halves the file; computes in FP32")
+    add("--opset", type=int, default=17, choices=(17, 18), help="ONNX opset of the file (default: 17)")
+    output_help = "folder to write to (default: the current one)"
+    add("-o", "--output", type=Path, default=Path("."), metavar="DIR", help=output_help)

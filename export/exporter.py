@@ -1,4 +1,4 @@
-"""Checkpoint -> ONNX file: load, lower, write, run it in ONNX Runtime, and keep it only if it agrees with PyTorch."""
+"""Export checkpoints to ONNX files, each verified against PyTorch before it is written."""
 
 from __future__ import annotations
 
@@ -27,27 +27,33 @@ from .pipeline_module import Pipeline
 from .pipeline_module import preprocessing as pipeline_preprocessing
 
 MAX_DIFFERENCE = 1e-3  # probability for masks, pixels for flow
-# Weights rounded to 11 bits; and the flow picture of 8 bits inside pipeline.onnx, where a flow that differs by 1e-5 px
-# now and then becomes another gray level.
+# For weights stored in FP16 (11 significant bits), and for pipeline.onnx: its flow image has 8 bits, so that a flow
+# difference of 1e-5 px occasionally changes a gray level.
 MAX_DIFFERENCE_ROUNDED = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """What all exports have in common.
+    """Options that all exports share.
 
-    opset: 17 or 18. dynamic_batch: whether the first dimension of all inputs and outputs is free. half_weights: whether
-    the weights are stored in 16 bits; the file computes in 32 all the same.
+    Args:
+        opset: ONNX opset of the file, 17 or 18.
+        dynamic_batch: leave the first dimension of all inputs and outputs free. Not for `export_pipeline`.
+        fp16_weights: store weights in FP16, which halves the file. Inputs, outputs and arithmetic stay FP32.
     """
 
     opset: int = 17
     dynamic_batch: bool = False
-    half_weights: bool = False
+    fp16_weights: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """The file, and how far its outputs in ONNX Runtime are from PyTorch's on a generated frame pair."""
+    """An exported file.
+
+    max_difference: largest absolute difference between the outputs of ONNX Runtime and PyTorch on a generated frame
+    pair, in probability for masks and in pixels for flow.
+    """
 
     file: OnnxFile
     max_difference: float
@@ -55,7 +61,7 @@ class Exported:
 
 @dataclass(frozen=True, kw_only=True)
 class Seed:
-    """In place of a checkpoint: untrained weights, for timing and for building engines."""
+    """Untrained weights from a random seed, in place of a checkpoint: for timing and for building engines."""
 
     number: int
 
@@ -65,6 +71,7 @@ class Seed:
 
 
 Weights = Path | Seed
+"""A checkpoint (.pth, .tar, .safetensors), or a seed for untrained weights."""
 
 
 def export_amcnet(
@@ -76,15 +83,31 @@ def export_amcnet(
     size: tuple[int, int] = spec.AMCNET.size,
     with_attention: bool = False,
 ) -> Exported:
-    """Write `folder`/amcnet.onnx: image, flow_image (1, 3, 384, 384) -> mask (1, 1, 384, 384) in (0, 1).
+    """Export AMC-Net to `folder`/amcnet.onnx: image, flow_image (1, 3, H, W) -> mask (1, 1, H, W) in (0, 1).
 
-    `config` is for seeded weights; a checkpoint tells its own. `size` is (width, height), multiples of 32, if not the
-    paper's 384×384. `with_attention` adds the outputs attention0 (192×192) to attention4 (12×12). Raises
-    CheckpointError, OutputError, ValueError for another size, and ModelFileError if the file's outputs differ from
-    PyTorch's by more than 1e-3; then nothing stands under the final name.
+        exported = export_amcnet(Path("amcnet.pth"), Path("build"), ExportOptions(dynamic_batch=True))
+        exported.file.path, exported.max_difference
+
+    Both inputs are FP32, RGB and normalized with the ImageNet mean and standard deviation; flow_image is the color
+    image of the optical flow. Network: Yang et al., Learning Motion-Appearance Co-Attention for Zero-Shot Video Object
+    Segmentation, ICCV 2021.
+
+    Args:
+        weights: checkpoint of AMC-Net, or a `Seed`.
+        folder: folder to write to; it is created if it does not exist.
+        options: opset, dynamic batch and storage of weights.
+        config: architecture for a `Seed`; the architecture of a checkpoint is read from its weights.
+        size: (width, height) of the inputs in pixels, multiples of 32. The paper uses 384x384.
+        with_attention: add the attention maps as outputs, attention0 (H/2, W/2) to attention4 (H/32, W/32).
+
+    Raises:
+        ValueError: `size` is not a multiple of 32, or the opset is not 17 or 18.
+        CheckpointError: the checkpoint cannot be read or is not an AMC-Net.
+        ModelFileError: the outputs differ from PyTorch by more than 1e-3 (1e-2 with `fp16_weights`). No file is left.
+        OutputError: the file cannot be written. BackendError: ONNX Script or ONNX Runtime is missing.
     """
     if size[0] % 32 or size[1] % 32 or min(size) < 32:
-        raise ValueError(f"size is {size[0]}x{size[1]}; expected multiples of 32")
+        raise ValueError(f"size: got {size[0]}x{size[1]}, expected multiples of 32")
     network, checkpoint = _load_amcnet(weights, config)
     prepare = replace(spec.AMCNET, size=size)
     frame, next_frame = _frame_pair(prepare.size)
@@ -100,12 +123,25 @@ def export_amcnet(
 def export_pwcnet(
     weights: Weights, folder: Path, options: ExportOptions | None = None, *, size: tuple[int, int] = (896, 512)
 ) -> Exported:
-    """Write `folder`/pwcnet.onnx: frame, next_frame (1, 3, H, W) -> flow (1, 2, H/4, W/4) in pixels of the input.
+    """Export PWC-Net to `folder`/pwcnet.onnx: frame, next_frame (1, 3, H, W) -> flow (1, 2, H/4, W/4).
 
-    `size` is (W, H), multiples of 64. Raises as `export_amcnet`, and ValueError for another size.
+        exported = export_pwcnet(Path("pwcnet.pth"), Path("build"), size=(832, 448))
+
+    Both inputs are FP32, BGR in [0, 1]. Flow is in pixels of the input grid. Network: Sun et al., PWC-Net, CVPR 2018.
+
+    Args:
+        weights: checkpoint of PWC-Net as published by NVlabs or sniklaus, or a `Seed`.
+        folder: folder to write to; it is created if it does not exist.
+        options: opset, dynamic batch and storage of weights.
+        size: (width, height) of the inputs in pixels, multiples of 64.
+
+    Raises:
+        ValueError: `size` is not a multiple of 64, or the opset is not 17 or 18.
+        CheckpointError: the checkpoint cannot be read or is not a PWC-Net.
+        ModelFileError, OutputError, BackendError: as for `export_amcnet`; the difference is in pixels.
     """
     if size[0] % 64 or size[1] % 64 or min(size) < 64:
-        raise ValueError(f"size is {size[0]}x{size[1]}; expected multiples of 64")
+        raise ValueError(f"size: got {size[0]}x{size[1]}, expected multiples of 64")
     network, checkpoint = _load_pwcnet(weights)
     prepare = spec.pwcnet(size)
     frame, next_frame = _frame_pair(size)
@@ -124,13 +160,28 @@ def export_pipeline(
     video_size: tuple[int, int] = (854, 480),
     config: AMCNetConfig | None = None,
 ) -> Exported:
-    """Write `folder`/pipeline.onnx: frame, next_frame uint8 (1, H, W, 3) RGB -> mask (1, H, W) in (0, 1).
+    """Export both networks and all preprocessing to `folder`/pipeline.onnx: two frames -> mask (1, H, W) in (0, 1).
 
-    `video_size` is (W, H). Raises as `export_amcnet`, but from a difference of 1e-2 on, since the flow picture inside
-    is rounded to 8 bits; and ValueError for a dynamic batch: frames come one at a time.
+        exported = export_pipeline(Path("amcnet.pth"), Path("pwcnet.pth"), Path("build"), video_size=(1280, 720))
+
+    Inputs are frame and next_frame, uint8 RGB (1, H, W, 3) at the size of the video. Resizing, optical flow, flow
+    coloring, segmentation and upsampling are part of the graph.
+
+    Args:
+        amcnet_weights: checkpoint of AMC-Net, or a `Seed`.
+        pwcnet_weights: checkpoint of PWC-Net, or a `Seed`.
+        folder: folder to write to; it is created if it does not exist.
+        options: opset and storage of weights.
+        video_size: (width, height) of the frames in pixels.
+        config: architecture of AMC-Net for a `Seed`.
+
+    Raises:
+        ValueError: `options.dynamic_batch` is set, or the opset is not 17 or 18.
+        ModelFileError: the masks differ from PyTorch by more than 1e-2 (the flow image has 8 bits). No file is left.
+        CheckpointError, OutputError, BackendError: as for `export_amcnet`.
     """
     if options is not None and options.dynamic_batch:
-        raise ValueError("pipeline.onnx takes one pair of frames; a dynamic batch is for amcnet and pwcnet")
+        raise ValueError("pipeline.onnx processes one frame pair: got dynamic_batch=True, expected False")
     amcnet, amcnet_checkpoint = _load_amcnet(amcnet_weights, config)
     pwcnet, pwcnet_checkpoint = _load_pwcnet(pwcnet_weights)
     pipeline = Pipeline(amcnet, pwcnet, video_size).eval()
@@ -146,7 +197,7 @@ def export_pipeline(
 
 
 class _Outputs(nn.Module):
-    """A network whose outputs are the tensors that the file is to have, as a tuple."""
+    """Wraps a network of two inputs; `select` makes the tuple of tensors to export from its result."""
 
     def __init__(self, network: nn.Module, select: Callable[..., tuple[Tensor, ...]]) -> None:
         super().__init__()
@@ -165,7 +216,7 @@ def _export(
     options: ExportOptions | None,
     metadata: dict[str, str],
 ) -> Exported:
-    require("an export", "onnxscript", "onnxruntime")  # at once, not after half a minute
+    require("an export", "onnxscript", "onnxruntime")  # checked first: the export takes 30 s
     options = options or ExportOptions()
     with torch.inference_mode():
         expected = [tensor.numpy() for tensor in network(*inputs.values())]
@@ -179,14 +230,14 @@ def _export(
             dynamic_batch=options.dynamic_batch,
             metadata=metadata,
         )
-        if options.half_weights:
+        if options.fp16_weights:
             store_weights_fp16(model.graph)
         save(model, temporary)
-        # Free the 628 MB before ONNX Runtime loads them.
+        # Free the weights (628 MB for ResNet-101) before ONNX Runtime loads them.
         del model
         network.network = nn.Identity()
         gc.collect()
-        rounds = options.half_weights or metadata[onnx_file.MODEL] == "pipeline"
+        rounds = options.fp16_weights or metadata[onnx_file.MODEL] == "pipeline"
         allowed = MAX_DIFFERENCE_ROUNDED if rounds else MAX_DIFFERENCE
         max_difference = _difference(temporary, inputs, expected, allowed, path.name)
     return Exported(file=OnnxFile.read(path), max_difference=max_difference)
@@ -200,9 +251,9 @@ def _difference(
     difference = max(float(np.abs(a - b).max()) for a, b in zip(results, expected, strict=True))
     if not difference <= allowed:  # NaN too
         raise ModelFileError(
-            f"{name} does not compute what the PyTorch network does: max |difference| {difference:.2e}, expected at "
-            f"most {allowed:.0e}; nothing was kept. Try --opset 18, and report this with the versions of torch, "
-            "onnxscript and onnxruntime"
+            f"{name} does not match PyTorch: got max |difference| {difference:.2e}, expected at most {allowed:.0e}; no "
+            "file was written. Fix: try --opset 18, and report this with the versions of torch, onnxscript and "
+            "onnxruntime"
         )
     return difference
 
@@ -220,9 +271,9 @@ def _load_pwcnet(weights: Weights) -> tuple[PWCNet, str]:
     return load_pwcnet(weights), file_sha256(weights)
 
 
-def _metadata(network: str, checkpoint: str, prepare: spec.Preprocessing) -> dict[str, str]:
+def _metadata(model: str, checkpoint: str, prepare: spec.Preprocessing) -> dict[str, str]:
     return {
-        onnx_file.MODEL: network,
+        onnx_file.MODEL: model,
         onnx_file.CHECKPOINT_SHA256: checkpoint,
         onnx_file.PRECISION: "fp32",
         onnx_file.PREPROCESSING: prepare.to_json(),
@@ -231,7 +282,7 @@ def _metadata(network: str, checkpoint: str, prepare: spec.Preprocessing) -> dic
 
 
 def _frame_pair(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Two pictures (H, W, 3) uint8 of a texture that moves by (5, -3) pixels: something to compare outputs on."""
+    """Generate two images (H, W, 3) uint8 of a texture that moves by (5, -3) pixels."""
     width, height = size
     noise = np.random.default_rng(0).standard_normal((height // 8 + 3, width // 8 + 3, 3))
     texture = np.kron(noise, np.ones((8, 8, 1)))
@@ -239,7 +290,7 @@ def _frame_pair(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return levels[8 : 8 + height, 8 : 8 + width].copy(), levels[11 : 11 + height, 3 : 3 + width].copy()
 
 
-def _normalized(picture: np.ndarray, prepare: spec.Preprocessing) -> Tensor:
-    ordered = picture if prepare.channel_order == "RGB" else picture[..., ::-1]
+def _normalized(image: np.ndarray, prepare: spec.Preprocessing) -> Tensor:
+    ordered = image if prepare.channel_order == "RGB" else image[..., ::-1]
     scaled = (ordered / 255.0 - prepare.mean) / prepare.std
     return torch.from_numpy(scaled.transpose(2, 0, 1)[None].astype(np.float32))

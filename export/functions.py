@@ -1,7 +1,8 @@
-"""The custom operators of domain `amcnet`, as ONNX functions whose bodies are standard operators.
+"""Custom operators of the domain `amcnet`, as ONNX functions composed of standard operators.
 
-Any runtime can run them, and a TensorRT plugin of the same name may take their place. The names are unlike any ONNX
-operator's, since TensorRT's parser matches functions by name alone. B batch, C channels, H and W height and width.
+Every runtime that supports ONNX functions runs them; a TensorRT plugin of the same name replaces them. TensorRT's
+parser matches functions by name alone, so no name equals that of an ONNX operator. B: batch, C: channels, H and W:
+height and width.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import onnx.parser
 DOMAIN = "amcnet"
 VERSION = 1
 
-# image, flow (B, C, H, W) and score (B, 2, H, W) -> both features, each times the mean of the sigmoid of its score.
+# image, flow (B, C, H, W), score (B, 2, H, W) -> image and flow, each multiplied by the mean of sigmoid(score channel).
 _CO_ATTENTION_GATE = """
 AmcCoAttentionGate (image, flow, score) => (gated_image, gated_flow) {
     one_each = Constant <value = int64[2] {1, 1}> ()
@@ -24,7 +25,7 @@ AmcCoAttentionGate (image, flow, score) => (gated_image, gated_flow) {
 }
 """
 
-# image, flow (B, C, H, W) -> (B, C, H, W): with pixels as rows, softmax(F Iᵀ / sqrt(C)) I.
+# image I, flow F (B, C, H, W) -> (B, C, H, W): softmax(F Iᵀ / sqrt(C)) I, with pixels as rows.
 _CO_ATTENTION = """
 AmcCoAttention (image, flow) => (gathered) {
     flat = Constant <value = int64[3] {0, 0, -1}> ()
@@ -45,8 +46,8 @@ AmcCoAttention (image, flow) => (gathered) {
 }
 """
 
-# features (B, C, H, W), flow (B, 2, H, W) in pixels of this grid -> features(x + flow), zero where less than 0.999 of
-# the bilinear weight is inside. GridSample takes positions in [-1, 1].
+# features (B, C, H, W), flow (B, 2, H, W) in pixels of this grid -> features(x + flow), 0 where less than 0.999 of the
+# bilinear weight lies inside the map. GridSample expects positions in [-1, 1].
 _WARP = """
 AmcWarp (features, flow) => (warped) {
     zero = Constant <value = int64 {0}> ()
@@ -102,10 +103,10 @@ AmcWarp (features, flow) => (warped) {
 def _correlation() -> str:
     """first, second (B, C, H, W) -> (B, 81, H, W): mean over C of first(x) · second(x + d), |d| <= 4 in each direction.
 
-    For each dy, one MatMul per row multiplies its W pixels with all W + 8 pixels of the row dy below in `second`; of
-    the result only the band |dx| <= 4 is wanted. Element (x, x + j) of a (W, W + 8) matrix lies at x (W + 9) + j in
-    memory: padded by W and reshaped to (W, W + 9), the band is the first nine columns. The products outside the band
-    cost less than 81 slices and their sums do: 0.30 against 0.35 s for the whole network at 384×384 on two cores.
+    For each dy, one MatMul per row multiplies W pixels of `first` with the W + 8 pixels of row y + dy in `second`. Only
+    the band |dx| <= 4 of the (W, W + 8) result is used. Its element (x, x + j) is at offset x (W + 9) + j in memory, so
+    that after padding by W and reshaping to (W, W + 9) the band is the first nine columns. PWC-Net at 384×384 on two
+    cores takes 0.30 s this way and 0.35 s with 81 slices and sums.
     """
     rows = "\n".join(
         f"""
@@ -148,7 +149,7 @@ AmcCorrelation (first, second) => (correlation) {{
 
 
 def functions(opset: int) -> list[onnx.FunctionProto]:
-    """The four operators for a model of this opset (17 or 18, in which the bodies mean the same)."""
+    """Return the four operators for a model of this opset: 17 or 18, in which the bodies compute the same."""
     texts = (_CO_ATTENTION_GATE, _CO_ATTENTION, _correlation(), _WARP)
     header = f'<domain: "{DOMAIN}", opset_import: ["" : {opset}]>'
     return [onnx.parser.parse_function(header + text) for text in texts]

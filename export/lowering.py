@@ -1,4 +1,4 @@
-"""A trained network -> the same network in the form that runtimes run fastest."""
+"""Lower a trained network to the form to export: folded norms, fusible activations, custom operators as nodes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def lower(network: Network) -> Network:
-    """`network`, changed in place: norms folded, PReLU as LeakyReLU, our operators as single nodes of domain `amcnet`.
+    """Lower `network` in place and return it. The result can be exported, but not run in PyTorch.
 
-    A PReLU of one slope is a LeakyReLU, which runtimes fuse into the convolution before it:
-    benchmarks/studies/operator_speed.py has the gain. The result can only be exported, not run.
+    Batch norms are folded into the convolutions before them. A PReLU with a single slope becomes a LeakyReLU, which
+    runtimes fuse into the convolution before it (gain: benchmarks/studies/operator_speed.py). Attention, gate,
+    correlation and warp become single nodes of the domain `amcnet`.
     """
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):
@@ -51,7 +52,7 @@ def lower(network: Network) -> Network:
 
 
 class _GateNode(nn.Module):
-    """The gate's convolutions as they are, where they can be fused and quantized, and the gating as one operator."""
+    """Convolutions of the gate as ordinary nodes, which can be fused and quantized; the gating as one operator."""
 
     def __init__(self, gate: CoAttentionGate) -> None:
         super().__init__()

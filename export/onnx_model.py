@@ -1,4 +1,4 @@
-"""A lowered network -> an ONNX model as this package ships it: readable names, our functions, opset and metadata."""
+"""ONNX model of a lowered network: readable names, custom functions, opset and metadata."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ..runtime.errors import ModelFileError
 from .functions import DOMAIN, functions
 
 OPSETS = (17, 18)  # GridSample of opset 20 gives wrong results on TensorRT (NVIDIA/TensorRT#4646)
-_EXPORTED_OPSET = 18  # what the PyTorch exporter writes
-_IR_VERSION = 8  # the first with functions, which all runtimes of today read
-_ONE_EXPORT = threading.Lock()  # the exporter, its logger's level and the warning filters belong to the process
+_EXPORTED_OPSET = 18  # written by the PyTorch exporter
+_IR_VERSION = 8  # the first with functions; current runtimes read it
+_ONE_EXPORT = threading.Lock()  # the exporter, its log level and the warning filters are global to the process
 
 
 def to_onnx(
@@ -35,12 +35,12 @@ def to_onnx(
     dynamic_batch: bool,
     metadata: Mapping[str, str],
 ) -> ir.Model:
-    """The graph of a lowered `network`, called with `inputs` in this order, whose results are named `outputs`.
+    """Trace a lowered `network` with `inputs`, in this order, to an ONNX model with outputs named `outputs`.
 
-    Raises ValueError for an opset other than 17 and 18.
+    Raises ValueError for an opset other than 17 and 18, ModelFileError for an operator that opset 17 lacks.
     """
     if opset not in OPSETS:
-        raise ValueError(f"opset is {opset}; expected 17 or 18")
+        raise ValueError(f"opset: got {opset}, expected 17 or 18")
     shapes = tuple({0: torch.export.Dim("batch")} for _ in inputs) if dynamic_batch else None
     with _ONE_EXPORT, _quiet_exporter(), torch.no_grad():
         program = torch.onnx.export(
@@ -73,7 +73,7 @@ def to_onnx(
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Without the warnings of absent torchvision, of deprecations inside torch, and its advice on dimension names."""
+    """Suppress warnings about missing torchvision, deprecations inside torch, and names of dimensions."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -86,9 +86,9 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def store_weights_fp16(graph: ir.Graph) -> None:
-    """Store weights in 16 bits, each behind a Cast to 32: half the file; runtimes fold the Cast when they load it.
+    """Store weights in FP16, each followed by a Cast to FP32 that runtimes fold when they load the file.
 
-    A tensor with weights beyond ±65504, which 16 bits cannot hold, stays in 32.
+    Tensors with fewer than 256 elements and tensors with values beyond ±65504, the range of FP16, stay FP32.
     """
     for name, value in list(graph.initializers.items()):
         tensor = value.const_value
@@ -97,24 +97,24 @@ def store_weights_fp16(graph: ir.Graph) -> None:
         weights = tensor.numpy()
         if np.abs(weights).max() > np.finfo(np.float16).max:
             continue
-        half = ir.Value(name=f"{name}.half", const_value=ir.tensor(weights.astype(np.float16)))
-        cast = ir.node("Cast", [half], attributes={"to": ir.DataType.FLOAT}, name=f"{name}/Cast")
+        stored = ir.Value(name=f"{name}.fp16", const_value=ir.tensor(weights.astype(np.float16)))
+        cast = ir.node("Cast", [stored], attributes={"to": ir.DataType.FLOAT}, name=f"{name}/Cast")
         ir.convenience.replace_all_uses_with(value, cast.outputs[0])
         del graph.initializers[name]
         cast.outputs[0].name = name
-        graph.register_initializer(half)
+        graph.register_initializer(stored)
         graph.insert_before(graph[0], cast)
 
 
 def save(model: ir.Model, path: Path) -> None:
-    """Write one file with the weights inside."""
+    """Write `model` as one file that includes its weights."""
     ir.save(model, path)
 
 
 def _name_by_module(graph: ir.Graph) -> None:
-    """Name nodes and values by the module they come from (`image_stages.3.5.conv2`), and drop the exporter's notes.
+    """Name nodes and values after their PyTorch module (`image_stages.3.5.conv2`), and remove the exporter's metadata.
 
-    The notes hold Python stack traces with the paths of the machine.
+    That metadata contains Python stack traces with local paths.
     """
     seen: Counter[str] = Counter()
     results = {value.name for value in graph.outputs}
@@ -138,12 +138,12 @@ def _name_by_module(graph: ir.Graph) -> None:
 
 def _name_scopes(node: ir.Node) -> list[str]:
     scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
-    # The first is the exporter's wrapper, whose attribute is called `network`; the last is the aten node itself.
+    # The first scope is the wrapper of exporter.py with its attribute `network`; the last is the ATen node itself.
     return [str(scope).removeprefix("network").removeprefix(".") for scope in scopes[:-1]]
 
 
 def _to_opset_17(graph: ir.Graph) -> None:
-    """Say in opset 17 what the exporter said in 18. Of the operators used here only the reductions differ in form."""
+    """Convert a graph of opset 18 to opset 17. Of the operators in use, only reductions differ in form."""
     for node in list(graph):
         if node.domain != "":
             continue
@@ -151,16 +151,19 @@ def _to_opset_17(graph: ir.Graph) -> None:
             axes = node.inputs[1]
             if axes is None or axes.const_value is None:
                 raise ModelFileError(
-                    f"{node.name} has no constant axes and cannot be written in opset 17; use --opset 18"
+                    f"{node.name} cannot be converted to opset 17: got computed axes, expected constant ones. Fix: "
+                    "export with --opset 18"
                 )
             node.attributes["axes"] = ir.AttrInt64s("axes", np.ravel(axes.const_value.numpy()).tolist())
             node.attributes.pop("noop_with_empty_axes", None)
             node.resize_inputs(1)
         elif node.op_type in ("Resize", "Pad", "Split"):
-            # Same meaning as long as nothing that came with 18 is used.
+            # Equivalent as long as no attribute introduced in opset 18 is set.
             for attribute in ("antialias", "axes", "keep_aspect_ratio_policy", "num_outputs"):
                 node.attributes.pop(attribute, None)
         elif defs.get_schema(node.op_type, 17).since_version != defs.get_schema(node.op_type, 18).since_version:
-            raise ModelFileError(f"{node.op_type} ({node.name}) differs between opsets 17 and 18; use --opset 18")
+            raise ModelFileError(
+                f"{node.op_type} ({node.name}) differs between opsets 17 and 18. Fix: export with --opset 18"
+            )
     for name in [name for name, value in graph.initializers.items() if not value.uses()]:
         del graph.initializers[name]

@@ -1,6 +1,6 @@
-"""Two video frames -> the mask, with everything in between in one graph: resizing, flow, flow picture, segmentation.
+"""PyTorch module of the whole pipeline: two video frames -> mask, with resizing, flow and flow coloring inside.
 
-H and W are the video's height and width; h and w PWC-Net's, multiples of 64; s AMC-Net's size, 384.
+H, W: height and width of the video; h, w: those of PWC-Net, multiples of 64; s: input size of AMC-Net, 384.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from ..runtime.preprocessing.spec import AMCNET, Preprocessing
 
 
 class Pipeline(nn.Module):
-    """frame, next_frame: (1, H, W, 3) uint8 RGB -> the mask of `frame`, (1, H, W) in (0, 1)."""
+    """frame, next_frame (1, H, W, 3) uint8 RGB -> mask of `frame` (1, H, W) in (0, 1)."""
 
     def __init__(self, amcnet: AMCNet, pwcnet_network: PWCNet, video_size: tuple[int, int]) -> None:
         super().__init__()
         width, height = video_size
         self.flow = PairFlow(pwcnet_network, video_size)
-        self.color = FlowPicture()
+        self.color = FlowImage()
         self.prepare = Prepare(video_size, AMCNET)
         self.amcnet = amcnet
         self.size = (height, width)
 
     def forward(self, frame: Tensor, next_frame: Tensor) -> Tensor:
-        # First to float: TensorRT does nothing else with uint8.
+        # Cast to FP32 first: TensorRT supports no other operation on uint8.
         frame = frame.float().permute(0, 3, 1, 2)  # (1, 3, H, W), 0 to 255
         next_frame = next_frame.float().permute(0, 3, 1, 2)
-        picture = self.color(self.flow(frame, next_frame))  # (1, 3, H, W), 0 to 255
-        mask = self.amcnet(self.prepare(frame), self.prepare(picture)).mask  # (1, 1, s, s)
+        flow_image = self.color(self.flow(frame, next_frame))  # (1, 3, H, W), 0 to 255
+        mask = self.amcnet(self.prepare(frame), self.prepare(flow_image)).mask  # (1, 1, s, s)
         full = F.interpolate(mask, size=self.size, mode="bilinear", align_corners=False)
         return full.squeeze(1)
 
 
 class PairFlow(nn.Module):
-    """Two frames (1, 3, H, W) RGB, 0 to 255 -> the flow (1, 2, H, W) in pixels of the video."""
+    """Two frames (1, 3, H, W) RGB, 0 to 255 -> flow (1, 2, H, W) in pixels of the video."""
 
     def __init__(self, network: PWCNet, video_size: tuple[int, int]) -> None:
         super().__init__()
@@ -64,8 +64,8 @@ class PairFlow(nn.Module):
         return torch.cat((blue, green, red), 1) / 255
 
 
-class FlowPicture(nn.Module):
-    """Flow (1, 2, H, W) in any unit -> its color picture (1, 3, H, W), whole numbers 0 to 255 (see `color_flow`)."""
+class FlowImage(nn.Module):
+    """Flow (1, 2, H, W) in any unit -> color image (1, 3, H, W), whole numbers 0 to 255 (see `color_flow`)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,10 +89,10 @@ class FlowPicture(nn.Module):
 
 
 class Prepare(nn.Module):
-    """A picture (1, 3, H, W), 0 to 255 -> (1, 3, s, s) as AMC-Net wants it.
+    """Image (1, 3, H, W), 0 to 255 -> normalized input of AMC-Net (1, 3, s, s).
 
-    The antialiased bicubic resize is two products with constant matrices (TensorRT has no antialiased Resize), rows
-    first and with rounding to whole gray levels after each, as Pillow does.
+    The antialiased bicubic resize is two products with constant matrices, since TensorRT has no antialiased Resize.
+    As in Pillow, the horizontal pass comes first, and each pass rounds to whole gray levels.
     """
 
     def __init__(self, video_size: tuple[int, int], preprocessing: Preprocessing) -> None:
@@ -107,19 +107,19 @@ class Prepare(nn.Module):
         self.mean: Tensor
         self.std: Tensor
 
-    def forward(self, picture: Tensor) -> Tensor:
-        narrow = (picture @ self.across + 0.5).floor().clamp(0, 255)  # (1, 3, H, s)
+    def forward(self, image: Tensor) -> Tensor:
+        narrow = (image @ self.across + 0.5).floor().clamp(0, 255)  # (1, 3, H, s)
         small = (self.down @ narrow + 0.5).floor().clamp(0, 255)  # (1, 3, s, s)
         return (small - self.mean) / self.std
 
 
 def preprocessing(video_size: tuple[int, int]) -> Preprocessing:
-    """What pipeline.onnx wants: frames as they are."""
+    """Return the preprocessing specification of pipeline.onnx: frames at the size of the video, unchanged."""
     return Preprocessing(size=video_size, mean=(0, 0, 0), std=(1, 1, 1), channel_order="RGB", resize="inside")
 
 
 def _angle(x: Tensor, y: Tensor) -> Tensor:
-    """atan2(y, x) in [-π, π], of operators that ONNX has; negative for y = 0, as in flow_vis where v = 0."""
+    """atan2(y, x) in [-π, π], composed of ONNX operators; negative for y = 0, as in flow_vis for v = 0."""
     low, high = torch.minimum(x.abs(), y.abs()), torch.maximum(x.abs(), y.abs())
     angle = torch.atan(low / high.clamp(min=1e-30))  # the first octant
     angle = torch.where(y.abs() > x.abs(), math.pi / 2 - angle, angle)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...export.multiply_adds import PRODUCTS
+from ...export.compare.multiply_adds import PRODUCTS
 from ...runtime.errors import ModelFileError
 
 if TYPE_CHECKING:

@@ -109,7 +109,7 @@ def _score(arguments: argparse.Namespace, variant: Variant, name: str) -> dict[s
         validate_every=arguments.iterations,
         resume=True,
     )
-    exported = export_amcnet(folder / "last.pth", folder, ExportOptions(half_weights=True), size=SIZE)
+    exported = export_amcnet(folder / "last.pth", folder, ExportOptions(fp16_weights=True), size=SIZE)
     average = masks_score(arguments.val, exported.file.path, folder / "masks").to_json()["average"]
     region, boundary = average["J"]["mean"], average["F"]["mean"]
     score = {"J": region, "F": boundary, "J&F": (region + boundary) / 2}

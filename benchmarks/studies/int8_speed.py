@@ -25,7 +25,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ...calibration import calibrate_on_batches
-from ...engines.precision.flops import product_flops
 from ...export import Seed, export_amcnet, export_pwcnet
 from ...runtime.backends.open_backend import open_backend
 from ...runtime.command import cli_entry_point
@@ -33,6 +32,7 @@ from ...runtime.files.bundled_network import DEFAULT_AMCNET
 from ...runtime.files.onnx_file import OnnxFile
 from ...runtime.inputs.clip_inputs import ClipInputs
 from ...runtime.machine_info import available_cores, processor_name
+from ..latency.graph_cost import graph_cost
 
 _SIZE = (384, 384)
 _SIDE = 1024  # of the matrices
@@ -67,7 +67,7 @@ def _compare(source: Path, clip: Path, folder: Path, rounds: int) -> dict[str, A
     input_batches = [item.inputs for item in ClipInputs(OnnxFile.read(source), [clip], every=12)]
     output = folder / f"{source.stem}.int8.onnx"
     calibrate_on_batches(source, output, input_batches[:4], target="cpu", method="percentile")
-    operations = product_flops(source).total()
+    operations = graph_cost(source).flops
     cores = available_cores()
     whole, quantized = (open_backend(OnnxFile.read(path), cores) for path in (source, output))
     product = _product(folder)

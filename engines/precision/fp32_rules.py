@@ -1,8 +1,8 @@
-"""Which parts of a network stay in float32 when the rest computes in float16, each with its reason.
+"""Rules for the operators that stay FP32 in an FP16 file, each with its reason.
 
-Half has 11 significant bits and ends at 65504. Convolutions are at ease with that; what follows is not. Rules go by the
-form of the graph, not by names, so that they hold for a network alone and inside the pipeline. H, W: a map's height
-and width.
+FP16 has 11 significant bits and a range of ±65504. Convolutions tolerate FP16; the operators below do not. Rules match
+the structure of the graph, not names, so that they apply to a single network and to the pipeline. H, W: height and
+width of a map.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from ...calibration.node_rules import Rule, nodes_by_rule
 from ...export.functions import DOMAIN
-from ...export.node_rules import Rule, nodes_by_rule
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionRule:
-    """How the function `name` takes half tensors: what is float32 at the call and inside the body.
+    """FP32 parts of the function `name` in an FP16 file.
 
-    `full`: inputs that are float32 at the call already. `widened`: inputs cast to float32 where the body begins.
-    `narrowed`: values of the body cast back, to the type of the first input.
+    fp32_inputs: inputs that are FP32 at the call. widened: inputs cast to FP32 at the start of the body. narrowed:
+    values of the body cast back to the type of the first input.
     """
 
     name: str
     reason: str
-    full: tuple[str, ...] = ()
+    fp32_inputs: tuple[str, ...] = ()
     widened: tuple[str, ...] = ()
     narrowed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fp32Rules:
-    """All rules. A function without a rule is an region as a whole: its body may know of float32 only."""
+    """Rules for nodes and for functions. Functions without a rule stay FP32: their bodies may support FP32 only."""
 
     rules: tuple[Rule, ...]
     functions: tuple[FunctionRule, ...]
 
     def find(self, graph: ir.Graph) -> dict[ir.Node, str]:
-        """The nodes that stay in float32 -> the name of the first rule that says so."""
+        """Return the nodes that stay FP32 -> name of the first rule that matches."""
         found = nodes_by_rule(graph, self.rules)
         ruled = {rule.name for rule in self.functions}
         for node in graph:
@@ -48,7 +48,7 @@ class Fp32Rules:
         return found
 
     def function(self, node: ir.Node) -> FunctionRule | None:
-        """The rule for the function that `node` calls, if it calls one."""
+        """Return the rule for the function that `node` calls; None if it calls none."""
         return next((rule for rule in self.functions if node.domain == DOMAIN and rule.name == node.op_type), None)
 
 
@@ -57,7 +57,7 @@ def _pixels(graph: ir.Graph) -> set[ir.Node]:
 
 
 def _flow(graph: ir.Graph) -> set[ir.Node]:
-    # A gate's score has two channels as well, and so has a perceptron on pooled channels, which is 1×1.
+    # Gate scores have two channels, too, and so have 1×1 convolutions on pooled channels: they are excluded.
     heads = {
         node
         for node in graph
@@ -89,7 +89,7 @@ def _ends(graph: ir.Graph) -> set[ir.Node]:
 
 
 def _only_from(graph: ir.Graph, sources: Collection[ir.Value]) -> set[ir.Node]:
-    """The nodes that compute from `sources` and constants alone, up to where a convolution or function takes over."""
+    """Return the nodes that depend on `sources` and constants only, up to the first convolution or function."""
     nodes: set[ir.Node] = set()
     values = set(sources)
     for node in graph:
@@ -108,7 +108,7 @@ def _weight_shape(node: ir.Node) -> list[int]:
 
 
 def _axes(node: ir.Node) -> list[int]:
-    """The axes, 0 to 3, of a reduction over (B, C, H, W): an attribute in opset 17, an input in 18."""
+    """Return the axes, 0 to 3, of a reduction over (B, C, H, W): an attribute in opset 17, an input in opset 18."""
     if "axes" in node.attributes:
         axes = list(node.attributes["axes"].as_ints())
     elif len(node.inputs) > 1 and node.inputs[1] is not None and node.inputs[1].const_value is not None:
@@ -122,52 +122,52 @@ DEFAULT = Fp32Rules(
     rules=(
         Rule(
             name="raw pixels",
-            reason="resizing rounds to whole gray levels, and above 128 half has eighths of a level: another rounding "
-            "is another picture",
+            reason="resizing rounds to whole gray levels; above 128, FP16 has a resolution of 1/8 level, which changes "
+            "the rounding",
             find=_pixels,
         ),
         Rule(
             name="flow",
-            reason="at 100 px half steps by 1/16 px, and each level of the pyramid adds to the last one's rounding; "
-            "the colors of the flow picture come from angles and quotients of it",
+            reason="at 100 px, FP16 has a resolution of 1/16 px, and rounding accumulates over the levels of the "
+            "pyramid; the colors of the flow image are computed from angles and ratios of the flow",
             find=_flow,
         ),
         Rule(
             name="means over maps",
-            reason="a sum of up to 192·192 values passes 65504 when they average 1.8",
+            reason="a sum of 192·192 values exceeds 65504 at a mean of 1.8",
             find=_means_over_maps,
         ),
         Rule(
             name="ends",
-            reason="above a half, probabilities in half come in steps of 1/2048; the last maps have one channel and "
-            "cost nothing",
+            reason="above 0.5, FP16 probabilities have a resolution of 1/2048; the last maps have one channel, so that "
+            "FP32 costs little",
             find=_ends,
         ),
     ),
     functions=(
         FunctionRule(
             name="AmcCoAttention",
-            reason="logits are sums over up to 512 channels, and softmax turns their rounding into a factor",
+            reason="logits are sums over up to 512 channels, and softmax turns their rounding error into a factor",
             widened=("image", "flow"),
             narrowed=("gathered",),
         ),
         FunctionRule(
             name="AmcCoAttentionGate",
-            reason="the gate is a mean over up to 192·192 probabilities; the features it scales stay half",
+            reason="the gate is a mean over up to 192·192 probabilities; the features that it scales stay FP16",
             widened=("score",),
             narrowed=("gate",),
         ),
         FunctionRule(
             name="AmcCorrelation",
-            reason="a mean over up to 196 channels: summed in half, small products vanish beside the sum",
+            reason="a mean over up to 196 channels: in FP16, small products are lost beside the sum",
             widened=("first", "second"),
             narrowed=("correlation",),
         ),
         FunctionRule(
             name="AmcWarp",
-            reason="coordinates: of 896 columns half tells only halves of a pixel apart; GridSample wants features and "
+            reason="coordinates: at column 896, FP16 has a resolution of 1/2 px; GridSample requires features and "
             "positions of one type",
-            full=("flow",),
+            fp32_inputs=("flow",),
             widened=("features",),
             narrowed=("warped",),
         ),

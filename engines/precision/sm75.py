@@ -1,4 +1,4 @@
-"""What TensorRT-RTX wants otherwise for SM 7.5, where it multiplies no matrices in float: halves, or convolutions."""
+"""FP32 matrix products replaced for SM 7.5, where TensorRT-RTX supports none: by FP16 products or convolutions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from ...runtime.files.atomic import replacing
 from ...runtime.files.onnx_file import PRECISION
 from .fp32_rules import DEFAULT, Fp32Rules
 
-_PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # the functions of ours that multiply matrices
+_PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # custom operators that multiply matrices
 
-# Attention and correlation in half as well. The GPU's products of halves are summed in float all the same; what is lost
-# is the rounding of what goes in.
-FP32_RULES: Fp32Rules = replace(
+# Attention and correlation in FP16, too. The GPU accumulates FP16 products in FP32; only the operands are rounded.
+RULES: Fp32Rules = replace(
     DEFAULT,
     functions=tuple(
         replace(rule, widened=(), narrowed=()) if rule.name in _PRODUCTS else rule for rule in DEFAULT.functions
@@ -24,23 +23,23 @@ FP32_RULES: Fp32Rules = replace(
 )
 
 
-def without_float_products(source: Path, target: Path) -> None:
-    """Write `target`: `source`, in half by `FP32_RULES` or in int8, without matrix products in float.
+def replace_fp32_products(source: Path, target: Path) -> None:
+    """Write `target`: `source`, which is FP16 by `RULES` or INT8, without FP32 matrix products.
 
-    Attention and correlation of an int8 file are cast to half and back. A product of a map (B, C, H, W) and a constant
-    matrix becomes a 1×1 convolution in float: the pipeline resizes by such, raw pixels, which half would round. Raises
-    OutputError.
+    In an INT8 file, casts around attention and correlation make them FP16. A product of a map (B, C, H, W) and a
+    constant matrix becomes an FP32 1×1 convolution: the pipeline resizes raw pixels that way, which FP16 would round.
+    Raises OutputError.
     """
     model = ir.load(source)
     for node in list(model.graph):
         if node.domain == DOMAIN and node.op_type in _PRODUCTS and model.metadata_props[PRECISION] == "int8":
-            _call_in_half(model.graph, node)
+            _call_in_fp16(model.graph, node)
         if node.op_type != "MatMul" or node.domain or node.outputs[0].dtype == ir.DataType.FLOAT16:
             continue
         first, second = node.inputs
         assert first is not None
         assert second is not None
-        if second.is_initializer():  # along W: W takes the place of the channels
+        if second.is_initializer():  # along W, which takes the place of the channels
             _as_convolution(model.graph, node, first, second, transposed=True, before=(0, 3, 1, 2), behind=(0, 2, 3, 1))
         elif first.is_initializer():  # along H
             _as_convolution(
@@ -52,22 +51,22 @@ def without_float_products(source: Path, target: Path) -> None:
         ir.save(model, temporary)
 
 
-def _call_in_half(graph: ir.Graph, call: ir.Node) -> None:
-    """Cast what a function takes to half, and what it gives back to float."""
+def _call_in_fp16(graph: ir.Graph, call: ir.Node) -> None:
+    """Cast the inputs of a function call to FP16, and its outputs back to FP32."""
     for index, value in enumerate(call.inputs):
-        cast = ir.node("Cast", [value], attributes={"to": ir.DataType.FLOAT16}, name=f"{call.name}/half_{index}")
+        cast = ir.node("Cast", [value], attributes={"to": ir.DataType.FLOAT16}, name=f"{call.name}/fp16_{index}")
         cast.outputs[0].name, cast.outputs[0].dtype = f"{cast.name}_0", ir.DataType.FLOAT16
         graph.insert_before(call, cast)
         call.replace_input_with(index, cast.outputs[0])
     for value in call.outputs:
-        cast = ir.node("Cast", [value], attributes={"to": ir.DataType.FLOAT}, name=f"{call.name}/float")
+        cast = ir.node("Cast", [value], attributes={"to": ir.DataType.FLOAT}, name=f"{call.name}/fp32")
         wide = cast.outputs[0]
         wide.dtype, wide.shape, value.dtype = ir.DataType.FLOAT, value.shape, ir.DataType.FLOAT16
         for user, index in list(value.uses()):
             if user is not cast:
                 user.replace_input_with(index, wide)
         graph.insert_after(call, cast)
-        value.name, wide.name = f"{value.name}/half", value.name
+        value.name, wide.name = f"{value.name}/fp16", value.name
 
 
 def _as_convolution(
@@ -80,7 +79,7 @@ def _as_convolution(
     before: tuple[int, ...],
     behind: tuple[int, ...],
 ) -> None:
-    """Put Conv, its weights `matrix` as (out, in, 1, 1), between transpositions `before` and `behind` it."""
+    """Replace `product` by a Conv with the weights `matrix` (out, in, 1, 1), between two transpositions."""
     assert matrix.const_value is not None
     name = product.outputs[0].name
     weights = matrix.const_value.numpy()

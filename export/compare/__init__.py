@@ -1,1 +1,1 @@
-"""Comparison of two forms of one file."""
+"""Measurement of ONNX files and comparison of two forms of one file."""

@@ -1,4 +1,4 @@
-"""The gate: a file in lower precision, or the engine made of it, against the FP32 file on the frames of real clips."""
+"""Accuracy gate: comparison of a file in lower precision, or an engine built from it, with the FP32 file."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .fidelity import Run, flow_fidelity, mask_fidelity
 from .onnx_run import onnx_run
 
 InputBatches = Sequence[Mapping[str, NDArray[Any]]]
-"""Inputs by name, one mapping a frame."""
+"""Input batches of a network, one for each frame: input name -> array."""
 
 MIN_MEAN_IOU = {"fp32": 0.995, "fp16": 0.995, "int8": 0.98}
 MAX_FLOW_PX = {"fp32": 0.05, "fp16": 0.05, "int8": 0.5}
-_ADVICE = {
-    "fp32": "report it with what amc-check says",
-    "fp16": "build it without --fp16",
-    "int8": "leave more of its layers in float (amc-calibrate --search), or build it with --fp16",
+_FIXES = {
+    "fp32": "report this with the output of amc-check",
+    "fp16": "build in FP32, without --fp16",
+    "int8": "keep more layers in FP32 (amc-calibrate --search), or build with --fp16",
 }
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OpenEngine:
-    """An engine that is loaded: how to run it, and what the inspector says of its layers."""
+    """A loaded engine: a function that runs it, and its layers as reported by TensorRT's engine inspector."""
 
     run: Run
     layers: list[dict[str, Any]]
@@ -36,10 +36,10 @@ class OpenEngine:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AccuracyGate:
-    """`reference` is the FP32 file, `feeds` what both get.
+    """Compares files and engines with the FP32 file `reference` on `input_batches`.
 
-    A mask is held to a mean IoU of `min_iou`, None for 0.98 in int8 and 0.995 in others; flow to a median end-point
-    difference of 0.5 and 0.05 px. `on_phase` gets a line about each frame.
+    min_iou: minimum mean IoU of the masks, 0 to 1; None for 0.98 in INT8 and 0.995 otherwise. The median end-point
+    difference of flow may be 0.5 px in INT8 and 0.05 px otherwise. on_phase: called with one line for each frame.
     """
 
     reference: OnnxFile
@@ -48,56 +48,60 @@ class AccuracyGate:
     on_phase: Callable[[str], None]
 
     def file(self, file: OnnxFile, scratch: Path) -> dict[str, Any]:
-        """The accuracy of `file` in ONNX Runtime on the CPU, as the card has it.
+        """Measure the accuracy of `file` in ONNX Runtime on the CPU; temporary files go to the folder `scratch`.
 
-        EngineError, with the figures, for what misses its bound, and if it is of another checkpoint than the reference.
+        Returns {"of", "against", "mask" or "flow", and the bound}, as in the card of an engine. Raises EngineError if
+        the bound is missed or `file` is of another checkpoint than the reference.
         """
         from .fp16_emulation import emulate_fp16
 
         path, how = file.path, ""
-        if file.precision != "fp32":  # int8 files have halves too, if they are for SM 7.5
+        if file.precision != "fp32":  # INT8 files for SM 7.5 have FP16 operators, too
             path = scratch / "rounded.onnx"
             emulate_fp16(file.path, path)
         if file.precision == "fp16":
-            how = ", every half rounded to 16 bits"
+            how = " with emulated FP16"
         return self._measured(file, onnx_run(path), f"{file.path.name} in ONNX Runtime on the CPU{how}")
 
     def engine(self, file: OnnxFile, run: Run, gpu: str) -> dict[str, Any]:
-        """The accuracy of the engine built of `file`, which `run` runs. Raises as `file`."""
-        return self._measured(file, run, f"the engine of {file.path.name} on {gpu}")
+        """Measure the accuracy of an engine built from `file`, which `run` runs on `gpu`. Raises as `file`."""
+        return self._measured(file, run, f"engine of {file.path.name} on {gpu}")
 
     def _measured(self, file: OnnxFile, candidate: Run, of: str) -> dict[str, Any]:
         reference = self.reference
         if reference.precision != "fp32" or reference.metadata[CHECKPOINT_SHA256] != file.metadata[CHECKPOINT_SHA256]:
             raise EngineError(
-                f"{reference.path} is {reference.precision} of the checkpoint {reference.metadata[CHECKPOINT_SHA256]}; "
-                f"to compare {file.path.name} with, expected fp32 of {file.metadata[CHECKPOINT_SHA256]}: --reference"
+                f"{reference.path} is not the FP32 file of {file.path.name}: got {reference.precision} of checkpoint "
+                f"{reference.metadata[CHECKPOINT_SHA256]}, expected fp32 of {file.metadata[CHECKPOINT_SHA256]}. "
+                "Fix: name that file with --reference"
             )
         input_batches = with_progress(self.input_batches, f"comparing {of}", self.on_phase)
         measured: dict[str, Any]
         if file.model == "pwcnet":
             flow = flow_fidelity(onnx_run(reference.path), candidate, input_batches)
             bound = MAX_FLOW_PX[file.precision]
-            kept = flow.median_px <= bound
-            found = f"the median flow difference over {flow.frames} frames is {flow.median_px:.3g} px; expected at most"
+            passed = flow.median_px <= bound
+            found = (
+                f"got a median flow difference of {flow.median_px:.3g} px over {flow.frames} frames, expected at most"
+            )
             measured = {"flow": flow.to_json(), "max_median_px": bound}
         else:
             mask = mask_fidelity(onnx_run(reference.path), candidate, input_batches)
             bound = min_iou_for(file.precision, self.min_iou)
-            kept = mask.mean_iou >= bound
-            found = f"the mean mask IoU over {len(mask.iou)} frames is {mask.mean_iou:.4f}; expected at least"
+            passed = mask.mean_iou >= bound
+            found = f"got a mean mask IoU of {mask.mean_iou:.4f} over {len(mask.iou)} frames, expected at least"
             measured = {"mask": mask.to_json(), "min_iou": bound}
-        if not kept:
-            untrained = "; its weights are untrained, and what they give tips over easily" if file.untrained else ""
+        if not passed:
+            untrained = " (its weights are untrained: small numeric differences flip many pixels)"
             raise EngineError(
-                f"{of} differs from {reference.path.name} too much: {found} {bound:g}{untrained}; "
-                f"{_ADVICE[file.precision]}"
+                f"{of} differs from {reference.path.name}: {found} {bound:g}{untrained if file.untrained else ''}. "
+                f"Fix: {_FIXES[file.precision]}"
             )
         return {"of": of, "against": reference.path.name} | measured
 
 
 def accuracy_sentence(measured: Mapping[str, Any]) -> str:
-    """What `Gate.file` or `Gate.engine` gave, in words: `mean IoU 0.9812 over 25 frames (minimum 0.98)`."""
+    """Format a result of `AccuracyGate`: `mean IoU 0.9812 over 25 frames (minimum 0.98)`."""
     if "mask" in measured:
         mask = measured["mask"]
         return f"mean IoU {mask['mean_iou']:.4f} over {_frames(mask)} (minimum {measured['min_iou']:g})"
@@ -111,14 +115,14 @@ def _frames(measured: Mapping[str, Any]) -> str:
 
 
 def min_iou_for(precision: str, min_iou: float | None) -> float:
-    """`min_iou`, which may be 0, or the default of this precision for None."""
+    """Return `min_iou`, which may be 0, or the default of `precision` for None."""
     return MIN_MEAN_IOU[precision] if min_iou is None else min_iou
 
 
 def with_progress(
     input_batches: InputBatches, what: str, on_phase: Callable[[str], None]
 ) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """`feeds`, and a line about each."""
-    for index, feed in enumerate(input_batches, 1):
+    """Iterate over `input_batches` and report each: `comparing x.onnx, frame 3/40`."""
+    for index, inputs in enumerate(input_batches, 1):
         on_phase(f"{what}, frame {index}/{len(input_batches)}")
-        yield feed
+        yield inputs

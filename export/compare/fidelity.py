@@ -1,4 +1,4 @@
-"""How far one form of a network (half, int8, an engine) is from another, on the frames it will be used on."""
+"""Fidelity of one form of a network (FP16, INT8, an engine) to another, on given inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ Run = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]
 
 @dataclass(frozen=True, kw_only=True)
 class MaskFidelity:
-    """Of the masks, probability >= 0.5. iou of each frame, in order; flipped: the share of all pixels that changed."""
+    """Agreement of masks, which are the pixels of probability >= 0.5.
+
+    iou: IoU of each frame, in order. flipped: fraction of all pixels whose mask value differs.
+    """
 
     iou: tuple[float, ...]
     flipped: float
@@ -29,12 +32,8 @@ class MaskFidelity:
 
     @property
     def iou_p1(self) -> float:
-        """The first percentile: what the worst frames have."""
+        """First percentile of the IoU over frames."""
         return float(np.percentile(self.iou, 1))
-
-    def worst(self, count: int) -> list[int]:
-        """The places of the `count` frames with the least IoU, least first."""
-        return [int(place) for place in np.argsort(self.iou, kind="stable")[:count]]
 
     def to_json(self) -> dict[str, Any]:
         return {"frames": len(self.iou), "mean_iou": self.mean_iou, "iou_p1": self.iou_p1, "flipped": self.flipped}
@@ -42,7 +41,11 @@ class MaskFidelity:
 
 @dataclass(frozen=True, kw_only=True)
 class FlowFidelity:
-    """End-point differences in px of the input, over all vectors of each frame; the median of the frames' medians."""
+    """End-point differences in pixels of the input, over all vectors of each frame.
+
+    median_px: median over frames of each frame's median. mean_px and worst_frame_px: mean and maximum over frames of
+    each frame's mean.
+    """
 
     frames: int
     median_px: float
@@ -54,31 +57,32 @@ class FlowFidelity:
 
 
 def mask_fidelity(reference: Run, candidate: Run, input_batches: Iterable[Mapping[str, NDArray[Any]]]) -> MaskFidelity:
-    """Both run on each of `feeds`; their output `mask` (..., H, W) is compared.
+    """Run both on each of `input_batches` and compare their outputs `mask` (..., H, W) of probabilities.
 
-    Two empty masks are alike (IoU 1). Raises ModelFileError for masks that are not finite, ValueError without feeds.
+    Two empty masks have an IoU of 1. Raises ModelFileError for masks that are not finite, ValueError if there are no
+    input batches.
     """
     ious, flipped, pixels = [], 0, 0
-    for feed in input_batches:
-        expected, found = (_finite(run(feed)["mask"], "mask") >= 0.5 for run in (reference, candidate))
+    for inputs in input_batches:
+        expected, found = (_finite(run(inputs)["mask"], "mask") >= 0.5 for run in (reference, candidate))
         ious.append(mask_iou(expected, found))
         flipped += int(np.count_nonzero(expected != found))
         pixels += expected.size
     if not ious:
-        raise ValueError("there are no feeds; expected at least one")
+        raise ValueError("got no input batches, expected at least one")
     return MaskFidelity(iou=tuple(ious), flipped=flipped / pixels)
 
 
 def flow_fidelity(reference: Run, candidate: Run, input_batches: Iterable[Mapping[str, NDArray[Any]]]) -> FlowFidelity:
-    """Both run on each of `feeds`; their output `flow` (N, 2, h, w) is compared. Raises as `mask_fidelity` does."""
+    """Run both on each of `input_batches` and compare their outputs `flow` (N, 2, h, w). Raises as `mask_fidelity`."""
     medians, means = [], []
-    for feed in input_batches:
-        expected, found = (_finite(run(feed)["flow"], "flow") for run in (reference, candidate))
+    for inputs in input_batches:
+        expected, found = (_finite(run(inputs)["flow"], "flow") for run in (reference, candidate))
         difference_px = np.linalg.norm(found - expected, axis=1)
         medians.append(float(np.median(difference_px)))
         means.append(float(difference_px.mean()))
     if not medians:
-        raise ValueError("there are no feeds; expected at least one")
+        raise ValueError("got no input batches, expected at least one")
     return FlowFidelity(
         frames=len(medians),
         median_px=float(np.median(medians)),
@@ -89,5 +93,5 @@ def flow_fidelity(reference: Run, candidate: Run, input_batches: Iterable[Mappin
 
 def _finite(values: NDArray[Any], name: str) -> NDArray[Any]:
     if not np.isfinite(values).all():
-        raise ModelFileError(f"the output {name!r} has values that are not finite (NaN or infinite); expected numbers")
+        raise ModelFileError(f"the output {name!r} contains NaN or infinite values; expected finite numbers")
     return values.astype(np.float32)

@@ -1,7 +1,7 @@
-"""What a half file computes where nothing computes in half: on a CPU, by rounding each result.
+"""FP16 arithmetic on a CPU, emulated by rounding each result to FP16.
 
-ONNX Runtime's CPU kernels are in float32, and it drops the casts between them: a file typed float16 runs there as if
-only its weights were rounded, and any comparison flatters it. Casts with nothing in half between them it keeps.
+ONNX Runtime computes FP16 operators on the CPU in FP32 and removes the casts between them, so that only weights are
+rounded: a comparison of an FP16 file there is too favorable. It keeps casts that have no FP16 operator between them.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from ...runtime.files.atomic import replacing
 from .graph_shapes import GraphShapes
 
 
-def emulate_fp16(half: Path, target: Path) -> None:
-    """Write `target`: the file `half` in float32, each result that is float16 there rounded to 16 bits and back.
+def emulate_fp16(source: Path, target: Path) -> None:
+    """Write `target`: the FP16 file `source` in FP32, with each FP16 result rounded to FP16 and back.
 
-    Sums inside one operator are in float32, as in kernels for half. What a GPU fuses (a convolution, its bias and its
-    activation) is rounded once there and up to twice here. Values beyond 65504 become infinite. Raises OutputError if
-    `target` cannot be written.
+    Accumulation inside an operator is in FP32, as in FP16 kernels. Where a GPU fuses a convolution, its bias and its
+    activation, it rounds once; the emulation rounds up to twice. Values beyond 65504 become infinite. Raises
+    OutputError if `target` cannot be written.
     """
-    graph_shapes = GraphShapes.read(half)
+    graph = GraphShapes.read(source)
     nodes = []
-    for node in graph_shapes.nodes:
+    for node in graph.nodes:
         rounding = []
-        if node.op_type == "Cast" and graph_shapes.types[node.output[0]] == TensorProto.FLOAT16:
+        if node.op_type == "Cast" and graph.types[node.output[0]] == TensorProto.FLOAT16:
             node.attribute[0].i = TensorProto.FLOAT
         for index, name in enumerate(node.output):
-            if graph_shapes.types.get(name) == TensorProto.FLOAT16:
+            if graph.types.get(name) == TensorProto.FLOAT16:
                 exact, rounded = f"{name}/exact", f"{name}/rounded"
                 node.output[index] = exact
                 rounding.append(helper.make_node("Cast", [exact], [rounded], to=TensorProto.FLOAT16))
                 rounding.append(helper.make_node("Cast", [rounded], [name], to=TensorProto.FLOAT))
         nodes += [node, *rounding]
-    model = onnx.load(half)
-    for name in ("node", "value_info"):
-        model.graph.ClearField(name)
+    model = onnx.load(source)
+    for field in ("node", "value_info"):
+        model.graph.ClearField(field)
     model.ClearField("functions")
     model.graph.node.extend(nodes)
     for tensor in model.graph.initializer:

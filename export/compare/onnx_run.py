@@ -1,4 +1,4 @@
-"""An ONNX file in ONNX Runtime on the CPU as a plain function: inputs by name -> outputs by name."""
+"""ONNX file as a function in ONNX Runtime on the CPU: inputs by name -> outputs by name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .fidelity import Run
 
 
 def onnx_run(path: Path, *, in_order: bool = False) -> Run:
-    """Load the file at `path` to measure it or compare it with others, on all cores.
+    """Load the file at `path` and return a function that runs it on all cores.
 
-    in_order: as in `open_session`. Raises BackendError if ONNX Runtime is missing or refuses the file; the function
-    raises ModelFileError for inputs that do not fit.
+    in_order: see `open_session`. Raises BackendError if ONNX Runtime is missing or cannot load the file. The returned
+    function raises ModelFileError for inputs of other names, shapes or types.
     """
     session = open_session(path, in_order=in_order).session
     names = [value.name for value in session.get_outputs()]
@@ -28,7 +28,8 @@ def onnx_run(path: Path, *, in_order: bool = False) -> Run:
             return dict(zip(names, session.run(names, dict(inputs)), strict=True))
         except Exception as error:
             raise ModelFileError(
-                f"{path.name} takes {_shapes(wanted)}; it came {_shapes({k: v.shape for k, v in inputs.items()})}"
+                f"{path.name} cannot run: got {_shapes({k: v.shape for k, v in inputs.items()})}, expected "
+                f"{_shapes(wanted)}"
             ) from error
 
     return run

@@ -27,7 +27,7 @@ class Card:
 
     Only for builds with clips: ranges (fp16: the largest tensors and the operators kept in FP32 for them; int8: the
     calibration frames) and accuracy against the FP32 file ("onnx": of the converted ONNX file in ONNX Runtime;
-    "engine": of the engine, with the precisions of its kernels, if it could be run). latency is measured later.
+    "engine": of the engine, with the precisions of its kernels, if it could be run).
     """
 
     engine_sha256: str
@@ -53,7 +53,6 @@ class Card:
     ranges: dict[str, Any] | None = None
     clipped: dict[str, int] = field(default_factory=dict)
     accuracy: dict[str, Any] | None = None
-    latency: dict[str, Any] | None = None
 
     def to_json(self) -> str:
         return json.dumps({"format": FORMAT} | asdict(self), indent=2) + "\n"

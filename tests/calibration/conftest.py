@@ -1,4 +1,4 @@
-"""Fixtures for the calibration's tests: small real networks with seeded weights, and what to feed them with."""
+"""Fixtures for the calibration's tests: small real networks with seeded weights, and inputs for them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pwcnet_file(exported: Callable[[str], Exported]) -> Path:
 
 @pytest.fixture(scope="session")
 def chain_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six convolutions in a row, `0` to `5`, of 4 channels each, and a head; the "image" alone goes through them."""
+    """Six convolutions in a row, `0` to `5`, of 4 channels each, and a head; only "image" goes through them."""
     rng = np.random.default_rng(0)
     shape = [1, 4, 16, 16]
     graph = helper.make_graph(
@@ -65,16 +65,16 @@ def chain_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_feeds() -> Callable[..., InputBatches]:
-    """`make_feeds(names, count, width)`: coarse noise 64 high, so that neighboring pixels are alike as in images."""
+def make_batches() -> Callable[..., InputBatches]:
+    """`make_batches(names, count, width)`: coarse noise 64 high, so that neighboring pixels are alike as in images."""
 
     def make(names: tuple[str, ...], count: int = 4, width: int = 64, seed: int = 0) -> InputBatches:
         rng = np.random.default_rng(seed)
 
-        def picture() -> NDArray[np.float32]:
+        def image() -> NDArray[np.float32]:
             coarse = rng.standard_normal((1, 3, 8, width // 8)).astype(np.float32)
             return np.kron(coarse, np.ones((1, 1, 8, 8), np.float32))
 
-        return [{name: picture() for name in names} for _ in range(count)]
+        return [{name: image() for name in names} for _ in range(count)]
 
     return make

@@ -1,4 +1,4 @@
-"""`calibrate` as a notebook calls it: how often clips are decoded, what is converted, what 0 means."""
+"""`calibrate`: number of decoded and converted frames, bounds of its arguments, files left by a failure."""
 
 from __future__ import annotations
 
@@ -110,9 +110,9 @@ def test_a_single_frame_serves_for_both() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"frames": 0}, "frames is 0; expected 1 or more"),
-        ({"min_iou": 98}, "min_iou is 98; expected a number from 0 to 1"),
-        ({"min_iou": float("nan")}, "min_iou is nan; expected"),
+        ({"frames": 0}, "frames: got 0, expected 1 or more"),
+        ({"min_iou": 98}, "min_iou: got 98, expected a number from 0 to 1"),
+        ({"min_iou": float("nan")}, "min_iou: got nan, expected"),
     ],
 )
 def test_numbers_out_of_range(options: dict[str, Any], message: str, clip: Path, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_file_that_was_not_compared_does_not_stay(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("amcnet.export.compare.accuracy_gate.Gate.file", interrupt)
+    monkeypatch.setattr("amcnet.export.compare.accuracy_gate.AccuracyGate.file", interrupt)
     with pytest.raises(KeyboardInterrupt):
         calibrate(DEFAULT_AMCNET, tmp_path / "x.onnx", [clip], target="cpu", frames=1)
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
@@ -137,17 +137,17 @@ def test_a_file_that_was_not_compared_does_not_stay(
 def test_a_minimum_of_zero_is_zero(
     min_iou: float | None, bound: float, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The search, which once took 0 for the default."""
-    asked = []
+    """In the search, where 0 once meant the default."""
+    bounds = []
 
     def search(*_: object, bound: float, **__: object) -> None:
-        asked.append(bound)
+        bounds.append(bound)
         raise InterruptedError
 
     monkeypatch.setattr("amcnet.calibration.search_measure.search", search)
     with pytest.raises(InterruptedError):
         calibrate(DEFAULT_AMCNET, tmp_path / "x.onnx", [clip], target="cpu", frames=1, search=True, min_iou=min_iou)
-    assert asked == [bound]
+    assert bounds == [bound]
 
 
 def test_the_example_of_the_docstring(clip: Path, tmp_path: Path) -> None:
@@ -157,5 +157,5 @@ def test_the_example_of_the_docstring(clip: Path, tmp_path: Path) -> None:
     )
     assert done.path == tmp_path / "x.onnx"
     assert done.accuracy["mask"]["mean_iou"] >= done.accuracy["min_iou"]
-    assert lines[0] == "choosing frames"
+    assert lines[0] == "selecting frames"
     assert any(line.startswith("measuring ranges, frame 1/") for line in lines)

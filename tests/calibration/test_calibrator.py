@@ -1,8 +1,10 @@
-"""Files in int8: what is quantized for whom, how close they are, and the table that lies beside them."""
+"""INT8 files: quantized nodes for each target, agreement with FP32, and the calibration table."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,21 @@ IMAGES = ("image", "flow_image")
 FRAMES = ("frame", "next_frame")
 
 
+def test_public_names_are_no_modules() -> None:
+    """In any order of imports, with all modules of the package imported before."""
+    code = """
+import importlib, pkgutil, types
+import amcnet.calibration as package
+if {modules}:
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"amcnet.calibration.{{module.name}}")
+assert not [name for name in package.__all__ if isinstance(getattr(package, name), types.ModuleType)]
+"""
+    for modules in (False, True):
+        done = subprocess.run([sys.executable, "-c", code.format(modules=modules)], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 def _int8_nodes(path: Path) -> set[str]:
     """The nodes whose weights or first input come from a DequantizeLinear."""
     graph = onnx.load(path).graph
@@ -41,24 +58,24 @@ def _for_chain(seed: int = 0) -> list[dict[str, NDArray[Any]]]:
 @pytest.fixture(scope="module")
 def for_tensorrt(
     light_onnx: Path,
-    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    make_batches: Callable[..., list],  # type: ignore[type-arg]
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Calibrated:
     output = tmp_path_factory.mktemp("tensorrt") / "light.int8.onnx"
-    return calibrate_on_batches(light_onnx, output, make_feeds(IMAGES), target="tensorrt")
+    return calibrate_on_batches(light_onnx, output, make_batches(IMAGES), target="tensorrt")
 
 
 @pytest.fixture(scope="module")
 def for_cpus(
     light_onnx: Path,
-    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    make_batches: Callable[..., list],  # type: ignore[type-arg]
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Calibrated:
     output = tmp_path_factory.mktemp("cpus") / "light.int8.onnx"
-    return calibrate_on_batches(light_onnx, output, make_feeds(IMAGES), target="cpu")
+    return calibrate_on_batches(light_onnx, output, make_batches(IMAGES), target="cpu")
 
 
-def test_for_tensorrt(light_onnx: Path, make_feeds: Callable[..., list], for_tensorrt: Calibrated) -> None:  # type: ignore[type-arg]
+def test_for_tensorrt(light_onnx: Path, make_batches: Callable[..., list], for_tensorrt: Calibrated) -> None:  # type: ignore[type-arg]
     done, output = for_tensorrt, for_tensorrt.quantized.path
     assert lint(output) == []
     model = onnx.load(output)
@@ -70,16 +87,16 @@ def test_for_tensorrt(light_onnx: Path, make_feeds: Callable[..., list], for_ten
             activations += 1
             assert not any(user.op_type == "Relu" for user in model.graph.node if node.output[0] in user.input)
     assert activations > 50
-    assert _int8_nodes(output) == set(done.quantized.int8)
+    assert _int8_nodes(output) == set(done.quantized.int8_nodes)
     assert {"AmcCoAttention", "AmcCoAttentionGate"} == {function.name for function in model.functions}
     assert OnnxFile.read(output).precision == "int8"
     reference, found = onnx_run(light_onnx), onnx_run(output)
-    input_batches = make_feeds(IMAGES, seed=1)
-    difference = [np.abs(found(feed)["mask"] - reference(feed)["mask"]).mean() for feed in input_batches]
+    input_batches = make_batches(IMAGES, seed=1)
+    difference = [np.abs(found(inputs)["mask"] - reference(inputs)["mask"]).mean() for inputs in input_batches]
     assert np.mean(difference) < 0.05
 
 
-def test_for_cpus(light_onnx: Path, make_feeds: Callable[..., list], for_cpus: Calibrated) -> None:  # type: ignore[type-arg]
+def test_for_cpus(light_onnx: Path, make_batches: Callable[..., list], for_cpus: Calibrated) -> None:  # type: ignore[type-arg]
     done, output = for_cpus, for_cpus.quantized.path
     model = onnx.load(output)
     assert not model.functions
@@ -88,47 +105,49 @@ def test_for_cpus(light_onnx: Path, make_feeds: Callable[..., list], for_cpus: C
     assert {weights[node.input[2]].data_type for node in quantized} == {TensorProto.UINT8}
     first = next(w for n, w in weights.items() if n.endswith("image_stages.0.0.weight_quantized"))
     assert first.data_type == TensorProto.INT8
-    assert _int8_nodes(output) == {name for name in done.quantized.int8 if name.endswith("Conv") or "/Conv_" in name}
-    assert any("LeakyRelu" in name for name in done.quantized.int8)
+    assert _int8_nodes(output) == {
+        name for name in done.quantized.int8_nodes if name.endswith("Conv") or "/Conv_" in name
+    }
+    assert any("LeakyRelu" in name for name in done.quantized.int8_nodes)
     difference = [
-        np.abs(onnx_run(output)(feed)["mask"] - onnx_run(light_onnx)(feed)["mask"]).mean()
-        for feed in make_feeds(IMAGES)
+        np.abs(onnx_run(output)(inputs)["mask"] - onnx_run(light_onnx)(inputs)["mask"]).mean()
+        for inputs in make_batches(IMAGES)
     ]
     assert np.mean(difference) < 0.05
 
 
 def test_what_is_never_quantized(for_tensorrt: Calibrated, for_cpus: Calibrated) -> None:
     for done in (for_tensorrt, for_cpus):
-        kept = {name for names in done.quantized.left.values() for name in names}
+        kept = {name for names in done.quantized.float_nodes.values() for name in names}
         assert {"head/Conv", "gates.0.score/Conv", "corrections.0.spatial.conv/Conv"} <= kept
-        assert "transfers.2.channel.fc1/Conv" in done.quantized.left["pooled"]
-        assert not kept & set(done.quantized.int8)
+        assert "transfers.2.channel.fc1/Conv" in done.quantized.float_nodes["pooled"]
+        assert not kept & set(done.quantized.int8_nodes)
 
 
-def test_a_flow_network(pwcnet_file: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
-    output, input_batches = tmp_path / "pwc.int8.onnx", make_feeds(FRAMES, width=128)
+def test_a_flow_network(pwcnet_file: Path, make_batches: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
+    output, input_batches = tmp_path / "pwc.int8.onnx", make_batches(FRAMES, width=128)
     done = calibrate_on_batches(pwcnet_file, output, input_batches, target="tensorrt")
     assert lint(output) == []
-    heads = done.quantized.left["two channels"]
+    heads = done.quantized.float_nodes["two channels"]
     assert len(heads) >= 5
-    assert len(done.quantized.int8) > 30
+    assert len(done.quantized.int8_nodes) > 30
     measured = flow_fidelity(onnx_run(pwcnet_file), onnx_run(output), input_batches)
-    magnitude = np.mean([np.abs(onnx_run(pwcnet_file)(feed)["flow"]).mean() for feed in input_batches])
+    magnitude = np.mean([np.abs(onnx_run(pwcnet_file)(inputs)["flow"]).mean() for inputs in input_batches])
     assert measured.mean_px < max(0.5, 0.3 * magnitude)
     cpu = calibrate_on_batches(pwcnet_file, tmp_path / "pwc.cpu.onnx", input_batches, target="cpu")
-    assert all("Conv" in name for name in cpu.quantized.int8)  # the correlation's products stay in float
+    assert all("Conv" in name for name in cpu.quantized.int8_nodes)  # the correlation's products stay FP32
 
 
 @pytest.mark.parametrize("kept", [[], ["3"], ["1"]])
 def test_shared_weights_become_each_ones_own(chain_onnx: Path, kept: list[str], tmp_path: Path) -> None:
-    """What stays in float keeps the weights as they were, and CPUs without VNNI take the file."""
+    """FP32 operators keep their weights, and CPUs without VNNI run the file."""
     source, output = tmp_path / "shared.onnx", tmp_path / "shared.int8.onnx"
     model = onnx.load(chain_onnx)
     first, second = (node for node in model.graph.node if node.name in ("1", "3"))
     second.input[1] = first.input[1]
     onnx.save(model, str(source))
     input_batches = _for_chain()
-    calibrate_on_batches(source, output, input_batches, target="cpu", keep=kept)
+    calibrate_on_batches(source, output, input_batches, target="cpu", keep_float=kept)
     assert _int8_nodes(output) >= {"1", "3"} - set(kept)
     assert not _int8_nodes(output) & set(kept)
     quantized = onnx.load(output).graph
@@ -141,33 +160,35 @@ def test_shared_weights_become_each_ones_own(chain_onnx: Path, kept: list[str], 
     onnx_run(output)(input_batches[0])
 
 
-def test_kept_nodes_stay(light_onnx: Path, make_feeds: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
+def test_kept_nodes_stay(light_onnx: Path, make_batches: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
     output = tmp_path / "x.onnx"
     done = calibrate_on_batches(
-        light_onnx, output, make_feeds(IMAGES), target="tensorrt", keep=["image_stages.0.0/Conv"]
+        light_onnx, output, make_batches(IMAGES), target="tensorrt", keep_float=["image_stages.0.0/Conv"]
     )
-    assert done.quantized.left["asked for"] == ("image_stages.0.0/Conv",)
+    assert done.quantized.float_nodes["requested"] == ("image_stages.0.0/Conv",)
     assert "image_stages.0.0/Conv" not in _int8_nodes(output)
 
 
-def test_half_weights_become_whole(
+def test_fp16_weights_become_fp32(
     light_onnx: Path,
-    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    make_batches: Callable[..., list],  # type: ignore[type-arg]
     for_cpus: Calibrated,
     tmp_path: Path,
 ) -> None:
-    """The shipped network stores its weights in 16 bits behind casts, which no quantizer looks through."""
+    """The bundled network stores its weights in FP16 before casts, which quantizers do not look through."""
     model = onnx.load(light_onnx)
     for tensor in list(model.graph.initializer):
         if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= 256:
-            half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}.half")
-            model.graph.node.insert(0, onnx.helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+            stored = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}.fp16")
+            model.graph.node.insert(
+                0, onnx.helper.make_node("Cast", [stored.name], [tensor.name], to=TensorProto.FLOAT)
+            )
             model.graph.initializer.remove(tensor)
-            model.graph.initializer.append(half)
-    stored = tmp_path / "half.onnx"
-    onnx.save(model, str(stored))
-    done = calibrate_on_batches(stored, tmp_path / "x.onnx", make_feeds(IMAGES), target="cpu")
-    assert done.quantized.int8 == for_cpus.quantized.int8
+            model.graph.initializer.append(stored)
+    source = tmp_path / "fp16-weights.onnx"
+    onnx.save(model, str(source))
+    done = calibrate_on_batches(source, tmp_path / "x.onnx", make_batches(IMAGES), target="cpu")
+    assert done.quantized.int8_nodes == for_cpus.quantized.int8_nodes
     assert _int8_nodes(done.quantized.path) == _int8_nodes(for_cpus.quantized.path)
 
 
@@ -201,30 +222,30 @@ def test_the_table_is_reused(
 def test_what_does_not_go_together(
     light_onnx: Path,
     pwcnet_file: Path,
-    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    make_batches: Callable[..., list],  # type: ignore[type-arg]
     for_cpus: Calibrated,
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(ModelFileError, match="of another file"):
+    with pytest.raises(ModelFileError, match="of another file: got SHA-256"):
         calibrate_on_batches(pwcnet_file, tmp_path / "y.onnx", [], target="cpu", table=for_cpus.table_path)
     with pytest.raises(ModelFileError, match="expected 'fp32'"):
-        calibrate_on_batches(for_cpus.quantized.path, tmp_path / "y.onnx", make_feeds(IMAGES, 1), target="cpu")
-    with pytest.raises(InputError, match="no frames"):
+        calibrate_on_batches(for_cpus.quantized.path, tmp_path / "y.onnx", make_batches(IMAGES, 1), target="cpu")
+    with pytest.raises(InputError, match="got no frames"):
         calibrate_on_batches(light_onnx, tmp_path / "y.onnx", [], target="cpu")
     (tmp_path / "bad.json").write_text("{}")
-    with pytest.raises(ModelFileError, match="no calibration table"):
+    with pytest.raises(ModelFileError, match="cannot be read as a calibration table"):
         CalibrationTable.read(tmp_path / "bad.json")
 
 
 def test_black_frames_give_another_network(
     light_onnx: Path,
-    make_feeds: Callable[..., list],  # type: ignore[type-arg]
+    make_batches: Callable[..., list],  # type: ignore[type-arg]
     for_tensorrt: Calibrated,
     tmp_path: Path,
 ) -> None:
     black = [{name: np.zeros((1, 3, 64, 64), np.float32) for name in IMAGES} for _ in range(2)]
     calibrate_on_batches(light_onnx, tmp_path / "black.onnx", black, target="tensorrt")
-    input_batches = make_feeds(IMAGES, seed=1)
+    input_batches = make_batches(IMAGES, seed=1)
     reference = onnx_run(light_onnx)
     spoilt, good = (
         np.mean([np.abs(onnx_run(path)(f)["mask"] - reference(f)["mask"]).mean() for f in input_batches])

@@ -1,4 +1,4 @@
-"""Layers that were asked to stay in float do so in ONNX Runtime as it is by default, whatever it fuses."""
+"""Layers kept in FP32 stay FP32 in ONNX Runtime with its default optimizations."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from amcnet.calibration import calibrate_on_batches
 from amcnet.calibration.float_guard import guard_float
 
 
-def _mask(path: Path, feed: dict[str, NDArray[Any]], *, optimized: bool) -> NDArray[np.float32]:
+def _mask(path: Path, inputs: dict[str, NDArray[Any]], *, optimized: bool) -> NDArray[np.float32]:
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.x64quantprecision", "1")
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    mask: NDArray[np.float32] = session.run(["mask"], feed)[0]
+    mask: NDArray[np.float32] = session.run(["mask"], inputs)[0]
     return mask
 
 
@@ -46,12 +46,12 @@ def test_what_is_kept_is_not_quantized_by_the_library(chain_onnx: Path, tmp_path
     source, output = tmp_path / "chain.onnx", tmp_path / "chain.int8.onnx"
     onnx.save(model, str(source))
     rng = np.random.default_rng(1)
-    feed = {
+    inputs = {
         "0": rng.standard_normal((1, 4, 16, 16)).astype(np.float32),
         "flow_image": np.zeros((1, 1, 16, 16), np.float32),
     }
-    calibrate_on_batches(source, output, [feed], target="cpu", keep=["2"])
-    expected, found = (_mask(output, feed, optimized=optimized) for optimized in (False, True))
+    calibrate_on_batches(source, output, [inputs], target="cpu", keep_float=["2"])
+    expected, found = (_mask(output, inputs, optimized=optimized) for optimized in (False, True))
     assert np.abs(found - expected).max() < 0.02 * np.ptp(expected)
 
 

@@ -1,4 +1,4 @@
-"""The search for layers to leave in float: the worst first, the fewest, and where it was when it was stopped."""
+"""The search for layers to keep in FP32: most sensitive first, the fewest, and continued after an interrupt."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ HARM = {"4": 0.05, "0": 0.03, "3": 0.01}
 
 @pytest.fixture(scope="module")
 def table(chain_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> CalibrationTable:
-    feed = {"0": np.ones((1, 4, 16, 16), np.float32), "flow_image": np.zeros((1, 1, 16, 16), np.float32)}
+    inputs = {"0": np.ones((1, 4, 16, 16), np.float32), "flow_image": np.zeros((1, 1, 16, 16), np.float32)}
     return calibrate_on_batches(
-        chain_onnx, tmp_path_factory.mktemp("search") / "x.onnx", [feed], target="tensorrt"
+        chain_onnx, tmp_path_factory.mktemp("search") / "x.onnx", [inputs], target="tensorrt"
     ).table
 
 
@@ -37,35 +37,37 @@ def test_the_worst_and_the_fewest(
     chain_onnx: Path, table: CalibrationTable, tmp_path: Path, bound: float, kept: int
 ) -> None:
     found = search(chain_onnx, table, tmp_path / "state.json", _fidelity, target="tensorrt", bound=bound)
-    assert found.kept == tuple(HARM)[:kept]
+    assert found.float_nodes == tuple(HARM)[:kept]
     assert found.fidelity == pytest.approx(1 - sum(list(HARM.values())[kept:]))
     trials = dict(found.trials)
     assert trials[1 - kept / 6] == found.fidelity
     if not kept:
-        assert found.alone == {}  # nothing to choose from
+        assert found.sensitivity == {}  # nothing to choose from
         return
-    assert set(found.alone) == set("012345")  # the head is never quantized
-    assert {name: found.alone[name] for name in HARM} == pytest.approx({name: 1 - harm for name, harm in HARM.items()})
-    assert trials[0] == 1  # all in float, to see whether the bound can be held at all
+    assert set(found.sensitivity) == set("012345")  # the head is never quantized
+    assert {name: found.sensitivity[name] for name in HARM} == pytest.approx(
+        {name: 1 - harm for name, harm in HARM.items()}
+    )
+    assert trials[0] == 1  # all in FP32, to see whether the bound can be held at all
 
 
-def test_a_quicker_measure_for_each_layer_alone(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
+def test_a_faster_measure_for_the_sensitivity(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
     found = search(
         chain_onnx,
         table,
         tmp_path / "state.json",
         _fidelity,
-        alone=lambda path: round(_fidelity(path), 2) - 0.5,
+        measure_sensitivity=lambda path: round(_fidelity(path), 2) - 0.5,
         target="tensorrt",
         bound=0.985,
     )
-    assert found.kept == ("4", "0")
-    assert found.alone["4"] == pytest.approx(0.45)
+    assert found.float_nodes == ("4", "0")
+    assert found.sensitivity["4"] == pytest.approx(0.45)
     assert found.fidelity == pytest.approx(0.99)
 
 
 def test_it_goes_on_where_it_was(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
-    state, said, calls = tmp_path / "state.json", [], []
+    state, lines, calls = tmp_path / "state.json", [], []
 
     def measure(path: Path) -> float:
         calls.append(path)
@@ -74,16 +76,16 @@ def test_it_goes_on_where_it_was(chain_onnx: Path, table: CalibrationTable, tmp_
         return _fidelity(path)
 
     with pytest.raises(KeyboardInterrupt):
-        search(chain_onnx, table, state, measure, target="tensorrt", bound=0.985, on_progress=said.append)
-    assert json.loads(state.read_text())["alone"] == pytest.approx({"0": 0.97, "1": 1, "2": 1})
-    assert said == ["no layer in float", *(f"layer {k}/6 alone" for k in (1, 2, 3, 4))]
+        search(chain_onnx, table, state, measure, target="tensorrt", bound=0.985, on_progress=lines.append)
+    assert json.loads(state.read_text())["sensitivity"] == pytest.approx({"0": 0.97, "1": 1, "2": 1})
+    assert lines == ["no layer in FP32", *(f"sensitivity of layer {k}/6" for k in (1, 2, 3, 4))]
     search(chain_onnx, table, state, measure, target="tensorrt", bound=0.985)
-    assert len(calls) == 5 + 1 + 3 + 3  # none in float, the three layers that were left; all in float, one, two
+    assert len(calls) == 5 + 1 + 3 + 3  # none in FP32, the three layers that were left; all in FP32, one, two
     other = CalibrationTable(**(vars(table) | {"frames_sha256": "other frames"}))
     search(chain_onnx, other, state, measure, target="tensorrt", bound=0.985)
     assert len(calls) == 12 + 1 + 6 + 3  # of another table all of them anew
 
 
 def test_a_bound_that_nothing_holds(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match=r"with all 6 layers in float is at 0\.5"):
+    with pytest.raises(ModelFileError, match=r"got 0\.5000 with all 6 layers in FP32, expected at least 0\.9"):
         search(chain_onnx, table, tmp_path / "state.json", lambda path: 0.5, target="tensorrt", bound=0.9)

@@ -50,9 +50,9 @@ def test_the_sample_does_not_grow_with_the_frames() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_have_no_range(bad: float) -> None:
-    feed = {"x": np.array([[0, 1, 2, 3, 4, 5, 6, bad]], np.float32)}
-    with pytest.raises(ModelFileError, match="'x' is not finite on frame 0"):
-        collect_statistics(_model(), [feed], 1)
+    inputs = {"x": np.array([[0, 1, 2, 3, 4, 5, 6, bad]], np.float32)}
+    with pytest.raises(ModelFileError, match="the tensor 'x' has NaN or infinite values on frame 0"):
+        collect_statistics(_model(), [inputs], 1)
 
 
 def test_channels_that_go_into_a_convolution_have_means() -> None:

@@ -18,10 +18,10 @@ PIPELINE_SIZE = (120, 60)  # PWC-Net inside computes at 128x64, as `pwcnet` does
 
 EXPORTS: dict[str, Callable[[Path], Exported]] = {
     "light": lambda folder: export_amcnet(SEED, folder, config=LIGHT, size=(64, 64)),
-    "light-half-weights": lambda folder: export_amcnet(
+    "light-fp16-weights": lambda folder: export_amcnet(
         SEED,
         folder,
-        ExportOptions(opset=18, dynamic_batch=True, half_weights=True),
+        ExportOptions(opset=18, dynamic_batch=True, fp16_weights=True),
         config=LIGHT,
         size=(128, 128),
         with_attention=True,

@@ -1,4 +1,4 @@
-"""Building engines with TensorRT-RTX, which needs no GPU for it: each build runs in a process of its own."""
+"""Engine builds with TensorRT-RTX, which needs no GPU; each runs in a child process."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ def _left(folder: Path) -> list[str]:
 
 
 @needs_tensorrt_rtx
-def test_matrix_products_in_float_are_refused_for_turing(exported: Callable[[str], Exported], tmp_path: Path) -> None:
+def test_fp32_matrix_products_are_refused_for_sm75(exported: Callable[[str], Exported], tmp_path: Path) -> None:
     with pytest.raises(
-        EngineError, match=r"no matrices in float on SM 7\.5.*estimators\.0\.correlation/AmcCorrelation"
+        EngineError, match=r"no FP32 matrix products for SM 7\.5.*estimators\.0\.correlation/AmcCorrelation"
     ):
         _build(exported("pwcnet").file.path, tmp_path / "x.engine", compute_capability=("7.5", "8.6"))
     assert _left(tmp_path) == []
@@ -117,7 +117,7 @@ def test_the_card_says_what_the_engine_is(
 
 
 @needs_tensorrt_rtx
-def test_weights_that_half_cannot_hold_are_an_error_or_said(two_layers: Path, tmp_path: Path) -> None:
+def test_weights_beyond_fp16_are_an_error_or_reported(two_layers: Path, tmp_path: Path) -> None:
     model = onnx.load(two_layers)
     weights = onnx.numpy_helper.to_array(model.graph.initializer[0]).copy()
     weights[0, 0, 0] = 1e6, -1e6, 65504
@@ -180,6 +180,30 @@ def test_what_the_parser_says_of_a_broken_file_is_passed_on(tiny: Callable[..., 
     assert _left(tmp_path) == []
 
 
+def test_a_file_that_tensorrt_does_not_support_is_refused_before_the_build(
+    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_process, "_COMMAND", (sys.executable, "-c", "raise SystemExit('the build began')"))
+    model = tiny("g (int64[4, 4] x) => (int64[4, 4] y) { [product] y = MatMul (x, x) }")
+    with pytest.raises(ModelFileError, match=r"tiny\.onnx is not supported by TensorRT:\n  product: MatMul of int64"):
+        _build(model, tmp_path / "x.engine")
+    assert _left(tmp_path) == []
+
+
+def test_without_onnx_the_missing_check_is_noted(
+    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_process, "_COMMAND", (sys.executable, "-c", ""))
+    monkeypatch.setattr(build, "is_installed", lambda module: False)
+    notes: list[str] = []
+    options = BuildOptions(
+        model=tiny(), output=tmp_path / "x.engine", flavor="tensorrt-rtx", compute_capability=("8.6",)
+    )
+    with pytest.raises(EngineError, match="ended with status 0 and no engine"):
+        build_engine(options, notes.append)
+    assert notes == ["operators are not checked before the build, for lack of ONNX: pip install 'amcnet[export]'"]
+
+
 @needs_tensorrt_rtx
 def test_fp16_that_is_not_is_an_error(
     exported: Callable[[str], Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -205,12 +229,12 @@ def _input_batches(
 PICTURES = _input_batches(("image", "flow_image"), (64, 64))
 
 
-def _build_by_feeds(
-    model: Path, output: Path, input_batches: Any, open_engine: Any = None, **options: Any
+def _build_with_inputs(
+    model: Path, output: Path, input_batches: Any, open_engine: Any = build.open_engine_file, **options: Any
 ) -> EngineFile:
     options = {"flavor": "tensorrt-rtx", "compute_capability": ("8.6",), "fp16": True} | options
-    build = BuildOptions(model=model, output=output, **options)
-    return build_engine(build, lambda note: None, input_batches=input_batches, open_engine=open_engine)
+    build_options = BuildOptions(model=model, output=output, **options)
+    return build_engine(build_options, lambda note: None, input_batches=input_batches, open_engine=open_engine)
 
 
 @needs_tensorrt_rtx
@@ -230,7 +254,7 @@ def test_what_real_frames_show_goes_into_the_card(exported: Callable[[str], Expo
     assert card.accuracy is not None
     assert (card.ranges["frames"], len(card.ranges["largest"])) == (2, 10)
     assert card.accuracy.keys() == {"onnx"}
-    assert card.accuracy["onnx"]["of"] == "pwcnet.fp16.onnx in ONNX Runtime on the CPU, every half rounded to 16 bits"
+    assert card.accuracy["onnx"]["of"] == "pwcnet.fp16.onnx in ONNX Runtime on the CPU with emulated FP16"
     assert 0 < card.accuracy["onnx"]["flow"]["median_px"] < 0.05
     assert card.rebuild == "build-engine pwcnet.onnx --fp16 --clips a.mp4 'b c' --flavor tensorrt-rtx"
     (note,) = notes
@@ -238,7 +262,7 @@ def test_what_real_frames_show_goes_into_the_card(exported: Callable[[str], Expo
 
 
 @needs_tensorrt_rtx
-def test_a_tensor_too_large_for_half_is_an_island_and_said(tiny: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_tensor_beyond_fp16_stays_fp32_and_is_reported(tiny: Callable[..., Path], tmp_path: Path) -> None:
     graph = """g (float[1, 2, 8, 8] x) => (float[1, 4, 6, 6] mask)
         <float[1, 4, 6, 6] wide, float[1, 4, 6, 6] narrow, float[1, 4, 6, 6] y, float many = {10000.0}> {
         [first] narrow = Conv (x, w)
@@ -277,31 +301,31 @@ def test_an_engine_that_can_run_is_measured_and_thrown_away_if_it_is_wrong(
 
     @contextmanager
     def wrong(engine: EngineFile) -> Iterator[OpenEngine]:
-        yield OpenEngine(run=lambda feed: {"mask": 1 - run(feed)["mask"]}, layers=layers)
+        yield OpenEngine(run=lambda inputs: {"mask": 1 - run(inputs)["mask"]}, layers=layers)
 
     output = tmp_path / "out" / "x.engine"
     machine = Machine(gpu="L4", compute_capability="8.9", cuda_python=True, tensorrt=Machine.here().tensorrt)
     monkeypatch.setattr(Machine, "here", lambda: machine)
-    engine = _build_by_feeds(two_layers, output, PICTURES, right)  # for SM 8.6 only
+    engine = _build_with_inputs(two_layers, output, PICTURES, right)  # for SM 8.6 only
     assert engine.card.accuracy is not None
     assert (list(engine.card.accuracy), shown) == (["onnx"], [])
     targets = {"compute_capability": ("8.6", "8.9")}
-    engine = _build_by_feeds(two_layers, output, PICTURES, right, **targets)
+    engine = _build_with_inputs(two_layers, output, PICTURES, right, **targets)
     assert engine.card.accuracy is not None
     assert engine.card.accuracy["engine"]["mask"]["mean_iou"] == 1
-    assert engine.card.accuracy["engine"]["of"] == "the engine of amcnet.fp16.onnx on L4 (SM 8.9)"
+    assert engine.card.accuracy["engine"]["of"] == "engine of amcnet.fp16.onnx on L4 (SM 8.9)"
     assert engine.card.accuracy["onnx"]["mask"]["mean_iou"] < 1
     assert engine.card.accuracy["engine"]["kernels"] == {"half": 1}
     assert len(shown) == 1
-    with pytest.raises(EngineError, match=r"the mean mask IoU over 2 frames is 0\.00"):
-        _build_by_feeds(two_layers, output.with_name("y.engine"), PICTURES, wrong, **targets)
+    with pytest.raises(EngineError, match=r"got a mean mask IoU of 0\.00.. over 2 frames"):
+        _build_with_inputs(two_layers, output.with_name("y.engine"), PICTURES, wrong, **targets)
     assert _left(output.parent) == ["x.engine", "x.engine.json"]
 
 
 @needs_tensorrt_rtx
 def test_int8_is_calibrated_on_the_way_counted_and_compared(two_layers: Path, tmp_path: Path) -> None:
     int8, pictures = {"fp16": False, "int8": True}, _input_batches(("image", "flow_image"), (64, 64), 5)
-    engine = _build_by_feeds(two_layers, tmp_path / "x.engine", pictures, **int8, keep_onnx=True, min_iou=0.9)
+    engine = _build_with_inputs(two_layers, tmp_path / "x.engine", pictures, **int8, keep_onnx=True, min_iou=0.9)
     assert engine.card.precision == "int8"
     assert engine.card.precision_report.layers == {"int8": 1, "float": 1}
     assert engine.card.precision_report.share("int8") == 6 * 9 / (6 * 9 + 1)
@@ -313,31 +337,33 @@ def test_int8_is_calibrated_on_the_way_counted_and_compared(two_layers: Path, tm
     notes: list[str] = []
     options = BuildOptions(model=quantized, int8=True, flavor="tensorrt-rtx", compute_capability=("8.6",))
     assert build_engine(options, notes.append, input_batches=pictures).card.accuracy is None
-    assert notes == ["amcnet.int8.onnx is int8 and is compared with nothing: name its FP32 file, --reference"]
+    assert notes == ["no comparison: amcnet.int8.onnx is int8; name its FP32 file with --reference"]
     again = build_engine(replace(options, reference=two_layers, min_iou=0.9), notes.append, input_batches=pictures)
     assert again.card.accuracy is not None
     assert again.card.accuracy["onnx"]["mask"]["frames"] == 5
     with pytest.raises(
-        EngineError, match=r"amcnet\.int8\.onnx .* differs from amcnet\.onnx too much.*amc-calibrate --search"
+        EngineError, match=r"amcnet\.int8\.onnx .* differs from amcnet\.onnx: got .*, expected .*amc-calibrate --search"
     ):
         build_engine(replace(options, reference=two_layers, min_iou=0.9999), notes.append, input_batches=pictures)
 
 
 def test_a_calibration_with_black_frames_is_found_out(two_layers: Path, tmp_path: Path) -> None:
     seen, *rest = _input_batches(("image", "flow_image"), (64, 64), 5)
-    black = [{name: np.zeros_like(value) for name, value in feed.items()} for feed in rest]
+    black = [{name: np.zeros_like(value) for name, value in inputs.items()} for inputs in rest]
     with pytest.raises(EngineError, match=r"amcnet\.int8\.onnx in ONNX Runtime on the CPU differs from amcnet\.onnx"):
-        _build_by_feeds(two_layers, tmp_path / "x.engine", [seen, *black], fp16=False, int8=True, min_iou=0.9)
+        _build_with_inputs(two_layers, tmp_path / "x.engine", [seen, *black], fp16=False, int8=True, min_iou=0.9)
 
 
 def test_int8_wants_a_calibrated_file_or_frames(tiny: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"is fp32; --int8 expected .*build-engine tiny\.onnx --int8 --clips DIR"):
-        _build_by_feeds(tiny(), tmp_path / "x.engine", (), fp16=False, int8=True)
+    with pytest.raises(
+        EngineError, match=r"--int8: got .* in fp32, expected .*build-engine tiny\.onnx --int8 --clips DIR"
+    ):
+        _build_with_inputs(tiny(), tmp_path / "x.engine", (), fp16=False, int8=True)
     with pytest.raises(EngineError, match="exclude each other"):
-        _build_by_feeds(tiny(), tmp_path / "x.engine", (), int8=True)
+        _build_with_inputs(tiny(), tmp_path / "x.engine", (), int8=True)
     for_cpus = tiny(**{onnx_file.PRECISION: "int8", onnx_file.INT8_TARGET: "cpu"})
-    with pytest.raises(EngineError, match=r"calibrated for CPUs.*amc-calibrate MODEL\.onnx --target tensorrt"):
-        _build_by_feeds(for_cpus, tmp_path / "x.engine", (), fp16=False)
+    with pytest.raises(EngineError, match=r"an INT8 file for CPUs.*amc-calibrate MODEL\.onnx --target tensorrt"):
+        _build_with_inputs(for_cpus, tmp_path / "x.engine", (), fp16=False)
 
 
 @needs_tensorrt_rtx
@@ -423,7 +449,7 @@ def test_places_where_no_engine_can_be_written(tiny: Callable[..., Path], tmp_pa
     (tmp_path / "folder.engine").mkdir()
     with pytest.raises(OutputError, match="a folder of that name is in the way"):
         _build(model, tmp_path / "folder.engine")
-    with pytest.raises(EngineError, match="would be taken for an ONNX file"):
+    with pytest.raises(EngineError, match="the name of an ONNX file, expected a name such as"):
         _build(model, model)
 
 
@@ -452,7 +478,7 @@ def test_the_default_flavor(installed: tuple[str, ...], compute_capability: str 
 @pytest.mark.parametrize(
     ("machine", "found"),
     [
-        (Machine(tensorrt={"tensorrt": "10.16.1.11"}), "no GPU or no driver was found"),
+        (Machine(tensorrt={"tensorrt": "10.16.1.11"}), "no GPU or no driver"),
         (
             Machine(tensorrt={"tensorrt": "10.16.1.11"}, gpu="GeForce GTX 1080 Ti", compute_capability="6.1"),
             r"GeForce GTX 1080 Ti \(SM 6\.1\)",
@@ -464,7 +490,8 @@ def test_tensorrt_is_not_asked_to_build_without_a_gpu_that_it_knows(
 ) -> None:
     monkeypatch.setattr(Machine, "here", lambda: machine)
     with pytest.raises(
-        EngineError, match=rf"SM 7\.5 or later; {found}; build for other GPUs with --flavor tensorrt-rtx"
+        EngineError,
+        match=rf"got {found}, expected a GPU of SM 7\.5 or later.*build for other GPUs with --flavor tensorrt-rtx",
     ):
         _build(tiny(), tmp_path / "x.engine", flavor="tensorrt", compute_capability=())
 
@@ -488,8 +515,8 @@ def test_the_choices_that_are_made_are_said(
         build_engine(BuildOptions(model=tiny(), output=tmp_path / "x.engine"), notes.append)
     reason = "TensorRT is not installed" if compute_capability else "it builds without a GPU"
     assert notes == [
-        f"building with TensorRT-RTX: {reason} (--flavor chooses)",
-        f"for SM {targets} (--compute-capability chooses)",
+        f"building with TensorRT-RTX: {reason} (change it with --flavor)",
+        f"building for SM {targets} (change it with --compute-capability)",
     ]
 
 
@@ -525,8 +552,8 @@ def test_the_command_measures_on_clips(two_layers: Path, tmp_path: Path) -> None
     accuracy = json.loads(card_path(tmp_path / "x.engine").read_text())["accuracy"]["onnx"]
     assert accuracy["mask"]["frames"] == 40  # of 43 that have a next one
     assert result.stdout.splitlines()[1] == (
-        f"mask IoU {accuracy['mask']['mean_iou']:.4f}, first percentile {accuracy['mask']['iou_p1']:.4f}, 40 frames: "
-        "amcnet.fp16.onnx in ONNX Runtime on the CPU, every half rounded to 16 bits, against amcnet.onnx"
+        f"mean IoU {accuracy['mask']['mean_iou']:.4f} over 40 frames (minimum 0.995): "
+        "amcnet.fp16.onnx in ONNX Runtime on the CPU with emulated FP16, compared with amcnet.onnx"
     )
     assert "note: ranges of" in result.stderr
 
@@ -535,11 +562,14 @@ def test_the_command_measures_on_clips(two_layers: Path, tmp_path: Path) -> None
     ("arguments", "message"),
     [
         (("--min-iou", "98"), "got '98', expected a number from 0 to 1"),
-        (("--shapes", "x:1x4/1x4"), "'x:1x4/1x4' is no range of shapes; expected NAME:least/usual/greatest"),
-        (("--shapes", "x:2x4/1x4/2x4"), "is no range of shapes"),
-        (("--compute-capability", "turing"), "'turing' is no compute capability; expected such as 8.6"),
+        (("--shapes", "x:1x4/1x4"), "--shapes: got 'x:1x4/1x4', expected NAME:MIN/OPT/MAX in ascending order"),
+        (("--shapes", "x:2x4/1x4/2x4"), "--shapes: got 'x:2x4/1x4/2x4', expected NAME:MIN/OPT/MAX"),
+        (("--compute-capability", "turing"), "--compute-capability: got 'turing', expected a number such as 8.6"),
         (("--workspace-mib", "0"), "got '0', expected an integer of 1 or more"),
-        (("--flavor", "tensorrt", "--compute-capability", "8.6"), "TensorRT builds for the GPU that is there"),
+        (
+            ("--flavor", "tensorrt", "--compute-capability", "8.6"),
+            "TensorRT does not support --compute-capability: it builds for the GPU of this machine",
+        ),
     ],
 )
 def test_options_that_make_no_sense(arguments: tuple[str, ...], message: str, tiny: Callable[..., Path]) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import onnx
 import pytest
 
+from amcnet.benchmarks.latency.graph_cost import graph_cost
 from amcnet.calibration import CalibrationTable, quantize
 from amcnet.calibration.table import TensorRange
 from amcnet.engines.build import build_engine
 from amcnet.engines.build_options import BuildOptions
-from amcnet.engines.precision.flops import product_flops
 from amcnet.engines.precision.onnx_lint import OPSETS, lint
 from amcnet.export import Exported
 from amcnet.export.compare.graph_shapes import GraphShapes
@@ -89,22 +89,22 @@ def _built(
     return engine.card
 
 
-def _agrees(card: Card, network: str, full: Path, model: Path, precisions: Collection[str]) -> None:
+def _agrees(card: Card, network: str, fp32: Path, model: Path, precisions: Collection[str]) -> None:
     """What was parsed is what stands in the file `model`, counted there by other means, and nothing is a plugin's.
 
-    `full` is the FP32 file, whose operations are the same.
+    `fp32` is the FP32 file, whose operations are the same.
     """
     assert lint(model) == []
-    graph_shapes = GraphShapes.read(model)
-    assert graph_shapes.opset in OPSETS
-    operators = Counter(node.op_type for node in graph_shapes.nodes)
+    graph = GraphShapes.read(model)
+    assert graph.opset in OPSETS
+    operators = Counter(node.op_type for node in graph.nodes)
     for operator, kind in KINDS.items():
         assert card.precision_report.kinds.get(kind, 0) == operators[operator], operator
     assert card.precision_report.functions == FUNCTIONS[network]
     assert operators["GridSample"] == FUNCTIONS[network].get("AmcWarp", 0)
     assert not [kind for kind in card.precision_report.kinds if "plugin" in kind]
     assert card.precision_report.layers.keys() == set(precisions)
-    assert sum(card.precision_report.flops.values()) == product_flops(full).total()
+    assert sum(card.precision_report.flops.values()) == graph_cost(fp32).flops
 
 
 @pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline")])
@@ -123,10 +123,10 @@ SHARES = {"amcnet-64": 0.98, "pwcnet": 0.98, "full-pwcnet": 0.95, "light": 0.99,
 def test_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file(network)
     card = _built(model, tmp_path, LATER, fp16=True)
-    half = tmp_path / f"{model.stem}.fp16.onnx"
-    _agrees(card, network, model, half, {"half", "float"})
+    fp16 = tmp_path / f"{model.stem}.fp16.onnx"
+    _agrees(card, network, model, fp16, {"half", "float"})
     assert card.precision == "fp16"
-    assert card.precision_report.flops["half"] == product_flops(half)["FLOAT16"]
+    assert card.precision_report.flops["half"] == 2 * graph_cost(fp16).by_precision()["fp16"]
     assert card.precision_report.share("half") > SHARES[network]
 
 
@@ -145,7 +145,7 @@ def test_the_papers_network_in_fp16(network_file: Callable[[str], Path], tmp_pat
 
 
 @pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline")])
-def test_turing_in_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
+def test_sm75_in_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model, notes = network_file(network), list[str]()
     card = _built(model, tmp_path, SM75, fp16=True, on_note=notes.append)
     assert card.compute_capability == SM75
@@ -156,8 +156,8 @@ def test_turing_in_fp16(network: str, network_file: Callable[[str], Path], tmp_p
             place for place in card.precision_report.float_layers if place.endswith(("Attention", "Correlation"))
         ]
         (note,) = notes
-        assert (
-            note == "TensorRT-RTX multiplies no matrices in float on SM 7.5: attention and correlation are in half too"
+        assert note == (
+            "TensorRT-RTX has no FP32 matrix products for SM 7.5: attention and correlation are converted to FP16"
         )
 
 
@@ -171,11 +171,12 @@ def test_turing_in_fp16(network: str, network_file: Callable[[str], Path], tmp_p
         ("full-pipeline", "correlation/AmcCorrelation"),
     ],
 )
-def test_turing_refuses_products_in_float(
+def test_sm75_refuses_fp32_products(
     network: str, where: str, network_file: Callable[[str], Path], tmp_path: Path
 ) -> None:
     with pytest.raises(
-        EngineError, match=rf"no matrices in float on SM 7\.5, and .* does so in .*{where}.*with --fp16, leave 7\.5"
+        EngineError,
+        match=rf"no FP32 matrix products for SM 7\.5: got .* with products in .*{where}.*with --fp16, leave 7\.5",
     ):
         _built(network_file(network), tmp_path, SM75)
 
@@ -192,13 +193,13 @@ def test_int8(network: str, network_file: Callable[[str], Path], tmp_path: Path)
 
 
 @pytest.mark.parametrize("network", ["pwcnet", *_full("full-pwcnet", "light")])
-def test_turing_in_int8(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
+def test_sm75_in_int8(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file(network)
     quantized = tmp_path / f"{network}.int8.onnx"
     quantize(model, quantized, _made_up_table(model), target="tensorrt")
-    turing = _built(quantized, tmp_path, SM75, int8=True)
-    _agrees(turing, network, model, tmp_path / f"{network}.int8.sm75.onnx", {"int8", "half", "float"})
-    assert turing.precision_report.share("int8") > 0.95
+    card = _built(quantized, tmp_path, SM75, int8=True)
+    _agrees(card, network, model, tmp_path / f"{network}.int8.sm75.onnx", {"int8", "half", "float"})
+    assert card.precision_report.share("int8") > 0.95
 
 
 def _made_up_table(model: Path) -> CalibrationTable:

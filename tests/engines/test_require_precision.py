@@ -1,4 +1,4 @@
-"""The precision receipt: counted by hand for made-up layers, and in networks that TensorRT-RTX has parsed."""
+"""The precision report, for layers counted by hand and in networks parsed by TensorRT-RTX."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def test_layers_operations_kinds_and_functions_are_counted() -> None:
     assert "FP16 60.0 % (2 layers), INT8 31.0 % (1 layers), FP32 9.0 % (3 layers)" in str(precision_report)
 
 
-def test_fp16_means_nine_tenths_in_half() -> None:
+def test_fp16_means_nine_tenths_in_fp16() -> None:
     require_fp16_share(PrecisionReport.of(LAYERS), "x.onnx")
-    with pytest.raises(EngineError, match=r"only 89\.2 % of the operations of x\.onnx are in half.*d/AmcWarp, c/Conv"):
+    with pytest.raises(EngineError, match=r"only 89\.2 % of the operations of x\.onnx are in FP16.*d/AmcWarp, c/Conv"):
         require_fp16_share(PrecisionReport.of((*LAYERS, _layer("g/Conv", "convolution", "float", 20))), "x.onnx")
     with pytest.raises(EngineError, match=r"only 0\.0 %"):
         require_fp16_share(PrecisionReport.of(()), "x.onnx")
@@ -63,7 +63,7 @@ def test_fp16_means_nine_tenths_in_half() -> None:
 def test_int8_means_eight_tenths_in_int8() -> None:
     mostly = (_layer("a/Conv", "convolution", "int8", 800), _layer("b/Conv", "convolution", "float", 200))
     require_int8_share(PrecisionReport.of(mostly), "x.onnx")
-    with pytest.raises(EngineError, match=r"only 31\.0 % of the operations of x\.onnx are in int8.*d/AmcWarp, c/Conv"):
+    with pytest.raises(EngineError, match=r"only 31\.0 % of the operations of x\.onnx are in INT8.*d/AmcWarp, c/Conv"):
         require_int8_share(PrecisionReport.of(LAYERS), "x.onnx")
 
 
@@ -81,16 +81,16 @@ WEIGHTS: dict[str, tuple[int, ...]] = {"grouped": (6, 2, 3, 3), "up": (6, 4, 2, 
 
 
 @pytest.fixture
-def receipt_of(tmp_path: Path) -> Callable[..., PrecisionReport]:
-    """`receipt_of(graph)`: what TensorRT-RTX makes of a graph in ONNX's text form, with the weights named above."""
+def report_of(tmp_path: Path) -> Callable[..., PrecisionReport]:
+    """`report_of(graph)`: report of TensorRT-RTX for a graph in ONNX's text form, with the weights above."""
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'amcnet[rtx]'")
 
     def build(text: str, settings: Settings = SETTINGS) -> PrecisionReport:
         model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {text}')
-        half = "float16" in text
+        dtype = np.float16 if "float16" in text else np.float32
         for name, shape in WEIGHTS.items():
             if name in text:
-                values = np.ones(shape, np.float16 if half else np.float32)
+                values = np.ones(shape, dtype)
                 model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
         path = tmp_path / "x.onnx"
         onnx.save(model, path)
@@ -113,9 +113,9 @@ g ({type}[1, 4, 8, 8] x, {type}[1, 1, 7, 4] a)
 
 @pytest.mark.parametrize(("dtype", "precision"), [("float", "float"), ("float16", "half")])
 def test_the_operations_of_a_parsed_network(
-    dtype: str, precision: str, receipt_of: Callable[..., PrecisionReport]
+    dtype: str, precision: str, report_of: Callable[..., PrecisionReport]
 ) -> None:
-    precision_report = receipt_of(NETWORK.format(type=dtype))
+    precision_report = report_of(NETWORK.format(type=dtype))
     convolution = 2 * (6 * 6 * 6) * (2 * 3 * 3)  # outputs (6, 6, 6), each of 2 channels of 3×3
     transposed = 2 * (6 * 6 * 6) * (4 * 2 * 2)  # inputs (6, 6, 6), each into 4 channels of 2×2
     products = 2 * (4 * 4) * 7 + 2 * (7 * 5) * 4
@@ -126,29 +126,29 @@ def test_the_operations_of_a_parsed_network(
 FREE = "g (float[N, 4, 8, 8] x) => (float[N, 6, 6, 6] y) { y = Conv <group = 2> (x, grouped) }"
 
 
-def test_a_free_batch_counts_as_one(receipt_of: Callable[..., PrecisionReport]) -> None:
+def test_a_free_batch_counts_as_one(report_of: Callable[..., PrecisionReport]) -> None:
     shapes = {"x": ((1, 4, 8, 8), (2, 4, 8, 8), (3, 4, 8, 8))}
-    assert receipt_of(FREE, replace(SETTINGS, shapes=shapes)).flops == {"float": 2 * (6 * 6 * 6) * (2 * 3 * 3)}
+    assert report_of(FREE, replace(SETTINGS, shapes=shapes)).flops == {"float": 2 * (6 * 6 * 6) * (2 * 3 * 3)}
 
 
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
         ({}, r"x has free sizes, -1x4x8x8.*--shapes x:1x4x8x8/1x4x8x8/1x4x8x8"),
-        ({"y": ((1,), (1,), (1,))}, "--shapes names 'y'; the inputs are x"),
-        ({"x": ((1, 4, 8, 8), (1, 4, 8, 8), (1, 4, 8, 9))}, "--shapes gives x 1x4x8x9; the file has -1x4x8x8"),
-        ({"x": ((1, 4), (1, 4), (1, 4))}, "--shapes gives x 1x4; the file has -1x4x8x8"),
+        ({"y": ((1,), (1,), (1,))}, "--shapes: got the input 'y', expected one of x"),
+        ({"x": ((1, 4, 8, 8), (1, 4, 8, 8), (1, 4, 8, 9))}, "--shapes: got 1x4x8x9 for x, expected -1x4x8x8"),
+        ({"x": ((1, 4), (1, 4), (1, 4))}, "--shapes: got 1x4 for x, expected -1x4x8x8"),
     ],
 )
 def test_ranges_that_do_not_fit_are_refused(
-    shapes: dict[str, Any], message: str, receipt_of: Callable[..., PrecisionReport]
+    shapes: dict[str, Any], message: str, report_of: Callable[..., PrecisionReport]
 ) -> None:
     with pytest.raises(EngineError, match=message):
-        receipt_of(FREE, replace(SETTINGS, shapes=shapes))
+        report_of(FREE, replace(SETTINGS, shapes=shapes))
 
 
-def test_a_convolution_behind_dequantize_is_int8(receipt_of: Callable[..., PrecisionReport]) -> None:
-    precision_report = receipt_of(
+def test_a_convolution_behind_dequantize_is_int8(report_of: Callable[..., PrecisionReport]) -> None:
+    precision_report = report_of(
         """
 g (float[1, 4, 8, 8] x) => (float[1, 6, 6, 6] y) <float scale = {0.1}, int8 zero = {0}> {
     xq = QuantizeLinear (x, scale, zero)

@@ -28,7 +28,7 @@ def test_a_size_is_rounded_up_with_a_notice(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["amcnet"], "expected --checkpoint FILE, or --seed N for untrained weights; got neither"),
+        (["amcnet"], "got neither, expected --checkpoint FILE or --seed N (untrained weights)"),
         (["pwcnet", "--checkpoint", "a.pth", "--seed", "1"], "got both"),
         (["amcnet", "--checkpoint", "absent.pth"], "absent.pth: no such file"),
         (["pipeline", "--pwcnet-checkpoint", "p.pth"], "expected --amcnet-checkpoint FILE"),

@@ -137,7 +137,7 @@ def test_what_a_resumed_run_must_share(
     engine = make_engine(tmp_path / "x.engine", "pipeline")
     command = (clip, "-o", tmp_path / "out", "--engine", engine)
     assert on_fake_gpu(AMC_INFER, *command).returncode == 0
-    make_engine(engine, "pipeline", card={"latency": {"p50_ms": 1.0}})
+    make_engine(engine, "pipeline", card={"build_seconds": 1.5})
     resumed = on_fake_gpu(AMC_INFER, *command, "--resume")
     assert resumed.returncode == 2
     assert "was begun with files.pipeline.card_sha256" in resumed.stderr

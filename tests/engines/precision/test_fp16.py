@@ -1,4 +1,4 @@
-"""Half files keep their contract, compute mostly in half, and mean the same as the float32 files."""
+"""FP16 files keep the interface of the FP32 files and agree with them, also where emulated."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from exports import PIPELINE_SIZE
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from amcnet.engines.precision.flops import half_share, product_flops
-from amcnet.engines.precision.fp16 import HalfReport, convert_to_fp16
+from amcnet.benchmarks.latency.graph_cost import graph_cost
+from amcnet.engines.precision.fp16 import Fp16Report, convert_to_fp16
 from amcnet.engines.precision.fp32_rules import DEFAULT, Fp32Rules
 from amcnet.engines.precision.onnx_lint import lint
 from amcnet.engines.precision.range_probe import Fp32Region, RangeReport, probe_ranges
@@ -29,33 +29,33 @@ from amcnet.export.compare.fp16_emulation import emulate_fp16
 from amcnet.runtime.errors import ModelFileError, OutputError
 from amcnet.runtime.files.onnx_file import OnnxFile
 
-Feed = Mapping[str, NDArray[Any]]
+Inputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A file in float32, the same in half, the report, and a feed."""
+    """An FP32 file, the same in FP16, the report, and inputs."""
 
-    full: Path
-    half: Path
-    report: HalfReport
-    feed: Feed
+    fp32: Path
+    fp16: Path
+    report: Fp16Report
+    inputs: Inputs
 
     @functools.cached_property
     def expected(self) -> list[NDArray[np.float32]]:
-        return _run(self.full, self.feed)
+        return _run(self.fp32, self.inputs)
 
     @functools.cached_property
     def rounded(self) -> list[NDArray[np.float32]]:
-        """What the half file computes where halves are kept."""
-        path = self.half.with_name(f"rounded_{self.half.name}")
-        emulate_fp16(self.half, path)
-        return _run(path, self.feed)
+        """Outputs of the FP16 file with FP16 arithmetic."""
+        path = self.fp16.with_name(f"emulated_{self.fp16.name}")
+        emulate_fp16(self.fp16, path)
+        return _run(path, self.inputs)
 
 
-def _network(full: Path, feed: Feed) -> Network:
-    half = full.with_name(f"half_{full.name}")
-    return Network(full=full, half=half, report=convert_to_fp16(full, half), feed=feed)
+def _network(fp32: Path, inputs: Inputs) -> Network:
+    fp16 = fp32.with_name(f"fp16_{fp32.name}")
+    return Network(fp32=fp32, fp16=fp16, report=convert_to_fp16(fp32, fp16), inputs=inputs)
 
 
 def _scene(size: tuple[int, int], shift: int) -> NDArray[np.uint8]:
@@ -75,8 +75,8 @@ def _planes(picture: NDArray[np.uint8], mean: float = 0.0, std: float = 1.0) -> 
 
 @pytest.fixture(scope="module")
 def light(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Network:
-    """MobileNetV2 with attention maps, opset 18, a free batch, and weights stored in half."""
-    full = Path(shutil.copy(exported("light-half-weights").file.path, tmp_path_factory.mktemp("light")))
+    """MobileNetV2 with attention maps, opset 18, a free batch, and weights stored in FP16."""
+    full = Path(shutil.copy(exported("light-fp16-weights").file.path, tmp_path_factory.mktemp("light")))
     pictures = [_planes(_scene((128, 128), shift), 0.45, 0.225) for shift in (0, 3)]
     return _network(full, dict(zip(("image", "flow_image"), pictures, strict=True)))
 
@@ -108,9 +108,9 @@ def network(request: pytest.FixtureRequest) -> Network:
     return found
 
 
-def _run(path: Path, feed: Feed) -> list[NDArray[np.float32]]:
+def _run(path: Path, inputs: Inputs) -> list[NDArray[np.float32]]:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    results: list[NDArray[np.float32]] = session.run(None, dict(feed))
+    results: list[NDArray[np.float32]] = session.run(None, dict(inputs))
     return results
 
 
@@ -120,37 +120,37 @@ def _iou(first: NDArray[np.float32], second: NDArray[np.float32], threshold: flo
 
 
 def test_contract_and_metadata_stay(network: Network) -> None:
-    full, half = onnx.load(network.full), onnx.load(network.half)
-    assert list(half.graph.input) == list(full.graph.input)
-    assert list(half.graph.output) == list(full.graph.output)
-    assert [f.name for f in half.functions] == [f.name for f in full.functions]
-    before, after = OnnxFile.read(network.full).metadata, OnnxFile.read(network.half).metadata
+    fp32, fp16 = onnx.load(network.fp32), onnx.load(network.fp16)
+    assert list(fp16.graph.input) == list(fp32.graph.input)
+    assert list(fp16.graph.output) == list(fp32.graph.output)
+    assert [f.name for f in fp16.functions] == [f.name for f in fp32.functions]
+    before, after = OnnxFile.read(network.fp32).metadata, OnnxFile.read(network.fp16).metadata
     assert after == before | {"amcnet.precision": "fp16"}
 
 
 def test_it_is_valid_and_nothing_stands_in_tensorrts_way(network: Network) -> None:
     # strict_mode fails where an operator's inputs differ in type, inside function bodies too.
-    onnx.checker.check_model(onnx.inliner.inline_local_functions(onnx.load(network.half)), full_check=True)
-    assert lint(network.full) == []
-    assert lint(network.half) == []
+    onnx.checker.check_model(onnx.inliner.inline_local_functions(onnx.load(network.fp16)), full_check=True)
+    assert lint(network.fp32) == []
+    assert lint(network.fp16) == []
 
 
 def test_it_runs_in_onnx_runtime_and_is_finite(network: Network) -> None:
-    for expected, result in zip(network.expected, _run(network.half, network.feed), strict=True):
+    for expected, result in zip(network.expected, _run(network.fp16, network.inputs), strict=True):
         assert result.dtype == expected.dtype == np.float32
         assert result.shape == expected.shape
         assert np.isfinite(result).all()
 
 
-def test_nine_tenths_of_the_arithmetic_is_half(network: Network) -> None:
-    assert half_share(network.full) == 0
-    assert network.report.half_share == half_share(network.half)
-    assert 0.9 < network.report.half_share < 1
-    assert product_flops(network.half).total() == product_flops(network.full).total()
+def test_nine_tenths_of_the_arithmetic_is_fp16(network: Network) -> None:
+    before, after = graph_cost(network.fp32), graph_cost(network.fp16)
+    assert before.by_precision().keys() == {"fp32"}
+    assert 0.9 < after.by_precision()["fp16"] / after.macs < 1
+    assert after.macs == before.macs
 
 
 def test_the_file_is_half_as_large(pwcnet: Network) -> None:
-    assert pwcnet.half.stat().st_size < 0.52 * pwcnet.full.stat().st_size
+    assert pwcnet.fp16.stat().st_size < 0.52 * pwcnet.fp32.stat().st_size
 
 
 def test_masks_stay(pipeline: Network) -> None:
@@ -183,61 +183,61 @@ def test_polygraphy_compares_the_two(pwcnet: Network, tmp_path: Path) -> None:
         command = [sys.executable, program, "run", model, "--onnxrt", *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    saved = run(pwcnet.full, "--save-outputs", "full.json")
+    saved = run(pwcnet.fp32, "--save-outputs", "full.json")
     assert saved.returncode == 0, saved.stderr
     for bound, passes in (("0.5", True), ("1e-9", False)):
-        result = run(pwcnet.half, "--load-outputs", "full.json", "--rtol", "0", "--atol", bound)
+        result = run(pwcnet.fp16, "--load-outputs", "full.json", "--rtol", "0", "--atol", bound)
         assert ("PASSED | Runtime" in result.stdout) is passes, result.stdout
         assert "Comparing Output: 'flow'" in result.stdout
 
 
-def test_large_flow_is_finer_with_islands(pwcnet: Network, tmp_path: Path) -> None:
-    model = onnx.load(pwcnet.full)
+def test_large_flow_is_finer_with_fp32_rules(pwcnet: Network, tmp_path: Path) -> None:
+    model = onnx.load(pwcnet.fp32)
     bias = next(t for t in model.graph.initializer if t.name == "network.context.6.bias")
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(6), bias.name))  # 120 px
     onnx.save(model, tmp_path / "fast.onnx")
-    expected = _run(tmp_path / "fast.onnx", pwcnet.feed)[0]
-    bare = Fp32Rules(rules=(), functions=tuple(replace(rule, full=()) for rule in DEFAULT.functions))
+    expected = _run(tmp_path / "fast.onnx", pwcnet.inputs)[0]
+    bare = Fp32Rules(rules=(), functions=tuple(replace(rule, fp32_inputs=()) for rule in DEFAULT.functions))
     errors = []
-    for fp32_regions in (DEFAULT, bare):
-        convert_to_fp16(tmp_path / "fast.onnx", tmp_path / "half.onnx", fp32_regions=fp32_regions)
-        emulate_fp16(tmp_path / "half.onnx", tmp_path / "rounded.onnx")
-        errors.append(np.abs(_run(tmp_path / "rounded.onnx", pwcnet.feed)[0] - expected).mean())
-    assert 1.5 * errors[0] < errors[1]  # half steps by 1/16 px there
+    for rules in (DEFAULT, bare):
+        convert_to_fp16(tmp_path / "fast.onnx", tmp_path / "fp16.onnx", rules=rules)
+        emulate_fp16(tmp_path / "fp16.onnx", tmp_path / "emulated.onnx")
+        errors.append(np.abs(_run(tmp_path / "emulated.onnx", pwcnet.inputs)[0] - expected).mean())
+    assert 1.5 * errors[0] < errors[1]  # FP16 has a resolution of 1/16 px there
 
 
 def test_no_tensor_is_cast_to_the_same_type_twice(network: Network) -> None:
-    casts = [(n.input[0], n.attribute[0].i) for n in onnx.load(network.half).graph.node if n.op_type == "Cast"]
+    casts = [(n.input[0], n.attribute[0].i) for n in onnx.load(network.fp16).graph.node if n.op_type == "Cast"]
     assert len(casts) == len(set(casts))
 
 
-def test_weights_stored_in_half_are_read_without_a_cast(light: Network) -> None:
-    model = onnx.load(light.half)
+def test_weights_stored_in_fp16_are_read_without_a_cast(light: Network) -> None:
+    model = onnx.load(light.fp16)
     halves = {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT16}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     assert all(set(node.input[1:]) <= halves for node in convolutions)
     assert not any(node.op_type == "Cast" and node.input[0] in halves for node in model.graph.node)
 
 
-def test_a_probed_range_makes_an_island(light: Network, tmp_path: Path) -> None:
-    report = probe_ranges(light.full, [light.feed])
-    # Sums over 64×64 pixels reach 45000 here; such means are fp32_regions by rule, whatever the frames.
+def test_a_probed_range_makes_an_fp32_region(light: Network, tmp_path: Path) -> None:
+    report = probe_ranges(light.fp32, [light.inputs])
+    # Sums over 64×64 pixels reach 45000 here; such means stay FP32 by rule, whatever the frames.
     assert {name for region in report.fp32_regions for name in region.nodes} <= set(
-        light.report.fp32_regions["means over maps"]
+        light.report.fp32_nodes["means over maps"]
     )
-    nodes = tuple(str(node.name) for node in onnx.load(light.full).graph.node if node.op_type == "Conv")[:1]
+    nodes = tuple(str(node.name) for node in onnx.load(light.fp32).graph.node if node.op_type == "Conv")[:1]
     region = Fp32Region(tensor="x", max_abs=2e4, reason="|x| reaches 2e+04", nodes=nodes)
-    probed = convert_to_fp16(light.full, tmp_path / "probed.onnx", probe=replace(report, fp32_regions=(region,)))
-    assert probed.fp32_regions["|x| reaches 2e+04"] == nodes
-    more = product_flops(probed.path)["FLOAT"] - product_flops(light.half)["FLOAT"]
-    assert more == 2 * 64 * 64 * 32 * 3 * 9  # the first convolution, 3×3, 3 to 32 channels, to 64×64 pixels
+    probed = convert_to_fp16(light.fp32, tmp_path / "probed.onnx", probe=replace(report, fp32_regions=(region,)))
+    assert probed.fp32_nodes["|x| reaches 2e+04"] == nodes
+    more = graph_cost(probed.path).by_precision()["fp32"] - graph_cost(light.fp16).by_precision()["fp32"]
+    assert more == 64 * 64 * 32 * 3 * 9  # the first convolution, 3×3, 3 to 32 channels, to 64×64 pixels
     foreign = RangeReport(frames=1, limit=1, max_abs={}, fp32_regions=(replace(region, nodes=("elsewhere",)),))
-    with pytest.raises(ModelFileError, match=r"elsewhere.*expected the file that the ranges are of"):
-        convert_to_fp16(light.full, tmp_path / "x.onnx", probe=foreign)
+    with pytest.raises(ModelFileError, match=r"the ranges are of another file .*elsewhere"):
+        convert_to_fp16(light.fp32, tmp_path / "x.onnx", probe=foreign)
 
 
-def test_weights_beyond_half_are_an_error_or_clipped_and_counted(pwcnet: Network, tmp_path: Path) -> None:
-    model = onnx.load(pwcnet.full)
+def test_weights_beyond_fp16_are_an_error_or_clipped_and_counted(pwcnet: Network, tmp_path: Path) -> None:
+    model = onnx.load(pwcnet.fp32)
     tensor = next(t for t in model.graph.initializer if t.name == "network.pyramid.0.0.0.weight")
     weights = numpy_helper.to_array(tensor).copy()
     weights[0, 0, 0, :2] = 70000, -1e9
@@ -246,24 +246,24 @@ def test_weights_beyond_half_are_an_error_or_clipped_and_counted(pwcnet: Network
     with pytest.raises(
         ModelFileError, match=r"big\.onnx has 2 weights \(.*0\.weight 2\) beyond ±65504.*--allow-clipping"
     ):
-        convert_to_fp16(tmp_path / "big.onnx", tmp_path / "half.onnx")
-    assert not (tmp_path / "half.onnx").exists()
-    report = convert_to_fp16(tmp_path / "big.onnx", tmp_path / "half.onnx", allow_clipping=True)
+        convert_to_fp16(tmp_path / "big.onnx", tmp_path / "fp16.onnx")
+    assert not (tmp_path / "fp16.onnx").exists()
+    report = convert_to_fp16(tmp_path / "big.onnx", tmp_path / "fp16.onnx", allow_clipping=True)
     assert report.clipped == {tensor.name: 2}
     halves = {t.name: numpy_helper.to_array(t) for t in onnx.load(report.path).graph.initializer}
-    assert halves[f"{tensor.name}/half"][0, 0, 0, :2].tolist() == [65504, -65504]
+    assert halves[f"{tensor.name}/fp16"][0, 0, 0, :2].tolist() == [65504, -65504]
 
 
 def test_refuses_what_it_cannot_do(pwcnet: Network, tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match=r"is 'fp16'; expected 'fp32'; export it again with: export-onnx pwcnet"):
-        convert_to_fp16(pwcnet.half, tmp_path / "x.onnx")
-    untyped = onnx.load(pwcnet.full)
+    with pytest.raises(ModelFileError, match=r"got precision 'fp16', expected 'fp32'\. Fix: export-onnx pwcnet"):
+        convert_to_fp16(pwcnet.fp16, tmp_path / "x.onnx")
+    untyped = onnx.load(pwcnet.fp32)
     untyped.graph.ClearField("value_info")
     onnx.save(untyped, tmp_path / "untyped.onnx")
-    with pytest.raises(ModelFileError, match=r"does not say the type of 'pyramid\.0\.0\.0/Conv'"):
+    with pytest.raises(ModelFileError, match=r"the tensor 'pyramid\.0\.0\.0/Conv' has no type"):
         convert_to_fp16(tmp_path / "untyped.onnx", tmp_path / "x.onnx")
     with pytest.raises(OutputError, match="no_such"):
-        convert_to_fp16(pwcnet.full, tmp_path / "no_such" / "x.onnx")
+        convert_to_fp16(pwcnet.fp32, tmp_path / "no_such" / "x.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["untyped.onnx"]
 
 
@@ -272,13 +272,13 @@ def test_rounding_rounds_what_onnx_runtime_does_not(tmp_path: Path) -> None:
         <ir_version: 8, opset_import: ["": 17]>
         half (float[2] x) => (float[2] y) { h = Cast <to = 10> (x) r = Relu (h) y = Cast <to = 1> (r) }
     """)
-    onnx.save(model, tmp_path / "half.onnx")
-    emulate_fp16(tmp_path / "half.onnx", tmp_path / "rounded.onnx")
+    onnx.save(model, tmp_path / "fp16.onnx")
+    emulate_fp16(tmp_path / "fp16.onnx", tmp_path / "emulated.onnx")
     x = np.array([1 + 2**-12, 1e5], np.float32)
-    assert _run(tmp_path / "rounded.onnx", {"x": x})[0].tolist() == [1, np.inf]
+    assert _run(tmp_path / "emulated.onnx", {"x": x})[0].tolist() == [1, np.inf]
 
 
-def test_flops_as_counted_by_hand(tmp_path: Path) -> None:
+def test_multiply_adds_as_counted_by_hand(tmp_path: Path) -> None:
     model = onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["": 17]>
         g (float[N, 4, 8, 10] x) => (float[N, 6, 6] y) {
@@ -296,13 +296,12 @@ def test_flops_as_counted_by_hand(tmp_path: Path) -> None:
         model.graph.initializer.append(numpy_helper.from_array(np.zeros(shape, np.float16), name))
     model.graph.initializer.append(helper.make_tensor("flat", TensorProto.INT64, [3], [0, 0, -1]))
     onnx.save(model, tmp_path / "m.onnx")
-    conv = 2 * (6 * 4 * 5) * (2 * 9)
-    transposed = 2 * (6 * 4 * 5) * (6 * 4)
-    matmul = 2 * (6 * 6) * (8 * 10)
-    assert product_flops(tmp_path / "m.onnx") == {"FLOAT16": conv + transposed, "FLOAT": matmul}
-    assert half_share(tmp_path / "m.onnx") == (conv + transposed) / (conv + transposed + matmul)
+    conv = (6 * 4 * 5) * (2 * 9)
+    transposed = (6 * 4 * 5) * (6 * 4)
+    matmul = (6 * 6) * (8 * 10)
+    assert graph_cost(tmp_path / "m.onnx").by_precision() == {"fp16": conv + transposed, "fp32": matmul}
 
 
-def test_flops_inside_functions_count(pwcnet: Network) -> None:
+def test_multiply_adds_inside_functions_count(pwcnet: Network) -> None:
     # The finest correlation alone, at 32×16 with 32 channels: 9 products of 32 pixels with 40 in each of 16 rows.
-    assert product_flops(pwcnet.half)["FLOAT"] > 2 * 9 * 16 * 32 * 40 * 32
+    assert graph_cost(pwcnet.fp16).by_precision()["fp32"] > 9 * 16 * 32 * 40 * 32

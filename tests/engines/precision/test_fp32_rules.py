@@ -19,10 +19,10 @@ from amcnet.runtime.files import onnx_file
 from amcnet.runtime.preprocessing.spec import AMCNET
 
 
-def _islands(
+def _fp32_nodes(
     body: str, *, weights: dict[str, tuple[int, ...]] | None = None, inputs: str, output: str
 ) -> dict[str, str]:
-    """Name of each node in `body` that is an region -> the rule's name."""
+    """Name of each node in `body` that stays FP32 -> the rule's name."""
     text = f'<ir_version: 8, opset_import: ["": 17, "amcnet": 1]> g ({inputs}) => ({output}) {{ {body} }}'
     model = onnx.parser.parse_model(text)
     for name, shape in (weights or {}).items():
@@ -39,7 +39,7 @@ def test_raw_pixels_up_to_the_first_convolution() -> None:
         [join] j = Concat <axis = 1> (r, s) [conv] f = Conv (j, w) [relu] y = Relu (f)
     """
     weights = {"w": (8, 6, 1, 1), "k": (1,), "m": (8, 8)}
-    found = _islands(body, weights=weights, inputs="uint8[1, 3, 8, 8] x", output="float[1, 8, 8, 8] y")
+    found = _fp32_nodes(body, weights=weights, inputs="uint8[1, 3, 8, 8] x", output="float[1, 8, 8, 8] y")
     assert found == dict.fromkeys(["cast", "scale", "resize", "join"], "raw pixels")
 
 
@@ -57,7 +57,7 @@ def test_flow_from_its_head_on_but_not_where_features_join() -> None:
         "k": (1,),
         "n": (4, 6, 1, 1),
     }
-    assert _islands(body, weights=weights, **MAP) == dict.fromkeys(["head", "up", "scaled"], "flow")
+    assert _fp32_nodes(body, weights=weights, **MAP) == dict.fromkeys(["head", "up", "scaled"], "flow")
 
 
 def test_neither_scores_of_gates_nor_pooled_channels_are_flow() -> None:
@@ -67,11 +67,11 @@ def test_neither_scores_of_gates_nor_pooled_channels_are_flow() -> None:
         [add] y = Add (b, i)
     """
     weights = {"w": (4, 4, 3, 3), "h": (2, 4, 3, 3), "one": (2, 4, 1, 1), "back": (4, 2, 1, 1)}
-    assert _islands(body, weights=weights, **MAP) == {}
+    assert _fp32_nodes(body, weights=weights, **MAP) == {}
 
 
 @pytest.mark.parametrize(
-    ("node", "region"),
+    ("node", "stays_fp32"),
     [
         ("ReduceMean <axes = [2, 3]> (a)", True),
         ("ReduceMean <axes = [-1, -2]> (a)", True),
@@ -81,10 +81,10 @@ def test_neither_scores_of_gates_nor_pooled_channels_are_flow() -> None:
         ("ReduceMax <axes = [2, 3]> (a)", False),  # exact in any type
     ],
 )
-def test_means_over_maps(node: str, region: bool) -> None:
+def test_means_over_maps(node: str, stays_fp32: bool) -> None:
     body = f"[first] a = Conv <pads = [1, 1, 1, 1]> (x, w) [mean] m = {node} [add] y = Add (a, m)"
-    found = _islands(body, weights={"w": (4, 4, 3, 3)}, **MAP)
-    assert found == ({"mean": "means over maps"} if region else {})
+    found = _fp32_nodes(body, weights={"w": (4, 4, 3, 3)}, **MAP)
+    assert found == ({"mean": "means over maps"} if stays_fp32 else {})
 
 
 def test_ends_from_the_last_convolution_on() -> None:
@@ -92,13 +92,13 @@ def test_ends_from_the_last_convolution_on() -> None:
         [head] h = Conv <pads = [1, 1, 1, 1]> (x, w) [inner] i = Sigmoid (h) [used] u = Mul (h, i)
         [last] l = Conv <pads = [1, 1, 1, 1]> (u, w) [up] r = Resize (l, , s) [end] y = Sigmoid (r)
     """
-    found = _islands(body, weights={"w": (4, 4, 3, 3), "s": (4,)}, **MAP)
+    found = _fp32_nodes(body, weights={"w": (4, 4, 3, 3), "s": (4,)}, **MAP)
     assert found == dict.fromkeys(["up", "end"], "ends")
 
 
-def test_a_function_without_a_rule_is_an_island() -> None:
+def test_a_function_without_a_rule_stays_fp32() -> None:
     body = "[first] a = Conv <pads = [1, 1, 1, 1]> (x, w) [call] y = amcnet.AmcUnheard (a)"
-    assert _islands(body, weights={"w": (4, 4, 3, 3)}, **MAP) == {"call": "function without a rule"}
+    assert _fp32_nodes(body, weights={"w": (4, 4, 3, 3)}, **MAP) == {"call": "function without a rule"}
 
 
 def test_each_function_of_ours_has_a_rule() -> None:
@@ -115,8 +115,8 @@ CALLS = {
 
 @pytest.mark.parametrize("opset", [17, 18])
 @pytest.mark.parametrize("name", CALLS)
-def test_functions_take_halves_and_are_exact_inside(name: str, opset: int, tmp_path: Path) -> None:
-    """The feature maps at the call are half; inside, what the rule is for is float32."""
+def test_functions_take_fp16_and_are_fp32_inside(name: str, opset: int, tmp_path: Path) -> None:
+    """The feature maps at the call are FP16; the operators that the rule is for are FP32."""
     call, exact = CALLS[name]
     body = f"""
         a = Conv <pads = [1, 1, 1, 1]> (x, w) b = Conv <pads = [1, 1, 1, 1]> (a, w)
@@ -138,18 +138,16 @@ def test_functions_take_halves_and_are_exact_inside(name: str, opset: int, tmp_p
     metadata = dict.fromkeys(onnx_file.REQUIRED, "x") | {onnx_file.PRECISION: "fp32"}
     onnx.helper.set_model_props(model, metadata | {onnx_file.PREPROCESSING: AMCNET.to_json()})
     onnx.save(model, tmp_path / "m.onnx")
-    convert_to_fp16(tmp_path / "m.onnx", tmp_path / "half.onnx")
+    convert_to_fp16(tmp_path / "m.onnx", tmp_path / "fp16.onnx")
 
-    graph_shapes = GraphShapes.read(tmp_path / "half.onnx")
-    assert graph_shapes.types["a"] == graph_shapes.types["b"] == TensorProto.FLOAT16
-    inside = {
-        (node.op_type, graph_shapes.types[node.output[0]]) for node in graph_shapes.nodes if node.op_type in exact
-    }
+    graph = GraphShapes.read(tmp_path / "fp16.onnx")
+    assert graph.types["a"] == graph.types["b"] == TensorProto.FLOAT16
+    inside = {(node.op_type, graph.types[node.output[0]]) for node in graph.nodes if node.op_type in exact}
     assert inside == {(operator, TensorProto.FLOAT) for operator in exact}
     x = rng.standard_normal((1, 4, 8, 8)).astype(np.float32)
     results = [
         onnxruntime.InferenceSession(tmp_path / file, providers=["CPUExecutionProvider"]).run(["y"], {"x": x})[0]
-        for file in ("m.onnx", "half.onnx")
+        for file in ("m.onnx", "fp16.onnx")
     ]
     assert np.abs(results[0]).max() > 0.01
     np.testing.assert_allclose(results[1], results[0], atol=5e-3)

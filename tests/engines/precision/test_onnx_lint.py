@@ -1,4 +1,4 @@
-"""Each thing that TensorRT would refuse is found, and nothing is that it takes."""
+"""Constructs that TensorRT does not support are found; supported ones are not reported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from amcnet.engines.precision.onnx_lint import Finding, lint
+from amcnet.engines.precision.onnx_lint import Finding, lint, require_buildable
+from amcnet.runtime.errors import ModelFileError
 
 
 def _lint(text: str, folder: Path) -> list[Finding]:
@@ -24,7 +25,7 @@ def test_a_function_named_like_an_operator(name: str, tmp_path: Path) -> None:
     function = f'<domain: "amcnet", opset_import: ["": 17]> {name} (a) => (b) {{ b = Neg (a) }}'
     (finding,) = _lint(_graph(f"y = amcnet.{name} (x)") + function, tmp_path)
     assert finding.where == name
-    assert "TensorRT would run the operator" in finding.what
+    assert "which TensorRT would run instead" in finding.what
 
 
 def test_a_function_with_a_name_of_its_own(tmp_path: Path) -> None:
@@ -49,19 +50,19 @@ def test_grid_sample(opset: int, mode: str, wrong: bool, tmp_path: Path) -> None
     assert any("wrong results" in finding.what for finding in findings) == wrong
 
 
-_QUANTIzED = "q = QuantizeLinear (x, scale, zero) y = DequantizeLinear (q, scale, zero)"
+_QUANTIZED = "q = QuantizeLinear (x, scale, zero) y = DequantizeLinear (q, scale, zero)"
 
 
 @pytest.mark.parametrize(("zero", "wrong"), [("int8 {0}", False), ("int8 {3}", True), ("uint8 {128}", True)])
 def test_zero_points(zero: str, wrong: bool, tmp_path: Path) -> None:
     constants = f"scale = Constant <value = float {{0.1}}> () zero = Constant <value = {zero}> ()"
-    findings = _lint(_graph(f"{constants} {_QUANTIzED}"), tmp_path)
+    findings = _lint(_graph(f"{constants} {_QUANTIZED}"), tmp_path)
     assert len(findings) == (2 if wrong else 0)
-    assert all("zero point is not 0" in finding.what for finding in findings)
+    assert all("got a zero point other than 0" in finding.what for finding in findings)
 
 
 def test_zero_points_as_initializers(tmp_path: Path) -> None:
-    model = onnx.parser.parse_model(_graph(_QUANTIzED))
+    model = onnx.parser.parse_model(_graph(_QUANTIZED))
     for zero, count in ((0, 0), (1, 2)):
         model.graph.ClearField("initializer")
         model.graph.initializer.append(onnx.helper.make_tensor("scale", onnx.TensorProto.FLOAT, [], [0.1]))
@@ -72,15 +73,13 @@ def test_zero_points_as_initializers(tmp_path: Path) -> None:
 
 def test_a_computed_zero_point(tmp_path: Path) -> None:
     inputs = "float[N, 4] x, float scale, int8 given"
-    findings = _lint(_graph("zero = Identity (given) " + _QUANTIzED, inputs=inputs), tmp_path)
-    assert [finding.what for finding in findings] == ["its zero point is computed; TensorRT wants a constant 0"] * 2
+    findings = _lint(_graph("zero = Identity (given) " + _QUANTIZED, inputs=inputs), tmp_path)
+    assert [finding.what for finding in findings] == ["got a computed zero point, expected a constant 0"] * 2
 
 
 def test_a_quantized_bias(tmp_path: Path) -> None:
     findings = _lint(_graph("y = DequantizeLinear (x, scale)", inputs="int32[N, 4] x, float scale"), tmp_path)
-    assert [finding.what for finding in findings] == [
-        "DequantizeLinear of int32 is not in TensorRT; keep biases in float"
-    ]
+    assert [finding.what for finding in findings] == ["DequantizeLinear of int32 is not supported; keep biases in FP32"]
 
 
 INT64 = {"inputs": "int64[4, 4] x", "output": "int64[4, 4] y"}
@@ -90,10 +89,10 @@ INT64 = {"inputs": "int64[4, 4] x", "output": "int64[4, 4] y"}
 def test_int64_arithmetic_on_data(body: str, tmp_path: Path) -> None:
     low = "low = Constant <value = int64 {0}> ()"
     (finding,) = _lint(_graph(f"{low} {body}", **INT64), tmp_path)
-    assert "of int64 data is not in TensorRT" in finding.what
+    assert "of int64 data is not supported" in finding.what
 
 
-def test_int64_arithmetic_that_tensorrt_takes(tmp_path: Path) -> None:
+def test_int64_arithmetic_that_tensorrt_supports(tmp_path: Path) -> None:
     assert _lint(_graph("a = Add (x, x) b = Mul (a, x) c = Max (a, b) y = Mod (c, x)", **INT64), tmp_path) == []
 
 
@@ -102,3 +101,14 @@ def test_int64_arithmetic_on_shapes(tmp_path: Path) -> None:
     function = '<domain: "amcnet", opset_import: ["": 17]> AmcFlat (a) => (b) {'
     function += " one = Constant <value = int64 {1}> () s = Shape (a) t = Clip (s, one) b = Reshape (a, t) }"
     assert _lint(_graph("y = amcnet.AmcFlat (x)") + function, tmp_path) == []
+
+
+def test_all_findings_are_one_error(tmp_path: Path) -> None:
+    _lint(_graph("y = MatMul (x, x)", 19, **INT64), tmp_path)
+    with pytest.raises(ModelFileError) as error:
+        require_buildable(tmp_path / "m.onnx")
+    first, *findings = str(error.value).splitlines()
+    assert first == "m.onnx is not supported by TensorRT:"
+    assert [line.split(":")[0] for line in findings] == ["  opset", "  y"]
+    _lint(_graph("y = Relu (x)"), tmp_path)
+    require_buildable(tmp_path / "m.onnx")

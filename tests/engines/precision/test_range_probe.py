@@ -1,4 +1,4 @@
-"""The probe sees the largest value of each tensor over all frames, and makes fp32_regions of what half cannot hold."""
+"""The probe measures the largest value of each tensor over all frames, and finds what exceeds the range of FP16."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "m.onnx"
 
 
-def _feed(value: float, batch: int = 1) -> dict[str, NDArray[np.float32]]:
+def _inputs(value: float, batch: int = 1) -> dict[str, NDArray[np.float32]]:
     x = np.zeros((batch, 2, 8, 8), np.float32)
     x[-1, 1, 3, 4] = value
     return {"x": x}
 
 
-def test_maxima_over_all_feeds(model: Path) -> None:
-    report = probe_ranges(model, iter([_feed(2), _feed(16, batch=3), _feed(4)]))
+def test_maxima_over_all_batches(model: Path) -> None:
+    report = probe_ranges(model, iter([_inputs(2), _inputs(16, batch=3), _inputs(4)]))
     assert report.frames == 3
     expected = {"x": 16, "scaled": 1600, "mean": 0.25, "less": 1600.25, "sigmoid": 0.5, "root": 4, "y": 4}
     assert report.max_abs == pytest.approx(expected)
     assert report.fp32_regions == ()
 
 
-def test_a_large_tensor_makes_islands_of_what_makes_and_reads_it(model: Path) -> None:
+def test_the_nodes_around_a_large_tensor_stay_fp32(model: Path) -> None:
     assert LIMIT == 16376
-    report = probe_ranges(model, [_feed(164)])
-    fp32_regions = {region.tensor: region for region in report.fp32_regions}
-    assert fp32_regions.keys() == {"scaled", "less"}
-    assert fp32_regions["scaled"].nodes == ("scale", "less")
-    assert fp32_regions["less"].nodes == ("less", "sigmoid")
-    assert fp32_regions["scaled"].max_abs == 16400
-    assert fp32_regions["scaled"].reason == "|scaled| reaches 1.64e+04, more than a quarter of 65504"
+    report = probe_ranges(model, [_inputs(164)])
+    regions = {region.tensor: region for region in report.fp32_regions}
+    assert regions.keys() == {"scaled", "less"}
+    assert regions["scaled"].nodes == ("scale", "less")
+    assert regions["less"].nodes == ("less", "sigmoid")
+    assert regions["scaled"].max_abs == 16400
+    assert regions["scaled"].reason == "|scaled| reaches 1.64e+04, more than a quarter of 65504"
 
 
 def test_a_mean_whose_sum_is_large(model: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_mean_whose_sum_is_large(model: Path) -> None:
 
 
 def test_the_report_is_json(model: Path) -> None:
-    report = probe_ranges(model, [_feed(164)])
+    report = probe_ranges(model, [_inputs(164)])
     written = report.to_json()
     assert json.loads(json.dumps(written)) == written  # a card reads what it wrote
     assert list(written["largest"].items())[:2] == [("less", pytest.approx(report.max_abs["less"])), ("scaled", 16400)]
@@ -81,17 +81,17 @@ def test_the_report_is_json(model: Path) -> None:
 
 
 def test_what_is_not_finite(model: Path) -> None:
-    with pytest.raises(ModelFileError, match=r"'root' in .* is not finite on frame 1"):
-        probe_ranges(model, [_feed(1), _feed(-1)])
+    with pytest.raises(ModelFileError, match=r"the tensor 'root' in .* has NaN or infinite values on frame 1"):
+        probe_ranges(model, [_inputs(1), _inputs(-1)])
 
 
-def test_feeds_that_do_not_fit(model: Path) -> None:
-    with pytest.raises(ModelFileError, match=r"takes x Nx2x8x8; it came x 1x2x8x9"):
+def test_inputs_that_do_not_fit(model: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"cannot run: got x 1x2x8x9, expected x Nx2x8x8"):
         probe_ranges(model, [{"x": np.zeros((1, 2, 8, 9), np.float32)}])
 
 
-def test_no_feeds(model: Path) -> None:
-    with pytest.raises(ValueError, match="there are no feeds"):
+def test_no_input_batches(model: Path) -> None:
+    with pytest.raises(ValueError, match="got no input batches, expected at least one"):
         probe_ranges(model, [])
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from amcnet.engines.precision.flops import product_flops
-from amcnet.engines.precision.sm75 import without_float_products
+from amcnet.benchmarks.latency.graph_cost import graph_cost
+from amcnet.engines.precision.sm75 import replace_fp32_products
 from amcnet.export.compare.fp16_emulation import emulate_fp16
 from amcnet.export.functions import functions
 from amcnet.runtime.files import onnx_file
@@ -38,16 +38,16 @@ def test_products_with_constants_become_convolutions(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.helper.set_model_props(model, {onnx_file.PRECISION: "fp16"})
     onnx.save(model, path)
-    before = product_flops(path)
-    without_float_products(path, path)
+    before = graph_cost(path).by_precision()
+    replace_fp32_products(path, path)
     rewritten = onnx.load(path)
     onnx.checker.check_model(rewritten, full_check=True)
-    # The product of two computed maps stays, and so does the one in half.
+    # The product of two computed maps stays, and so does the one in FP16.
     assert Counter(node.op_type for node in rewritten.graph.node if node.op_type in ("Conv", "MatMul")) == {
         "Conv": 2,
         "MatMul": 2,
     }
-    assert product_flops(path) == before
+    assert graph_cost(path).by_precision() == before
     assert "across" not in {tensor.name for tensor in rewritten.graph.initializer}
     x = rng.random((1, 3, 6, 10), np.float32)
     small, square, _ = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"x": x})
@@ -55,7 +55,7 @@ def test_products_with_constants_become_convolutions(tmp_path: Path) -> None:
     np.testing.assert_allclose(square, x @ x.swapaxes(2, 3), rtol=1e-5)
 
 
-def test_attention_of_an_int8_file_is_in_half(tmp_path: Path) -> None:
+def test_attention_of_an_int8_file_is_fp16(tmp_path: Path) -> None:
     model = onnx.parser.parse_model("""
 <ir_version: 8, opset_import: ["": 17, "amcnet": 1]>
 g (float[1, 8, 4, 4] x) => (float[1, 8, 4, 4] y) <float[1, 8, 4, 4] r, float[1, 8, 4, 4] c> {
@@ -68,11 +68,11 @@ g (float[1, 8, 4, 4] x) => (float[1, 8, 4, 4] y) <float[1, 8, 4, 4] r, float[1, 
     onnx.helper.set_model_props(model, {onnx_file.PRECISION: "int8"})
     before, after = tmp_path / "before.onnx", tmp_path / "after.onnx"
     onnx.save(model, before)
-    without_float_products(before, after)
+    replace_fp32_products(before, after)
     inlined = onnx.inliner.inline_local_functions(onnx.load(after))
     onnx.checker.check_model(inlined, full_check=True)
-    assert product_flops(before) == {"FLOAT": 2 * 2 * 16 * 16 * 8}
-    assert product_flops(after) == {"FLOAT16": 2 * 2 * 16 * 16 * 8}
+    assert graph_cost(before).by_precision() == {"fp32": 2 * 16 * 16 * 8}
+    assert graph_cost(after).by_precision() == {"fp16": 2 * 16 * 16 * 8}
     emulate_fp16(after, tmp_path / "rounded.onnx")
     x = np.random.default_rng(0).normal(0, 2, (1, 8, 4, 4)).astype(np.float32)
     expected, found = (

@@ -1,4 +1,4 @@
-"""The gate lets through what agrees with the FP32 file, with figures worked out by hand, and nothing else."""
+"""The accuracy gate passes what agrees with the FP32 file, with figures computed by hand, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from amcnet.runtime.files.onnx_file import OnnxFile
 
 MASK = "g (float[1, 1, 1, 4] x) => (float[1, 1, 1, 4] mask) { [sigmoid] mask = Sigmoid (x) }"
 FLOW = "g (float[1, 2, 1, 4] x) => (float[1, 2, 1, 4] flow) { [relu] flow = Relu (x) }"
-# 60000 x is beyond half from 1.1 on, and the softmax of infinities is no number.
+# 60000 x exceeds FP16 from 1.1 on, and the softmax of infinities is NaN.
 WIDE = """
 g (float[1, 1, 1, 4] x) => (float[1, 1, 1, 4] mask)
     <float[1, 1, 1, 4] a, float[1, 1, 1, 4] b, float[1, 1, 1, 1] many = {60000.0}> {
@@ -29,7 +29,7 @@ g (float[1, 1, 1, 4] x) => (float[1, 1, 1, 4] mask)
 }
 """
 INSIDE = np.array([1, 1, 1, -1], np.float32).reshape(1, 1, 1, 4)
-Feed = Mapping[str, NDArray[Any]]
+Inputs = Mapping[str, NDArray[Any]]
 
 
 @pytest.fixture
@@ -56,18 +56,18 @@ def _gate(reference: OnnxFile, *input_batches: NDArray[np.float32], min_iou: flo
     )
 
 
-def _without_one(feed: Feed) -> Feed:
+def _without_one(inputs: Inputs) -> Inputs:
     """The mask of `INSIDE` without one of its three pixels, that of anything else as it is."""
-    mask = 1 / (1 + np.exp(-feed["x"]))
-    mask[..., 0] = np.where((feed["x"] == INSIDE).all(), 0, mask[..., 0])
+    mask = 1 / (1 + np.exp(-inputs["x"]))
+    mask[..., 0] = np.where((inputs["x"] == INSIDE).all(), 0, mask[..., 0])
     return {"mask": mask}
 
 
 def test_masks_are_held_to_their_mean_iou(write: Callable[..., OnnxFile]) -> None:
-    reference, half = write(MASK), write(MASK, "half.onnx", precision="fp16")
+    reference, fp16 = write(MASK), write(MASK, "fp16.onnx", precision="fp16")
     gate = _gate(reference, INSIDE, -INSIDE, min_iou=0.83)
-    assert gate.engine(half, _without_one, "L4 (SM 8.9)") == {
-        "of": "the engine of half.onnx on L4 (SM 8.9)",
+    assert gate.engine(fp16, _without_one, "L4 (SM 8.9)") == {
+        "of": "engine of fp16.onnx on L4 (SM 8.9)",
         "against": "reference.onnx",
         "mask": {
             "frames": 2,
@@ -77,8 +77,10 @@ def test_masks_are_held_to_their_mean_iou(write: Callable[..., OnnxFile]) -> Non
         },
         "min_iou": 0.83,
     }
-    with pytest.raises(EngineError, match=r"mean mask IoU over 2 frames is 0\.8333; expected at least 0\.84; build it"):
-        _gate(reference, INSIDE, -INSIDE, min_iou=0.84).engine(half, _without_one, "L4")
+    with pytest.raises(
+        EngineError, match=r"got a mean mask IoU of 0\.8333 over 2 frames, expected at least 0\.84\. Fix: build in FP32"
+    ):
+        _gate(reference, INSIDE, -INSIDE, min_iou=0.84).engine(fp16, _without_one, "L4")
 
 
 @pytest.mark.parametrize(("precision", "frames"), [("fp32", 67), ("fp16", 67), ("int8", 17)])
@@ -98,26 +100,28 @@ def test_flow_is_held_to_its_median(precision: str, bound: float, write: Callabl
     file = write(FLOW, "x.onnx", model="pwcnet", precision=precision)
     x = np.ones((1, 2, 1, 4), np.float32)
 
-    def moved(by: float) -> Callable[[Feed], Feed]:
-        return lambda feed: {"flow": feed["x"] + np.array([0.6 * by, 0.8 * by], np.float32).reshape(1, 2, 1, 1)}
+    def moved(by: float) -> Callable[[Inputs], Inputs]:
+        return lambda inputs: {"flow": inputs["x"] + np.array([0.6 * by, 0.8 * by], np.float32).reshape(1, 2, 1, 1)}
 
     found = _gate(reference, x, x).engine(file, moved(0.99 * bound), "L4")
     assert found["flow"]["median_px"] == pytest.approx(0.99 * bound, rel=1e-4)
     assert found["max_median_px"] == bound
-    with pytest.raises(EngineError, match=rf"median flow difference over 2 frames is .* px; expected at most {bound}"):
+    with pytest.raises(
+        EngineError, match=rf"got a median flow difference of .* px over 2 frames, expected at most {bound}"
+    ):
         _gate(reference, x, x).engine(file, moved(1.01 * bound), "L4")
 
 
-def test_halves_are_rounded_where_onnx_runtime_would_not(write: Callable[..., OnnxFile], tmp_path: Path) -> None:
+def test_fp16_is_emulated_where_onnx_runtime_computes_in_fp32(write: Callable[..., OnnxFile], tmp_path: Path) -> None:
     import onnxruntime
 
     reference = write(WIDE)
-    convert_to_fp16(reference.path, tmp_path / "half.onnx")
+    convert_to_fp16(reference.path, tmp_path / "fp16.onnx")
     x = 20 * np.abs(INSIDE)
-    session = onnxruntime.InferenceSession(tmp_path / "half.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(tmp_path / "fp16.onnx", providers=["CPUExecutionProvider"])
     assert np.isfinite(session.run(None, {"x": x})[0]).all()
-    with pytest.raises(ModelFileError, match="'mask' has values that are not finite"):
-        _gate(reference, x).file(OnnxFile.read(tmp_path / "half.onnx"), tmp_path)
+    with pytest.raises(ModelFileError, match="'mask' contains NaN or infinite values"):
+        _gate(reference, x).file(OnnxFile.read(tmp_path / "fp16.onnx"), tmp_path)
 
 
 def test_a_file_that_agrees(write: Callable[..., OnnxFile], tmp_path: Path) -> None:
@@ -133,11 +137,13 @@ def test_a_file_that_agrees(write: Callable[..., OnnxFile], tmp_path: Path) -> N
 def test_only_the_fp32_file_of_the_same_checkpoint_is_a_reference(write: Callable[..., OnnxFile]) -> None:
     file = write(MASK, "x.onnx", precision="fp16")
     for reference in (write(MASK, checkpoint_sha256="another"), write(MASK, precision="int8")):
-        with pytest.raises(EngineError, match=r"to compare x\.onnx with, expected fp32 of c0ffee: --reference"):
+        with pytest.raises(
+            EngineError, match=r"is not the FP32 file of x\.onnx: got .*, expected fp32 of c0ffee\. Fix: .*--reference"
+        ):
             _gate(reference, INSIDE).engine(file, _without_one, "L4")
 
 
 def test_frames_that_do_not_fit(write: Callable[..., OnnxFile]) -> None:
     reference = write(MASK)
-    with pytest.raises(ModelFileError, match=r"reference\.onnx takes x 1x1x1x4; it came x 1x1x1x3"):
+    with pytest.raises(ModelFileError, match=r"reference\.onnx cannot run: got x 1x1x1x3, expected x 1x1x1x4"):
         _gate(reference, INSIDE[..., 1:]).engine(reference, _without_one, "L4")

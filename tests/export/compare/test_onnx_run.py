@@ -27,7 +27,7 @@ def test_outputs_by_name(in_order: bool, tmp_path: Path) -> None:
 
 def test_what_does_not_fit(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(TEXT), tmp_path / "m.onnx")
-    with pytest.raises(ModelFileError, match=r"m\.onnx takes x Nx2; it came x 1x3"):
+    with pytest.raises(ModelFileError, match=r"m\.onnx cannot run: got x 1x3, expected x Nx2"):
         onnx_run(tmp_path / "m.onnx")({"x": np.zeros((1, 3), np.float32)})
 
 

@@ -1,4 +1,4 @@
-"""Multiply-adds of a convolution or matrix product, counted from the shapes around it."""
+"""Number of multiply-adds of a convolution or matrix product, from the shapes of its operands."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ PRODUCTS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 def multiply_adds(
     op_type: str, first: Sequence[int], second: Sequence[int], result: Sequence[int], *, transposed: bool = False
 ) -> int:
-    """Multiplications, each with an addition, of one of `PRODUCTS`, from the shapes of its operands and its result.
+    """Count the multiply-adds of an operator in `PRODUCTS` from the shapes of its operands and its result.
 
-    transposed: whether a Gemm takes its first operand transposed (transA).
+    transposed: whether a Gemm transposes its first operand (transA).
     """
     if op_type == "Conv":  # weights (out, in / groups, kh, kw): each output sums over one filter
         return math.prod(result) * math.prod(second[1:])

@@ -1,4 +1,4 @@
-"""Rules that keep nodes of a graph in float32, each with its reason: for FP16 conversion and for quantization."""
+"""Rules that keep nodes of a graph in FP32, for quantization and for conversion to FP16."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """`find` gives the nodes of a graph that compute in float32; `reason` says why."""
+    """`find` returns the nodes of a graph that stay FP32, for the stated `reason`."""
 
     name: str
     reason: str
@@ -18,7 +18,7 @@ class Rule:
 
 
 def nodes_by_rule(graph: ir.Graph, rules: Iterable[Rule]) -> dict[ir.Node, str]:
-    """The nodes of `graph` that a rule keeps in float32 -> the name of the first rule that does."""
+    """Return the nodes of `graph` that stay FP32 -> name of the first rule that matches."""
     found: dict[ir.Node, str] = {}
     for rule in rules:
         for node in rule.find(graph):

@@ -1,4 +1,4 @@
-"""More outputs for a graph: the least and the greatest value of each of its float tensors, taken inside the graph."""
+"""Graph outputs for the minimum and maximum of each FP32 tensor, computed inside the graph."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _PREFIX = "amcnet."
 
 
 def add_range_outputs(graph: ir.Graph) -> list[ir.Value]:
-    """Add the outputs "low" and "high" of each float32 tensor of `graph`; the tensors, in the order of their numbers.
+    """Add the outputs "low" and "high" of each FP32 tensor to `graph`; return the tensors in the order of their index.
 
-    A tensor is reduced right behind the node that makes it, so that it can be freed at once: memory does not grow with
-    the number of tensors if the nodes run in the order of the file. "high" is NaN where a value is not finite: ONNX
-    Runtime's maximum ignores NaN, zero times the sum does not.
+    Each tensor is reduced directly after the node that produces it, and can be freed then: with nodes executed in file
+    order, memory does not grow with the number of tensors. "high" is NaN for a tensor with a non-finite value, because
+    0 * sum is added to it: ReduceMax of ONNX Runtime ignores NaN.
     """
     values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
     values = [value for value in values if value.dtype == ir.DataType.FLOAT]
@@ -33,12 +33,12 @@ def add_range_outputs(graph: ir.Graph) -> list[ir.Value]:
 
 
 def range_output(kind: str, index: int) -> str:
-    """The name of the output `kind` ("low", "high") of the tensor with this number."""
+    """Return the name of the output `kind` ("low", "high") of the tensor at `index`."""
     return f"{_PREFIX}{kind}.{index}"
 
 
 def add_output(graph: ir.Graph, value: ir.Value, nodes: Sequence[ir.Node], name: str, shape: ir.Shape) -> None:
-    """Insert `nodes`, which compute from `value`, behind its producer; the last one gives the float32 output `name`."""
+    """Insert `nodes`, which use `value`, after its producer; the last one computes the new FP32 output `name`."""
     for number, node in enumerate(nodes):
         node.name = node.outputs[0].name = f"{name}/{number}.{node.op_type}"
     producer = value.producer()
