@@ -1,4 +1,4 @@
-"""How long an engine's stages take on the GPU, by its own clock: upload, network, download."""
+"""Latency of upload, network and download on the GPU, measured with CUDA events."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ STAGES = ("upload", "network", "download")
 
 
 def gpu_stages_ms(engine: Engine, runs: int = 50, warm_up_runs: int = 10) -> dict[str, dict[str, float]]:
-    """{stage: {"p50": ms, "p95": ms}}, one run after the other, without a CUDA graph. Raises EngineError, BackendError.
+    """Stages of sequential runs of `engine` without a CUDA graph: {stage: {"p50": ms, "p95": ms}}.
 
-    The inputs are zeros: what kernels do to them takes the same time as for pictures, up to what the clocks make of
-    the power it takes.
+    The inputs are zeros; kernel times do not depend on the values, except through power and clocks. Raises EngineError
+    or BackendError.
     """
     samples: dict[str, list[float]] = {stage: [] for stage in STAGES}
     with engine.on_device("failed"), ExitStack() as stack:
         stream = stack.enter_context(Stream())
         execution = stack.enter_context(engine.execution())
-        twins = {
+        buffers = {
             name: stack.enter_context(PinnedBuffer(spec.shape, spec.dtype)) for name, spec in execution.tensors.items()
         }
-        for name, twin in twins.items():
-            execution.bind(name, twin.address)
+        for name, buffer in buffers.items():
+            execution.bind(name, buffer.address)
         marks = [stack.enter_context(Event(timing=True)) for _ in range(len(STAGES) + 1)]
         for run in range(warm_up_runs + runs):
             marks[0].record(stream)
             for name in execution.inputs:
-                twins[name].upload(stream)
+                buffers[name].upload(stream)
             marks[1].record(stream)
             execution.enqueue(stream)
             marks[2].record(stream)
             for name in execution.outputs:
-                twins[name].download(stream)
+                buffers[name].download(stream)
             marks[3].record(stream)
             stream.synchronize()
             if run >= warm_up_runs:
@@ -48,7 +48,9 @@ def gpu_stages_ms(engine: Engine, runs: int = 50, warm_up_runs: int = 10) -> dic
 
 
 def network_ms(binding: DeviceBinding, runs: int = 100) -> dict[str, dict[str, float]]:
-    """The same of what ONNX Runtime computes, "network" alone: the inputs of its last call are on the GPU, and its
-    answer stays there. By the host's clock, since each run waits for its end. Raises ValueError before the first call.
+    """Latency of ONNX Runtime without copies: {"network": {"p50": ms, "p95": ms}}.
+
+    Runs again on the inputs of the last call, which are in GPU memory; the outputs stay there. Measured by the host's
+    clock around synchronous calls. Raises ValueError before the first call.
     """
     return {"network": quantiles_ms([host_clock(binding.again) for _ in range(runs)])}
