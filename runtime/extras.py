@@ -16,6 +16,7 @@ _PACKAGES = {
     "onnxscript": ("ONNX Script", "export"),
     "safetensors": ("Safetensors", "export"),
     "matplotlib": ("Matplotlib", "train"),
+    "PIL": ("Pillow", "test"),
     "onnxruntime": ("ONNX Runtime", "cpu"),
     "openvino": ("OpenVINO", "openvino"),
     "pydensecrf": ("pydensecrf2", "crf"),

@@ -1,4 +1,4 @@
-"""Other ways to run the same network on the same input, each only where it is installed."""
+"""Baselines: the same network on the same inputs in PyTorch, ONNX Runtime and OpenVINO, where they are installed."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ Run = Callable[[Inputs], NDArray[np.float32]]
 
 
 class NotInstalledError(AmcNetError):
-    """A peer that is not here; the message is the reason."""
+    """A baseline cannot run on this machine; the message is the reason."""
 
 
-def open_peers(
+def open_baselines(
     file: OnnxFile, checkpoint: Path | None, inputs: Inputs, device: str = "cpu"
 ) -> tuple[dict[str, Run], dict[str, str]]:
-    """The peers that run `file` on `device`, by name, each tried once on `inputs`; and why the others do not.
+    """Open the baselines of `device` for `file` and run each once on `inputs`.
 
-    PyTorch takes its weights from `checkpoint`, or from the seed that the file says it is made of, or from seed 1: the
-    time does not depend on the weights, so any will do.
+    Returns (by name, a function from inputs to the first output; by name, the reason why a baseline is not measured).
+    PyTorch loads `checkpoint`. Without one it uses weights drawn from the seed that is recorded in the file, or from
+    seed 1: latency does not depend on the values.
     """
-    here: dict[str, Run] = {}
-    absent: dict[str, str] = {}
-    for name, opener in PEERS[device].items():
+    runs: dict[str, Run] = {}
+    not_measured: dict[str, str] = {}
+    for name, opener in BASELINES[device].items():
         try:
             run = opener(file, checkpoint)
             run(inputs)
-            here[name] = run
+            runs[name] = run
         except NotInstalledError as error:
-            absent[name] = str(error)
-        except Exception as error:  # a peer that fails is no reason for the others not to be measured
-            absent[name] = f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return here, absent
+            not_measured[name] = str(error)
+        except Exception as error:  # a failing library must not prevent the others from being measured
+            not_measured[name] = f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return runs, not_measured
 
 
 def _torch_eager(file: OnnxFile, checkpoint: Path | None) -> Run:
@@ -71,7 +72,9 @@ def _torch_network(file: OnnxFile, checkpoint: Path | None) -> torch.nn.Module:
     from ...models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
 
     if file.model == "pipeline" or file.precision != "fp32":
-        raise NotInstalledError("PyTorch is compared with float32 files of one network")
+        raise NotInstalledError(
+            f"PyTorch runs FP32 files of AMC-Net and PWC-Net; this file is {file.model} in {file.precision.upper()}"
+        )
     if checkpoint is not None:
         return load_amcnet(checkpoint) if file.model == "amcnet" else load_pwcnet(checkpoint)
     text = file.metadata[CHECKPOINT_SHA256]
@@ -98,22 +101,25 @@ def _torch_run(network: Any, memory_format: Any = None) -> Run:
 
 
 def _cuda_eager(file: OnnxFile, checkpoint: Path | None) -> Run:
-    """With the library's own defaults: its convolutions take TF32."""
-    return _cuda_run(_torch_network(file, checkpoint), half=False)
+    """Default options of PyTorch: convolutions use TF32."""
+    return _cuda_run(_torch_network(file, checkpoint), fp16=False)
 
 
-def _cuda_half(file: OnnxFile, checkpoint: Path | None) -> Run:
-    return _cuda_run(_torch_network(file, checkpoint), half=True)
+def _cuda_fp16(file: OnnxFile, checkpoint: Path | None) -> Run:
+    return _cuda_run(_torch_network(file, checkpoint), fp16=True)
 
 
-def _cuda_run(network: Any, *, half: bool, graph: bool = False) -> Run:
-    """Arrays in, an array out, as ours. `graph`: its kernels are launched by one call."""
+def _cuda_run(network: Any, *, fp16: bool, graph: bool = False) -> Run:
+    """A function from numpy arrays to a numpy array, copies included, as amcnet's own backends are measured.
+
+    graph: launch all kernels as one CUDA graph.
+    """
     import torch
 
     if not torch.cuda.is_available():
-        raise NotInstalledError("PyTorch finds no GPU, or is the build for CPUs")
-    layout = torch.channels_last if half else torch.contiguous_format
-    network = network.to("cuda", torch.float16 if half else torch.float32, memory_format=layout)
+        raise NotInstalledError("PyTorch has no CUDA device: no NVIDIA GPU, or a CPU-only build of PyTorch")
+    layout = torch.channels_last if fp16 else torch.contiguous_format
+    network = network.to("cuda", torch.float16 if fp16 else torch.float32, memory_format=layout)
 
     def compute(tensors: list[torch.Tensor]) -> torch.Tensor:
         result = network(*(x.to(next(network.parameters()).dtype, memory_format=layout) for x in tensors))
@@ -129,8 +135,8 @@ def _cuda_run(network: Any, *, half: bool, graph: bool = False) -> Run:
         if not recorded:
             recorded.extend(_record(compute, tensors))
         cuda_graph, memory, result = recorded
-        for place, tensor in zip(memory, tensors, strict=True):
-            place.copy_(tensor)
+        for target, tensor in zip(memory, tensors, strict=True):
+            target.copy_(tensor)
         cuda_graph.replay()
         return np.asarray(result.cpu().numpy())
 
@@ -138,14 +144,14 @@ def _cuda_run(network: Any, *, half: bool, graph: bool = False) -> Run:
 
 
 def _record(compute: Callable[[list[Any]], Any], tensors: list[Any]) -> tuple[Any, list[Any], Any]:
-    """The CUDA graph of `compute`, the memory that it reads, and that which it writes."""
+    """Record `compute` as a CUDA graph: (graph, input tensors, output tensor), all on the GPU."""
     import torch
 
     memory = [tensor.cuda() for tensor in tensors]
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        for _ in range(3):  # libraries choose their kernels, and take their memory, when they first run
+        for _ in range(3):  # the first runs select kernels and allocate workspace
             compute(memory)
     torch.cuda.current_stream().wait_stream(stream)
     cuda_graph = torch.cuda.CUDAGraph()
@@ -154,8 +160,8 @@ def _record(compute: Callable[[list[Any]], Any], tensors: list[Any]) -> tuple[An
     return cuda_graph, memory, result
 
 
-def _cuda_half_graph(file: OnnxFile, checkpoint: Path | None) -> Run:
-    return _cuda_run(_torch_network(file, checkpoint), half=True, graph=True)
+def _cuda_fp16_graph(file: OnnxFile, checkpoint: Path | None) -> Run:
+    return _cuda_run(_torch_network(file, checkpoint), fp16=True, graph=True)
 
 
 def _onnxruntime_cpu(file: OnnxFile, checkpoint: Path | None) -> Run:
@@ -167,27 +173,27 @@ def _onnxruntime_cuda(file: OnnxFile, checkpoint: Path | None) -> Run:
 
 
 def _onnxruntime(file: OnnxFile, provider: str) -> Run:
-    """With the library's own defaults, as people use it first."""
+    """Default session options, except for the log level."""
     try:
         import onnxruntime
     except ImportError:
         raise NotInstalledError("ONNX Runtime is not installed: pip install 'amcnet[cpu]'") from None
     if provider not in onnxruntime.get_available_providers():
-        raise NotInstalledError(f"this onnxruntime has no {provider}: pip install 'amcnet[gpu]'")
+        raise NotInstalledError(f"onnxruntime is built without {provider}: pip install 'amcnet[gpu]'")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(file.path, options, providers=[provider])
     if session.get_providers()[0] != provider:
-        raise NotInstalledError(f"ONNX Runtime fell back from {provider}: no GPU that it can use")
+        raise NotInstalledError(f"ONNX Runtime could not initialize {provider}: no usable GPU")
     return lambda inputs: np.asarray(session.run(None, dict(inputs))[0])
 
 
 def _openvino(file: OnnxFile, checkpoint: Path | None) -> Run:
-    """In float32: left alone it computes in bfloat16 where the processor can, which is faster and less exact."""
+    """Computation in FP32; by default OpenVINO uses BF16 where the CPU supports it, which is faster and less exact."""
     return _openvino_with(file, {"INFERENCE_PRECISION_HINT": "f32"})
 
 
-def _openvino_fastest(file: OnnxFile, checkpoint: Path | None) -> Run:
+def _openvino_default(file: OnnxFile, checkpoint: Path | None) -> Run:
     return _openvino_with(file, {})
 
 
@@ -198,7 +204,7 @@ def _openvino_with(file: OnnxFile, options: dict[str, Any]) -> Run:
         from onnx import inliner
     except ImportError as error:
         raise NotInstalledError(f"{error.name} is not installed: pip install openvino onnx") from None
-    # It knows no functions of other domains: they are written out for it.
+    # OpenVINO does not support functions of custom domains.
     model = inliner.inline_local_functions(onnx.load(file.path)).SerializeToString()
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": available_cores()} | options
     core = openvino.Core()
@@ -206,26 +212,19 @@ def _openvino_with(file: OnnxFile, options: dict[str, Any]) -> Run:
     return lambda inputs: np.asarray(compiled(dict(inputs))[0])
 
 
-def _tensorrt(file: OnnxFile, checkpoint: Path | None) -> Run:
-    raise NotInstalledError(
-        "an engine is measured by its own: build-engine FILE.onnx, then amc-bench FILE.engine on a machine with a GPU"
-    )
-
-
-PEERS: dict[str, dict[str, Callable[[OnnxFile, Path | None], Run]]] = {
+BASELINES: dict[str, dict[str, Callable[[OnnxFile, Path | None], Run]]] = {
     "cpu": {
         "PyTorch, eager": _torch_eager,
         "PyTorch, channels-last": _torch_channels_last,
         "PyTorch, torch.compile": _torch_compile,
-        "ONNX Runtime, CPU, its defaults": _onnxruntime_cpu,
-        "OpenVINO, f32": _openvino,
-        "OpenVINO, its defaults (bf16 where the CPU can)": _openvino_fastest,
+        "ONNX Runtime, CPU, default options": _onnxruntime_cpu,
+        "OpenVINO, FP32": _openvino,
+        "OpenVINO, default options (BF16 where supported)": _openvino_default,
     },
     "cuda": {
-        "PyTorch, CUDA, eager, its defaults (TF32)": _cuda_eager,
-        "PyTorch, CUDA, channels-last, half": _cuda_half,
-        "PyTorch, CUDA, channels-last, half, CUDA graph": _cuda_half_graph,
-        "ONNX Runtime, CUDA, its defaults (TF32)": _onnxruntime_cuda,
-        "TensorRT": _tensorrt,
+        "PyTorch, CUDA, eager, default options (TF32)": _cuda_eager,
+        "PyTorch, CUDA, channels-last, FP16": _cuda_fp16,
+        "PyTorch, CUDA, channels-last, FP16, CUDA graph": _cuda_fp16_graph,
+        "ONNX Runtime, CUDA, default options (TF32)": _onnxruntime_cuda,
     },
 }

@@ -1,4 +1,4 @@
-"""Everything that `amc-bench` measures, as one value: what report.json holds."""
+"""Measure latency, whole frames and scaling of a set of files; the result is the content of report.json."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ from ...runtime.machine_info import available_cores
 from ...runtime.segmenter import DEFAULT_AMCNET
 from ...runtime.trt.card import EngineFile, read_card
 from ..demo_clip import write_clip
-from .baselines import Run, open_peers
+from .baselines import Run, open_baselines
 from .environment import environment
 from .frame_time import frame_time
 from .gpu_stages import backend_gpu_ms
 from .graph_cost import GraphCost, cost_json, graph_cost
 from .latency import Latency, MeasureOptions, measure, ratio_of_rounds
 from .machine_state import MachineWatch
-from .measured_peaks import MeasuredPeaks, measure_ceilings, reference_work
-from .roofline import PAPER_GPU, PAPER_MS, achieved, paper_share, predictions, target
+from .measured_peaks import MeasuredPeaks, measure_peaks, reference_work
+from .roofline import PAPER_GPU, PAPER_MS, achieved, paper_share, target
 from .scaling import measure_scaling
 
-SCHEMA = 1
-REFERENCE = "the machine itself: a product of matrices"
-# The trained network that comes with the package, in each precision that it comes in.
-EMBEDDED = tuple(sorted(DEFAULT_AMCNET.parent.glob("*.onnx"), key=lambda path: len(path.name)))
-_MOST_FRAMES, _LEAST_FRAMES = 120, 12
+SCHEMA = 2
+REFERENCE = "reference: a matrix product"
+# The bundled network in each precision, FP32 first.
+BUNDLED = tuple(sorted(DEFAULT_AMCNET.parent.glob("*.onnx"), key=lambda path: len(path.name)))
+_MAX_FRAMES, _MIN_FRAMES = 120, 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """What to measure; each field is an option of `amc-bench`.
+    """Options of `bench`, named as those of `amc-bench`; `baselines` is `--against baselines`.
 
-    files: ONNX files and engines of AMC-Net and PWC-Net; none stands for the trained ones inside. video: None stands
-    for a rendered clip.
+    files: ONNX files and engines of AMC-Net and PWC-Net (default: the bundled network). video: the source of the input
+    frames (default: a rendered clip). baselines: measure other libraries too. checkpoint: weights for PyTorch.
     """
 
     files: tuple[Path, ...] = ()
     video: Path | None = None
-    peers: bool = False
+    baselines: bool = False
     checkpoint: Path | None = None
     device: str = "cpu"
-    effort: MeasureOptions = field(default_factory=MeasureOptions)
+    measure: MeasureOptions = field(default_factory=MeasureOptions)
     scaling: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Subject:
-    """A file with all that is known of it before it is measured."""
+    """A file with its inputs, its cost and everything that runs it."""
 
     name: str
     file: NetworkFile
@@ -68,38 +68,41 @@ class _Subject:
     cost: GraphCost | None
     backend: Backend
     runs: dict[str, Run]
-    absent: dict[str, str]
+    not_measured: dict[str, str]
 
 
 def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
-    """Measure all that `options` asks for, one thing after the other, the files and their peers in turns.
+    """Measure the files of `options`, and return the content of report.json (see benchmarks/README.md).
 
-    `progress` gets a line about each step. Raises ModelFileError, BackendError or InputError.
+    The files and their baselines alternate within each round. `progress` is called with a line of text before each
+    step. Raises ModelFileError, EngineError, BackendError or InputError.
     """
-    files = [_read(path) for path in options.files or EMBEDDED]
+    files = [_read(path) for path in options.files or BUNDLED]
     notes: list[str] = []
     with ExitStack() as stack:
         clip = options.video or stack.enter_context(_rendered_clip())
         subjects = []
         for name, file in _named(files):
-            progress(f"loading {name}" + (" and its peers: minutes, where they compile" if options.peers else ""))
+            progress(f"loading {name}" + (" and baselines; compiling may take minutes" if options.baselines else ""))
             subjects.append(_subject(name, file, clip, options, stack, notes))
         with MachineWatch() as watch:
-            progress("measuring what this machine can do at most")
-            measured_peaks = measure_ceilings(options.device)
+            progress("measuring the peaks of this machine")
+            measured_peaks = measure_peaks(options.device)
             latencies = measure(
                 {REFERENCE: reference_work(options.device)}
                 | {
-                    f"{subject.name}: {way}": partial(run, subject.inputs)
+                    f"{subject.name}: {runtime}": partial(run, subject.inputs)
                     for subject in subjects
-                    for way, run in subject.runs.items()
+                    for runtime, run in subject.runs.items()
                 },
-                options.effort,
+                options.measure,
                 progress=lambda name: progress(f"measuring {name}"),
             )
-            measured_peaks = measured_peaks.or_better(measure_ceilings(options.device))
-        trust = watch.report()
-        networks = [_network(subject, latencies, measured_peaks, trust["doubts"], options) for subject in subjects]
+            measured_peaks = measured_peaks.or_better(measure_peaks(options.device))
+        stability = watch.report()
+        networks = [
+            _network(subject, latencies, measured_peaks, stability["warnings"], options) for subject in subjects
+        ]
         progress("measuring whole frames")
         frame = _frame(subjects, latencies, clip, options)
         scaling = measure_scaling(options.files[0] if options.files else None, progress) if options.scaling else None
@@ -110,10 +113,10 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
         "settings": {
             "video": clip.name if options.video else "rendered clip, 854x480",
             "device": options.device,
-            "effort": asdict(options.effort),
+            "measure_options": asdict(options.measure),
         },
         "notes": notes,
-        "trust": trust,
+        "stability": stability,
         "measured_peaks": measured_peaks.to_json(),
         "paper": {"latency_ms": PAPER_MS, "gpu": PAPER_GPU, "share_of_peak": round(paper_share(), 4)},
         "reference": latencies[REFERENCE].to_json(),
@@ -124,10 +127,12 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
 
 
 def _read(path: Path) -> NetworkFile:
-    """Raises ModelFileError or EngineError, for the whole pipeline too: its parts are what is measured."""
+    """Read an ONNX file or an engine. Raises ModelFileError or EngineError; a pipeline is not supported."""
     file: NetworkFile = OnnxFile.read(path) if path.suffix == ".onnx" else EngineFile.read(path)
     if file.model == "pipeline":
-        raise ModelFileError(f"{path} is the whole pipeline; expected amcnet or pwcnet: measure these two")
+        raise ModelFileError(
+            f"{path} is a pipeline; expected AMC-Net or PWC-Net. Fix: measure its two networks, amcnet and pwcnet"
+        )
     return file
 
 
@@ -145,16 +150,16 @@ def _subject(
     inputs = next(iter(ClipInputs(onnx_file, [clip]))).inputs
     backend = stack.enter_context(open_backend(file, available_cores(), options.device))
     runs: dict[str, Run] = {backend.name: lambda inputs: next(iter(backend.run(inputs).values()))}
-    absent: dict[str, str] = {}
-    if options.peers and isinstance(file, OnnxFile):
-        peers, absent = open_peers(file, options.checkpoint, inputs, options.device)
-        runs |= peers
+    not_measured: dict[str, str] = {}
+    if options.baselines and isinstance(file, OnnxFile):
+        baselines, not_measured = open_baselines(file, options.checkpoint, inputs, options.device)
+        runs |= baselines
     try:
         if isinstance(file, EngineFile) and onnx_file.sha256() != file.card.onnx_sha256:
-            raise ModelFileError(f"{onnx_file.path} is not the file that it was built of")
+            raise ModelFileError(f"{onnx_file.path} is not the file that the engine was built from")
         cost = graph_cost(onnx_file.path)
     except (ImportError, OSError, ModelFileError) as error:
-        notes.append(f"the FLOPs of {name} are not counted: {error}")
+        notes.append(f"the FLOPs of {name} could not be counted: {error}")
         cost = None
     return _Subject(
         name=name,
@@ -164,7 +169,7 @@ def _subject(
         cost=cost,
         backend=backend,
         runs=runs,
-        absent=absent,
+        not_measured=not_measured,
     )
 
 
@@ -172,20 +177,21 @@ def _network(
     subject: _Subject,
     latencies: Mapping[str, Latency],
     measured_peaks: MeasuredPeaks,
-    doubts: list[str],
+    warnings: list[str],
     options: BenchOptions,
 ) -> dict[str, Any]:
-    """What report.json holds of one file: its rows, the first of them ours, the others peers'."""
+    """The entry of one file in report.json; its first row is amcnet's own backend, the others are baselines."""
     ours = latencies[f"{subject.name}: {next(iter(subject.runs))}"]
     rows = []
-    for way in subject.runs:
-        latency = latencies[f"{subject.name}: {way}"]
-        row: dict[str, Any] = {"way": way, "is_peer": latency is not ours, "latency": latency.to_json()}
-        row["stable"] = not latency.doubts() and not doubts
+    for runtime in subject.runs:
+        latency = latencies[f"{subject.name}: {runtime}"]
+        row: dict[str, Any] = {"runtime": runtime, "is_baseline": latency is not ours, "latency": latency.to_json()}
+        row["stable"] = not latency.warnings() and not warnings
         if latency is not ours:
-            row["against_ours"] = ratio_of_rounds(latency, ours)
-        # By the ceilings of the device: an engine's is not measured, and peers on a GPU compute in types of their own.
-        comparable = not isinstance(subject.file, EngineFile) and not (row["is_peer"] and options.device == "cuda")
+            row["ratio_to_amcnet"] = ratio_of_rounds(latency, ours)
+        # The peaks are those of options.device in the precision of the file: no engine runs on the CPU, and baselines
+        # on a GPU use precisions of their own.
+        comparable = not isinstance(subject.file, EngineFile) and not (row["is_baseline"] and options.device == "cuda")
         if subject.cost is not None and comparable:
             row["achieved"] = achieved(latency.p50_ms, subject.cost, measured_peaks)
         if subject.file.model == "amcnet":
@@ -202,9 +208,8 @@ def _network(
         "trained": not subject.file.untrained,
         "size": list(subject.size),
         "rows": rows,
-        "absent": subject.absent,
+        "not_measured": subject.not_measured,
         "cost": None if subject.cost is None else cost_json(subject.cost),
-        "predictions": [] if subject.cost is None else predictions(subject.cost),
         "fidelity": _fidelity(subject.file),
     }
 
@@ -212,24 +217,26 @@ def _network(
 def _frame(
     subjects: list[_Subject], latencies: Mapping[str, Latency], clip: Path, options: BenchOptions
 ) -> dict[str, Any] | None:
-    """Whole frames with the first AMC-Net of the files, and the first PWC-Net if there is one; DIS flow otherwise."""
+    """Whole frames with the first AMC-Net and the first PWC-Net of the files, or DIS flow; None without an AMC-Net."""
     by_model = {subject.file.model: subject for subject in reversed(subjects)}
     if "amcnet" not in by_model:
         return None
     estimate_ms = sum(latencies[f"{subject.name}: {next(iter(subject.runs))}"].p50_ms for subject in by_model.values())
-    frames = min(max(round(2e3 * options.effort.seconds / estimate_ms), _LEAST_FRAMES), _MOST_FRAMES)
+    frames = min(max(round(2e3 * options.measure.seconds / estimate_ms), _MIN_FRAMES), _MAX_FRAMES)
     flow = by_model["pwcnet"].file.path if "pwcnet" in by_model else "dis"
-    amcnet = by_model["amcnet"].file.path if options.files else None  # the one inside chooses its precision itself
+    amcnet = (
+        by_model["amcnet"].file.path if options.files else None
+    )  # the precision of the bundled network is selected by its segmenter
     return frame_time(clip, amcnet=amcnet, flow=flow, frames=frames, device=options.device)
 
 
 def _onnx_path(file: NetworkFile) -> Path:
-    """The file itself, or the one that an engine was built of, if it is still beside it."""
+    """The ONNX file itself, or the file next to an engine that it was built from."""
     return file.path if isinstance(file, OnnxFile) else file.path.with_name(file.card.onnx_name)
 
 
 def _fidelity(file: NetworkFile) -> Any:
-    """The accuracy on an engine's card, or on that of the engine beside an ONNX file; None where there is none."""
+    """The accuracy on the card of an engine, or of the engine next to an ONNX file; None without a card."""
     card = file.card if isinstance(file, EngineFile) else read_card(file.path.with_suffix(".engine"))
     return None if card is None else card.accuracy
 
@@ -238,5 +245,5 @@ def _fidelity(file: NetworkFile) -> Any:
 def _rendered_clip() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        write_clip(path, _MOST_FRAMES)
+        write_clip(path, _MAX_FRAMES)
         yield path

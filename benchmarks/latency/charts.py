@@ -1,4 +1,4 @@
-"""Charts as SVG text, as wide as a phone; their colors are the page's CSS variables, so that dark mode works."""
+"""Charts as SVG text for a width of 340 px; colors are CSS classes of the page, which has a light and a dark theme."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LEFT, _RIGHT, _ROW = 104, 62, 22
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A point of the roofline: FLOPs a byte, FLOPs a second; `weight` in [0, 1] sets its size, `measured` its form."""
+    """A point of the roofline: `intensity` in FLOP/byte; `weight` in [0, 1] sets the size, `measured` the color."""
 
     label: str
     intensity: float
@@ -23,7 +23,7 @@ class Point:
 
 
 def bars(values: Mapping[str, float], unit: str, marked: Sequence[str] = ()) -> str:
-    """Horizontal bars, one a row; those named in `marked` in the second color."""
+    """Horizontal bars, one per row; those in `marked` have the second color."""
     most = max(values.values(), default=1) or 1
     span = WIDTH - _LEFT - _RIGHT
     parts = []
@@ -36,28 +36,8 @@ def bars(values: Mapping[str, float], unit: str, marked: Sequence[str] = ()) -> 
     return _svg("".join(parts), len(values) * _ROW + 4, "bars: " + ", ".join(values))
 
 
-def ranges(values: Mapping[str, tuple[float, float, float]], unit: str, line: float) -> str:
-    """A bar from low to high with a dot between, one a row, on a logarithmic scale; `line` is drawn across all."""
-    edges = [edge for low, _, high in values.values() for edge in (low, high)] + [line]
-    least, most = math.log10(min(edges)) - 0.1, math.log10(max(edges)) + 0.1
-    span = WIDTH - _LEFT - 12
-
-    def x(value: float) -> float:
-        return _LEFT + span * (math.log10(value) - least) / (most - least)
-
-    height = len(values) * _ROW
-    parts = [f'<line x1="{x(line):.1f}" x2="{x(line):.1f}" y1="0" y2="{height}" class="ceiling"/>']
-    parts.append(_text(x(line), height + 14, f"{_number(line)} {unit}", "middle", "soft"))
-    for row, (label, (low, likely, high)) in enumerate(values.items()):
-        y = row * _ROW
-        parts.append(_text(_LEFT - 6, y + 15, label, "end"))
-        parts.append(_bar(x(low), y + 7, max(x(high) - x(low), 2), "faint", 8))
-        parts.append(f'<circle cx="{x(likely):.1f}" cy="{y + 11}" r="4" class="main"/>')
-    return _svg("".join(parts), height + 20, "predicted ranges: " + ", ".join(values))
-
-
 def histogram(samples: Sequence[float], bins: int = 30) -> str:
-    """How often each latency came, the slowest hundredth in the last bin; a line at the median."""
+    """Histogram of latencies in ms with a line at the median; the slowest 1 % is in the last bin."""
     ordered = sorted(samples)
     low, high = ordered[0], max(ordered[math.ceil(0.99 * len(ordered)) - 1], ordered[0] * 1.02)
     counts = [0] * bins
@@ -74,7 +54,7 @@ def histogram(samples: Sequence[float], bins: int = 30) -> str:
             )
     median = ordered[len(ordered) // 2]
     x = min(10 + (WIDTH - 20) * (median - low) / (high - low), WIDTH - 10)
-    parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height + 4}" class="ceiling"/>')
+    parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height + 4}" class="median"/>')
     parts.append(_text(10, height + 20, f"{_number(low)} ms", "start", "soft"))
     if 70 < x < WIDTH - 70:
         parts.append(_text(x, height + 20, f"median {_number(median)}", "middle", "soft"))
@@ -83,7 +63,7 @@ def histogram(samples: Sequence[float], bins: int = 30) -> str:
 
 
 def roofline(flops_per_second: float, bytes_per_second: float, points: Sequence[Point]) -> str:
-    """The roof of a machine, parts of a network on it where they can be at most, and whole networks as measured."""
+    """Roofline of a machine, log-log: `points` are parts of a network at their bound, or networks as measured."""
     ridge = flops_per_second / bytes_per_second
     intensities = [point.intensity for point in points] + [ridge]
     speeds = [point.flops_per_second for point in points] + [flops_per_second]
@@ -114,12 +94,12 @@ def roofline(flops_per_second: float, bytes_per_second: float, points: Sequence[
             f'<circle cx="{x(point.intensity):.1f}" cy="{y(point.flops_per_second):.1f}" r="{radius:.1f}" '
             f'class="{kind}"><title>{html.escape(point.label)}</title></circle>'
         )
-    parts.append(_text(left, top + height + 28, "GFLOP/s by FLOP a byte; both scales are logarithmic", "start", "soft"))
+    parts.append(_text(left, top + height + 28, "GFLOP/s over FLOP/byte, both logarithmic", "start", "soft"))
     return _svg("".join(parts), top + height + 34, "roofline")
 
 
 def lines(points: Sequence[tuple[float, float]], x_unit: str, y_unit: str) -> str:
-    """One line through (x, y) points, y from 0; the points carry their figures."""
+    """A line through (x, y) points with their values; both axes start at 0."""
     most_x, most_y = max(x for x, _ in points), max(y for _, y in points) or 1
     height = 110
     places = [(30 + (WIDTH - 70) * x / most_x, 18 + height * (1 - y / most_y)) for x, y in points]
@@ -128,12 +108,12 @@ def lines(points: Sequence[tuple[float, float]], x_unit: str, y_unit: str) -> st
     before = -math.inf
     for (x, y), (real_x, real_y) in zip(places, points, strict=True):
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" class="main"/>')
-        if x - before > 34:  # figures closer than that would lie on each other
+        if x - before > 34:  # closer labels would overlap
             parts.append(_text(x, y - 7, _number(real_y), "middle"))
             parts.append(_text(x, 18 + height + 14, _number(real_x), "middle", "soft"))
             before = x
-    parts.append(_text(30, 18 + height + 29, f"{y_unit} by {x_unit}", "start", "soft"))
-    return _svg("".join(parts), height + 52, f"{y_unit} by {x_unit}")
+    parts.append(_text(30, 18 + height + 29, f"{y_unit} over {x_unit}", "start", "soft"))
+    return _svg("".join(parts), height + 52, f"{y_unit} over {x_unit}")
 
 
 def _svg(content: str, height: float, label: str) -> str:
@@ -152,5 +132,5 @@ def _bar(x: float, y: float, width: float, kind: str, height: float = 14) -> str
 
 
 def _number(value: float) -> str:
-    """Three digits that count: 1234, 56.7, 0.0123."""
+    """Three significant digits: 1234, 56.7, 0.0123."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

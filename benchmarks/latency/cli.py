@@ -1,4 +1,4 @@
-"""amc-bench: how fast the networks and whole frames are here, whether that can be trusted, and how far the paper is."""
+"""Measure the latency of networks and whole frames on this machine, or compare two reports."""
 
 from __future__ import annotations
 
@@ -16,39 +16,35 @@ from .compare import TOLERANCE, compare, comparison_table, machine_change
 from .report_html import report_page
 from .report_markdown import headlines, report_markdown
 
+_DESCRIPTION = """\
+Measure the latency of networks and whole frames on this machine, check whether the measurement was stable, and report
+how it compares with the paper's 57 ms per frame. `amc-bench compare --help` describes the comparison of two reports.
+"""
 _EXAMPLES = """\
 examples:
-  amc-bench                                             the network inside, on a rendered clip: about a minute
+  amc-bench                                             the bundled network on a rendered clip; takes a minute
   amc-bench build/amcnet.onnx build/pwcnet.onnx --video clip.mp4 -o report/
-  amc-bench build/amcnet.onnx --against peers           beside PyTorch, OpenVINO and others that are installed
-  amc-bench --scaling                                   and how the cost grows with size, batch, length and videos
+  amc-bench build/amcnet.onnx --against baselines       also PyTorch, ONNX Runtime and OpenVINO, if installed
+  amc-bench --scaling                                   also by resolution, batch size, clip length, parallel videos
   amc-bench compare before/report.json after/report.json --tolerance 0.05
 
-writes report.json, report.md and index.html (one file, opens without a network) into the folder.
-exit status: 0 done, 1 compare found a regression, 2 an error whose message says how to mend it
+Writes index.html (self-contained), report.md and report.json into the output folder.
+exit status: 0 success, 1 compare found a regression, 2 error
 """
 
 
 @cli_entry_point
 def main() -> int:
-    """Measure and write the report, or compare two; see `amc-bench --help`."""
+    """Entry point of `amc-bench`."""
     if sys.argv[1:2] == ["compare"]:
         return _compare(sys.argv[2:])
     arguments = _arguments()
     make_folder(arguments.output)
-    options = BenchOptions(
-        files=tuple(arguments.files),
-        video=arguments.video,
-        peers=arguments.against == "peers",
-        checkpoint=arguments.checkpoint,
-        device=arguments.device,
-        scaling=arguments.scaling,
-    )
-    report = bench(options, progress=_say)
+    report = bench(_options(arguments), progress=_print_progress)
     write_report(report, arguments.output)
     print("\n".join(f"{subject}: {figure}; {meaning}" for subject, figure, meaning in headlines(report)))
-    for doubt in report["trust"]["doubts"]:
-        print(f"unstable run: {doubt}")
+    for warning in report["stability"]["warnings"]:
+        print(f"unstable: {warning}")
     print(f"report: {arguments.output / 'index.html'}, report.md, report.json")
     return 0
 
@@ -65,42 +61,67 @@ def write_report(report: dict[str, Any], folder: Path) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def _compare(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="amc-bench compare", description="Compare two reports row by row.")
-    parser.add_argument("first", type=Path, metavar="A.json", help="the report to compare with")
-    parser.add_argument("second", type=Path, metavar="B.json", help="the report to judge")
+def _compare(arguments: list[str]) -> int:
+    """Entry point of `amc-bench compare`: print the table; 1 if a row is a regression."""
+    parser = argparse.ArgumentParser(
+        prog="amc-bench compare",
+        description="Compare two reports row by row, corrected for the speed of the machine. Status 1 on a regression.",
+    )
+    parser.add_argument("first", type=Path, metavar="A.json", help="report.json of the reference measurement")
+    parser.add_argument("second", type=Path, metavar="B.json", help="report.json of the measurement to check")
     parser.add_argument(
-        "--tolerance", type=float, default=TOLERANCE, help=f"how much slower is no regression yet ({TOLERANCE})"
+        "--tolerance",
+        type=float,
+        default=TOLERANCE,
+        help=f"relative slowdown that is not yet a regression (default: {TOLERANCE})",
     )
-    arguments = parser.parse_args(words)
-    differences = compare(arguments.first, arguments.second)
-    print(comparison_table(differences, arguments.tolerance))
-    change = machine_change(arguments.first, arguments.second)
+    options = parser.parse_args(arguments)
+    differences = compare(options.first, options.second)
+    print(comparison_table(differences, options.tolerance))
+    change = machine_change(options.first, options.second)
     print(
-        f"the machine itself was {abs(change):.1%} {'slower' if change > 0 else 'faster'}; the changes are beyond that"
+        f"In {options.second} the reference matrix product was {abs(change):.1%} "
+        f"{'slower' if change > 0 else 'faster'}; the changes above are corrected for it."
     )
-    return int(any(difference.is_regression(arguments.tolerance) for difference in differences))
+    return int(any(difference.is_regression(options.tolerance) for difference in differences))
 
 
-def _say(text: str) -> None:
-    """One line on stderr that the next one takes the place of; lines of a log where that is no terminal."""
+def _print_progress(text: str) -> None:
+    """Show `text` on stderr in place of the text before it; nothing if stderr is not a terminal."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text[:100]}", end="", file=sys.stderr, flush=True)
 
 
+def _options(arguments: argparse.Namespace) -> BenchOptions:
+    return BenchOptions(
+        files=tuple(arguments.files),
+        video=arguments.video,
+        baselines=arguments.against == "baselines",
+        checkpoint=arguments.checkpoint,
+        device=arguments.device,
+        scaling=arguments.scaling,
+    )
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="amc-bench", description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="amc-bench",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "files", type=Path, nargs="*", metavar="FILE", help="ONNX files of AMC-Net and PWC-Net (the network inside)"
+    add = parser.add_argument
+    add(
+        "files",
+        type=Path,
+        nargs="*",
+        metavar="FILE",
+        help="ONNX files or engines of AMC-Net and PWC-Net (default: the bundled network)",
     )
-    parser.add_argument("--video", type=Path, metavar="CLIP", help="frames to feed (a rendered clip of 854x480)")
-    parser.add_argument("--against", choices=("peers",), help="measure the other libraries that are installed, too")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights for PyTorch (untrained ones)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where our own rows run (cpu)")
-    parser.add_argument("--scaling", action="store_true", help="measure how the cost grows, too: some minutes")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("report"), metavar="DIR", help="folder to write to (report)"
-    )
+    add("--video", type=Path, metavar="CLIP", help="source of the input frames (default: a rendered clip, 854x480)")
+    add("--against", choices=("baselines",), help="also measure PyTorch, ONNX Runtime and OpenVINO, if installed")
+    add("--checkpoint", type=Path, metavar="FILE", help="weights for PyTorch (default: random; latency is the same)")
+    add("--device", choices=DEVICES, default="cpu", help="device that runs the ONNX files (default: cpu)")
+    add("--scaling", action="store_true", help="also measure scaling with resolution, batch and clip length; minutes")
+    add("-o", "--output", type=Path, default=Path("report"), metavar="DIR", help="output folder (default: report)")
     return parser.parse_args()

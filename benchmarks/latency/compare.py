@@ -1,4 +1,4 @@
-"""Two reports of amc-bench, row by row: faster, slower, or cannot tell."""
+"""Compare two reports of amc-bench row by row: faster, slower, or no significant difference."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ _CONFIDENCE = 95
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One row of both reports: medians in ms, and by how much the second one is slower (0.1: 10 %; below 0: faster)
-    beyond what the machine itself was, with the ends of the 95 % interval of that. stable: neither report doubts it.
+    """One row of both reports: medians in ms, and the relative change of the second one (0.1: 10 % slower).
+
+    `change` and the ends `low` and `high` of its 95 % confidence interval are corrected for the change of the reference
+    measurement. stable: neither report has a warning for the row.
     """
 
     name: str
@@ -34,40 +36,40 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """ "slower" or "faster" if the whole interval is on that side of 0, else "cannot tell"."""
+        """ "slower" or "faster" if the whole interval is on that side of 0, else "not significant"."""
         if self.low > 0:
             return "slower"
-        return "faster" if self.high < 0 else "cannot tell"
+        return "faster" if self.high < 0 else "not significant"
 
     def is_regression(self, tolerance: float) -> bool:
-        """Whether it is slower beyond `tolerance` with certainty: the interval's lower end is."""
+        """Whether the lower end of the confidence interval is above `tolerance`."""
         return self.low > tolerance
 
 
 def compare(first: Path, second: Path) -> list[Difference]:
-    """The differences of the rows that both reports have, by file and way of running, whole frames last.
+    """The differences of the rows in both reports, matched by file and runtime; whole frames come last.
 
-    Raises InputError for files that are no reports, or have no row in common.
+    Raises InputError for a file that is not a report of this version, or if no row is in both.
     """
     one, other = _read(first), _read(second)
     rows, others = _rows(one), _rows(other)
     common = [name for name in rows if name in others]
     if not common:
         raise InputError(
-            f"{first} and {second} have no row in common; expected two reports of the same files: "
-            f"{', '.join(rows)} and {', '.join(others)}"
+            f"no row is in both reports: {first} has {', '.join(rows)}; {second} has {', '.join(others)}; expected two "
+            "reports of the same files"
         )
     machine = _medians(other["reference"]["rounds_ms"], 3) / _medians(one["reference"]["rounds_ms"], 4)
     return [_difference(name, rows[name], others[name], machine) for name in common]
 
 
 def machine_change(first: Path, second: Path) -> float:
-    """By how much the machine itself was slower in the second report, by the product measured beside the rows."""
+    """Relative change of the reference measurement, a matrix product, from the first report to the second."""
     return float(_read(second)["reference"]["p50_ms"] / _read(first)["reference"]["p50_ms"] - 1)
 
 
 def comparison_table(differences: list[Difference], tolerance: float) -> str:
-    """A line for each difference, and what it means."""
+    """A table with a line for each difference; rows above `tolerance` are marked REGRESSION."""
     width = max(len(difference.name) for difference in differences)
     lines = [f"{'':{width}}  {'first':>9}  {'second':>9}  {'change':>7}  {'95 % interval':>17}"]
     for row in differences:
@@ -81,7 +83,7 @@ def comparison_table(differences: list[Difference], tolerance: float) -> str:
 
 
 def _difference(name: str, first: dict[str, Any], second: dict[str, Any], machine: NDArray[np.float64]) -> Difference:
-    """`machine`: draws of the ratio of the machine's own times."""
+    """`machine`: bootstrap samples of the ratio of the reference measurements."""
     ratios = _medians(second["rounds_ms"], 2) / _medians(first["rounds_ms"], 1) / machine
     low, middle, high = np.percentile(ratios, [(100 - _CONFIDENCE) / 2, 50, (100 + _CONFIDENCE) / 2]) - 1
     return Difference(
@@ -96,22 +98,22 @@ def _difference(name: str, first: dict[str, Any], second: dict[str, Any], machin
 
 
 def _medians(rounds_ms: list[list[float]], seed: int) -> NDArray[np.float64]:
-    """Medians of samples drawn anew: turns first, then runs within each.
+    """Bootstrap samples of the median: rounds are resampled first, then the runs within each.
 
-    Runs of one turn resemble each other more than those of another, so drawing runs alone would be too sure of itself.
+    Runs of one round are correlated, so resampling the runs alone would give intervals that are too narrow.
     """
     rng = np.random.default_rng(seed)
-    turns = [np.asarray(turn) for turn in rounds_ms]
+    rounds = [np.asarray(samples) for samples in rounds_ms]
     medians = np.empty(_DRAWS)
     for draw in range(_DRAWS):
-        chosen = [turns[index] for index in rng.integers(len(turns), size=len(turns))]
-        medians[draw] = np.median(np.concatenate([rng.choice(turn, len(turn)) for turn in chosen]))
+        chosen = [rounds[index] for index in rng.integers(len(rounds), size=len(rounds))]
+        medians[draw] = np.median(np.concatenate([rng.choice(samples, len(samples)) for samples in chosen]))
     return medians
 
 
 def _rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     rows = {
-        f"{network['name']}: {row['way']}": row["latency"] | {"stable": row["stable"]}
+        f"{network['name']}: {row['runtime']}": row["latency"] | {"stable": row["stable"]}
         for network in report["networks"]
         for row in network["rows"]
     }
@@ -126,5 +128,9 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}; expected a report.json of amc-bench") from error
     if not isinstance(report, dict) or report.get("schema") != SCHEMA or "networks" not in report:
-        raise InputError(f"{path} is no report of this amc-bench (schema {SCHEMA}); measure anew: amc-bench")
+        found = report.get("schema") if isinstance(report, dict) else None
+        raise InputError(
+            f"{path} is not a report of this version of amc-bench: got schema {found}, expected {SCHEMA}. "
+            "Fix: measure again with amc-bench"
+        )
     return report

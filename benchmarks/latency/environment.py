@@ -1,4 +1,4 @@
-"""On what a report was measured: machine, system, and the versions of all that computes."""
+"""Environment of a measurement: machine, system and library versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGES = ("numpy", "opencv-python-headless", "av", "onnxruntime", "onnxruntim
 
 
 def environment() -> dict[str, Any]:
-    """What stands in report.json under "environment"."""
+    """The entry "environment" of report.json."""
     machine = this_machine()
     return {
         "processor": processor_name(),

@@ -1,4 +1,4 @@
-"""A whole frame, decode to written mask and overlay: how long, in which stage, and what would make it faster."""
+"""Latency of whole frames, from decoding to the written mask and overlay: by stage, by thread, and the bottleneck."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ...runtime.mask_networks import frames_at_once
 from .latency import Latency
 from .machine_state import MachineWatch
 
-_WARM_UP_FRAMES = 8  # threads start, caches fill, and the first frames have the machine to themselves
+_WARM_UP_FRAMES = 8  # threads start, caches fill, and the first frames have all cores to themselves
 _ALL_CORES = 0.85
-# What runs beside what: each of these has a thread of its own, but for the network, which works on several frames.
-LANES = {
+# The stages of each thread of `amc-infer`; the network has several threads, each with a frame of its own.
+THREADS = {
     "decode": ("decode",),
     "flow": ("flow", "prepare"),
     "network": ("network", "upsample", "crf"),
@@ -29,9 +29,9 @@ LANES = {
 def frame_time(
     clip: Path, *, amcnet: Path | None, flow: str | Path, frames: int, device: str = "cpu"
 ) -> dict[str, Any]:
-    """Run `amc-infer` on the first frames of `clip`; what stands in report.json under "frame".
+    """Run `infer` on the first `frames` frames of `clip`; returns the entry "frame" of report.json.
 
-    Raises as `infer`.
+    Raises the errors of `infer`.
     """
     done: list[float] = []
 
@@ -56,9 +56,9 @@ def frame_time(
     at_once = frames_at_once(on_gpu=is_engine or device == "cuda")
     gaps = frame_gaps_ms(done, at_once)
     latency = Latency(rounds_ms=tuple(_quarters(gaps[min(_WARM_UP_FRAMES, len(gaps) // 2) :])))
-    doubts = watch.report()["doubts"]
+    warnings = watch.report()["warnings"]
     stages = report["latency_ms"]
-    lanes = lane_times({name: stage["p50"] for name, stage in stages.items()}, at_once)
+    threads = thread_times({name: stage["p50"] for name, stage in stages.items()}, at_once)
     return {
         "clip": clip.name,
         "amcnet": next(iter(report["settings"]["files"].values()))["name"],
@@ -66,22 +66,22 @@ def frame_time(
         "backend": report["backend"],
         "frames": report["frames"],
         "latency": latency.to_json(),
-        "doubts": doubts,
-        "stable": not doubts and not latency.doubts(),
+        "warnings": warnings,
+        "stable": not warnings and not latency.warnings(),
         "frames_per_second": round(1e3 / latency.p50_ms, 2),
         "stages_ms": stages,
-        "lanes_ms": {name: round(value, 3) for name, value in lanes.items()},
-        "critical_path": max(lanes, key=lambda name: lanes[name]),
+        "threads_ms": {name: round(value, 3) for name, value in threads.items()},
+        "critical_path": max(threads, key=lambda name: threads[name]),
         "cores_busy": round(busy, 3),
-        "verdict": verdict(lanes, busy, at_once),
+        "verdict": verdict(threads, busy, at_once),
     }
 
 
 def frame_gaps_ms(done_s: Sequence[float], at_once: int) -> list[float]:
-    """The time of each frame from the moments of completion: from one to the one `at_once` later, by that many.
+    """Time per frame in ms from the completion times `done_s`: the duration of `at_once` frames, divided by it.
 
-    Frames that the network works on side by side are ready almost together: from one to the next it takes 20 ms, then
-    1000, and the median would be either.
+    Frames that are processed in parallel complete almost together: the intervals between successive frames alternate
+    between, for example, 20 and 1000 ms, and their median would be one of the two.
     """
     return [1e3 * (later - moment) / at_once for moment, later in zip(done_s, done_s[at_once:], strict=False)]
 
@@ -92,27 +92,29 @@ def _quarters(samples: list[float]) -> list[tuple[float, ...]]:
     return [tuple(cut) for cut in cuts if cut]
 
 
-def lane_times(stages_ms: Mapping[str, float], at_once: int) -> dict[str, float]:
-    """ms a frame of each lane: the sum of its stages' medians; the network's by how many frames it has at once."""
-    lanes = {lane: sum(stages_ms.get(stage, 0.0) for stage in stages) for lane, stages in LANES.items()}
-    lanes["network"] /= at_once
-    return lanes
+def thread_times(stages_ms: Mapping[str, float], at_once: int) -> dict[str, float]:
+    """ms per frame of each thread: the sum of its stages, divided by `at_once` for the network."""
+    threads = {thread: sum(stages_ms.get(stage, 0.0) for stage in stages) for thread, stages in THREADS.items()}
+    threads["network"] /= at_once
+    return threads
 
 
-def verdict(lanes_ms: Mapping[str, float], cores_busy: float, at_once: int) -> str:
-    """What a faster network would gain, in a sentence. The longest lane sets the pace, unless all cores are busy."""
-    order = sorted(lanes_ms, key=lambda name: -lanes_ms[name])
+def verdict(threads_ms: Mapping[str, float], cores_busy: float, at_once: int) -> str:
+    """The bottleneck and the effect of a faster network: the slowest thread limits, unless all cores are busy."""
+    order = sorted(threads_ms, key=lambda name: -threads_ms[name])
     longest, second = order[0], order[1]
     if cores_busy >= _ALL_CORES:
-        work = {name: lanes_ms[name] * (at_once if name == "network" else 1) for name in lanes_ms}
+        work = {name: threads_ms[name] * (at_once if name == "network" else 1) for name in threads_ms}
         share = work["network"] / sum(work.values())
         return (
-            f"core-bound: the cores are {cores_busy:.0%} busy and every stage competes for them; the network is "
-            f"{share:.0%} of the work, so one twice as fast gains about {share / 2:.0%}"
+            f"CPU-bound: the cores are {cores_busy:.0%} busy, so the stages compete for them; the network is "
+            f"{share:.0%} of the work, so halving its time saves about {share / 2:.0%} per frame"
         )
     if longest != "network":
-        return f"{longest}-bound: a faster engine gains nothing ({longest} {lanes_ms[longest]:.1f} ms a frame)"
+        return (
+            f"{longest}-bound: a faster network has no effect ({longest} takes {threads_ms[longest]:.1f} ms per frame)"
+        )
     return (
-        f"network-bound: a faster engine gains until {second} is next "
-        f"({lanes_ms['network']:.1f} ms a frame, {second} {lanes_ms[second]:.1f})"
+        f"network-bound: a faster network helps until {second} is the bottleneck "
+        f"({threads_ms['network']:.1f} ms per frame, {second} {threads_ms[second]:.1f} ms)"
     )

@@ -1,8 +1,8 @@
-"""All that needs a GPU, in one command: python -m amcnet.benchmarks.latency.gpu_check (make gpu-check)
+"""Check amcnet on an NVIDIA GPU: python -m amcnet.benchmarks.latency.gpu_check (make gpu-check in a clone)
 
-Runs the tests marked needs_cuda; holds each backend that is here in FP32 and FP16 (ONNX Runtime on CUDA, and engines of
-each flavor, which it builds) against ONNX Runtime on the CPU on a rendered clip; measures latency by stage; writes
-benchmarks/results/<name of the GPU>.json. Status 0: all agree; 1: something does not; 2: there is no GPU.
+Runs the tests marked needs_cuda. Compares each installed backend in FP32 and FP16 (ONNX Runtime on CUDA, engines of
+each flavor, built here) with ONNX Runtime on the CPU on a rendered clip. Measures latency by stage. Writes
+benchmarks/results/<name of the GPU>.json. Exit status 0: all outputs agree; 1: a check failed; 2: no GPU.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ from .gpu_stages import backend_gpu_ms
 from .latency import MeasureOptions, measure
 from .machine_state import MachineWatch
 
-SCHEMA = 1
+SCHEMA = 2
 FRAMES = 24
 SECONDS = 5.0
-_TESTS = Path("tests")  # of the repository, from whose folder this is called
+_TESTS = Path("tests")  # of the repository, which is the current folder of make gpu-check
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A way to run `file` on the GPU: `make` gives what is run there, an engine or a file for ONNX Runtime."""
+    """A backend to check with `file`; `make` returns the engine or ONNX file that it runs."""
 
     name: str
     file: OnnxFile
@@ -64,12 +64,21 @@ class Candidate:
 @cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", type=Path, nargs="*", metavar="FILE.onnx", help="(the trained network inside)")
-    parser.add_argument("--engine", type=Path, nargs="*", help="check these, each beside its ONNX file; build none")
-    parser.add_argument("--frames", type=int, default=FRAMES, help=f"of the rendered clip ({FRAMES})")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"to measure each backend's calls ({SECONDS:g})")
-    parser.add_argument("--no-tests", action="store_true", help="leave out pytest -m needs_cuda")
-    parser.add_argument("--results", type=Path, default=Path("benchmarks/results"), help="folder to write to")
+    parser.add_argument("files", type=Path, nargs="*", metavar="FILE.onnx", help="(default: the bundled network)")
+    parser.add_argument(
+        "--engine",
+        type=Path,
+        nargs="*",
+        help="check these engines instead of building some; each needs its ONNX file next to it",
+    )
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"frames of the rendered clip (default: {FRAMES})")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help=f"measuring time per backend (default: {SECONDS:g})"
+    )
+    parser.add_argument("--no-tests", action="store_true", help="do not run pytest -m needs_cuda")
+    parser.add_argument(
+        "--results", type=Path, default=Path("benchmarks/results"), help="output folder (default: benchmarks/results)"
+    )
     arguments = parser.parse_args()
     report = gpu_check(
         arguments.files or [DEFAULT_AMCNET],
@@ -77,13 +86,13 @@ def main() -> int:
         frames=arguments.frames,
         seconds=arguments.seconds,
         tests=not arguments.no_tests,
-        tell=print,
+        on_progress=print,
     )
     make_folder(arguments.results)
     path = arguments.results / f"{_file_name(report['environment']['gpu'])}.json"
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n")
-    print(f"{'all agree' if report['passed'] else 'NOT all agree'}: {path}")
+    print(f"{'all checks passed' if report['passed'] else 'checks FAILED'}: {path}")
     return 0 if report["passed"] else 1
 
 
@@ -94,37 +103,37 @@ def gpu_check(
     frames: int = FRAMES,
     seconds: float = SECONDS,
     tests: bool = True,
-    tell: Callable[[str], None] = lambda line: None,
+    on_progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """What the JSON holds. `files` are ONNX files, whose engines are built; `engines` are checked instead, if given.
+    """Check the ONNX files `files`, and return the content of the JSON report.
 
-    frames: of the rendered clip; seconds: to measure each backend's calls; tests: run those that need a GPU too; `tell`
-    gets a line for each step. Raises BackendError without a GPU, ModelFileError, EngineError.
-
-    A backend that cannot be run is a result, its message beside its name, and not the end of the check.
+    engines: check these instead of building engines from `files`. frames: length of the rendered clip. seconds:
+    measuring time per backend. tests: also run the tests marked needs_cuda. `on_progress` is called with a line of text
+    per step. A backend that fails is reported with its error, and the check goes on. Raises BackendError without a GPU,
+    ModelFileError or EngineError.
     """
     machine = this_machine()
     if not machine.has_gpu:
         raise BackendError(
-            "no NVIDIA GPU or no driver was found, and this checks what runs on one; nothing was checked. "
-            "amc-check says what this machine has"
+            "no NVIDIA GPU or no driver was found; nothing was checked. Fix: run this on a machine with an NVIDIA GPU; "
+            "amc-check lists what this machine supports"
         )
     with tempfile.TemporaryDirectory() as folder, MachineWatch() as watch:
         clip = Path(folder) / "clip.mp4"
         write_clip(clip, frames)
-        tested = _run_tests(tell) if tests else {"status": None, "summary": "left out"}
+        tested = _run_tests(on_progress) if tests else {"status": None, "summary": "not run"}
         results: dict[str, dict[str, Any]] = {}
         for candidate in _candidates(files, engines, machine, Path(folder)):
-            tell(f"{candidate.file.path.name}: {candidate.name}")
+            on_progress(f"{candidate.file.path.name}: {candidate.name}")
             result = check(candidate, clip, seconds)
             results.setdefault(candidate.file.path.name, {})[candidate.name] = result
-            tell(f"  {result.get('error') or result['fidelity']}")
+            on_progress(f"  {result.get('error') or result['fidelity']}")
     checked = [result for of_file in results.values() for result in of_file.values()]
     return {
         "schema": SCHEMA,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(),
-        "trust": watch.report(),
+        "stability": watch.report(),
         "tests": tested,
         "clip": f"rendered, {frames} frames of 854x480",
         "results": results,
@@ -133,7 +142,7 @@ def gpu_check(
 
 
 def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
-    """Fidelity to ONNX Runtime on the CPU, latency of single calls, stages, and whole runs of `amc-infer` on `clip`."""
+    """Compare one candidate with ONNX Runtime on the CPU; measure calls, GPU stages and a run of `infer` on `clip`."""
     input_batches = [item.inputs for item in ClipInputs(candidate.file, [clip])]
     try:
         made = candidate.make()
@@ -154,10 +163,10 @@ def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
 
 
 def compare(
-    reference: Backend, backend: Backend, network: str, precision: str, input_batches: InputBatches, seconds: float
+    reference: Backend, backend: Backend, model: str, precision: str, input_batches: InputBatches, seconds: float
 ) -> dict[str, Any]:
-    """How far `backend` is from `reference` on `feeds`, whether that is within the bounds of engines, and how fast."""
-    if network == "pwcnet":
+    """Difference between `backend` and `reference`, whether it is within the bounds, and the latency of a call."""
+    if model == "pwcnet":
         flow = flow_fidelity(reference.run, backend.run, input_batches)
         passed, fidelity = flow.median_px <= MAX_FLOW_PX[precision], flow.to_json()
     else:
@@ -175,9 +184,9 @@ def compare(
 
 
 def _whole_run(made: NetworkFile, clip: Path) -> dict[str, Any]:
-    """Frames per second, the start of the session included, and latency by stage of `amc-infer`, decode to overlay."""
-    network = {"engine": made.path} if isinstance(made, EngineFile) else {"amcnet": made.path, "device": "cuda"}
-    options = InferOptions(source=clip, output=clip.with_name("out"), overwrite=True, **network)
+    """Frames per second and latency by stage of `infer`, from decoding to the overlay."""
+    model = {"engine": made.path} if isinstance(made, EngineFile) else {"amcnet": made.path, "device": "cuda"}
+    options = InferOptions(source=clip, output=clip.with_name("out"), overwrite=True, **model)
     report = infer(options)
     return {name: report[name] for name in ("backend", "fps", "latency_ms")}
 
@@ -191,8 +200,8 @@ def _candidates(
             file = OnnxFile.read(path.with_name(engine.card.onnx_name))
             if file.sha256() != engine.card.onnx_sha256:
                 raise EngineError(
-                    f"{path} was not built from {file.path}: the SHA-256 on its card is of another file; expected it "
-                    f"beside the engine. Build it again: {engine.card.rebuild}"
+                    f"{path} was not built from {file.path}: the SHA-256 of its card is that of another file. "
+                    f"Fix: {engine.card.rebuild}"
                 )
             yield Candidate(name=f"{NAMES[engine.card.flavor]} {engine.precision}", file=file, make=_same(engine))
         return
@@ -200,7 +209,7 @@ def _candidates(
         file = OnnxFile.read(path)
         if file.model != "pipeline" and "CUDA" in machine.onnxruntime_providers:
             yield Candidate(name="ONNX Runtime CUDA fp32", file=file, make=_same(file))
-            yield Candidate(name="ONNX Runtime CUDA fp16", file=file, make=_halved(file, folder))
+            yield Candidate(name="ONNX Runtime CUDA fp16", file=file, make=_fp16(file, folder))
         for flavor, precision in _buildable(machine):
             output = folder / f"{path.stem}.{flavor}.{precision}.engine"
             options = BuildOptions(model=path, output=output, fp16=precision == "fp16", flavor=flavor)
@@ -208,12 +217,12 @@ def _candidates(
 
 
 def _buildable(machine: Machine) -> Iterator[tuple[str, str]]:
-    """The flavors that are here and know the GPU, with the precisions that they build for it."""
+    """(flavor, precision) of the engines that can be built for the GPU with the installed libraries."""
     for flavor in machine.tensorrt if not machine.is_too_old else ():
         if flavor == "tensorrt":
             yield from ((flavor, "fp32"), (flavor, "fp16"))
         elif machine.compute_capability in RTX_COMPUTE_CAPABILITIES:
-            # It multiplies no matrices in float on SM 7.5.
+            # TensorRT-RTX has no FP32 matrix products on SM 7.5.
             yield from ((flavor, precision) for precision in ("fp32", "fp16")[machine.compute_capability == "7.5" :])
 
 
@@ -221,7 +230,7 @@ def _same(file: NetworkFile) -> Callable[[], NetworkFile]:
     return lambda: file
 
 
-def _halved(file: OnnxFile, folder: Path) -> Callable[[], NetworkFile]:
+def _fp16(file: OnnxFile, folder: Path) -> Callable[[], NetworkFile]:
     return lambda: OnnxFile.read(convert_to_fp16(file.path, folder / f"{file.path.stem}.fp16.onnx").path)
 
 
@@ -229,15 +238,15 @@ def _built(options: BuildOptions) -> Callable[[], NetworkFile]:
     return lambda: build_engine(options, on_note=lambda note: None)
 
 
-def _run_tests(tell: Callable[[str], None]) -> dict[str, Any]:
-    """pytest's status for the tests that need a GPU, and its last line; None where the tests are not here."""
+def _run_tests(on_progress: Callable[[str], None]) -> dict[str, Any]:
+    """Exit status and last line of pytest -m needs_cuda; status None without a folder `tests`."""
     if not _TESTS.is_dir():
-        return {"status": None, "summary": "there is no folder tests here; the repository has one"}
-    tell("tests marked needs_cuda")
+        return {"status": None, "summary": "not run: no folder tests in the current folder"}
+    on_progress("tests marked needs_cuda")
     run = [sys.executable, "-m", "pytest", "-q", "-m", "needs_cuda", "-p", "no:cacheprovider", str(_TESTS)]
     result = subprocess.run(run, capture_output=True, text=True, check=False)
     lines = result.stdout.strip().splitlines() or [result.stderr.strip()[-200:]]
-    tell(f"  {lines[-1]}")
+    on_progress(f"  {lines[-1]}")
     return {"status": result.returncode, "summary": lines[-1], "failed": [x for x in lines if x.startswith("FAILED")]}
 
 

@@ -1,4 +1,4 @@
-"""The two things whose speed bounds every network on a GPU: a matrix product, and a copy within its memory."""
+"""Peak throughput of a GPU: a matrix product, and a copy within its memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ...runtime.gpu.cuda_memory import PinnedBuffer
 
 
 def gpu_product(size: int, kind: type[np.floating[Any]]) -> Callable[[], None]:
-    """The product of two square matrices of float32 (no TF32) or float16 that are on the GPU; each call waits for it.
+    """A synchronous product of two (size, size) matrices in GPU memory, float32 (no TF32) or float16.
 
-    By ONNX Runtime, which has cuBLAS do it. The numbers are random: zeros take less power, and run faster. Raises
+    ONNX Runtime computes it with cuBLAS. The values are random: zeros draw less power and run faster. Raises
     BackendError without a GPU or the package onnx.
     """
-    with needed_by("measuring the GPU's ceilings"):
+    with needed_by("measuring the peaks of the GPU"):
         from onnx import TensorProto, helper
     onnx_kind = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
     assert onnx_kind in (TensorProto.FLOAT, TensorProto.FLOAT16)
@@ -40,9 +40,7 @@ def gpu_product(size: int, kind: type[np.floating[Any]]) -> Callable[[], None]:
 
 
 def gpu_copied_per_second(size: int, runs: int) -> float:
-    """Bytes a second of copies of `size` bytes within the GPU's memory, the best of `runs`; one read and one written
-    are two.
-    """
+    """Bytes/s of copies of `size` bytes within GPU memory, best of `runs`; read and written bytes both count."""
     with ExitStack() as stack:
         device = stack.enter_context(Device())
         stack.enter_context(device.current())
@@ -50,10 +48,10 @@ def gpu_copied_per_second(size: int, runs: int) -> float:
         source, target = (stack.enter_context(PinnedBuffer((size,), np.uint8)) for _ in range(2))
         begin, end = (stack.enter_context(Event(timing=True)) for _ in range(2))
         times_ms = []
-        for _ in range(runs + 1):  # the first to warm up
+        for _ in range(runs + 1):  # the first is the warm-up
             begin.record(stream)
             answer = driver().cuMemcpyDtoDAsync(target.address, source.address, size, stream.handle)
-            check(answer, "nothing can be copied within the GPU's memory")
+            check(answer, "a copy within GPU memory failed")
             end.record(stream)
             stream.synchronize()
             times_ms.append(end.ms_since(begin))

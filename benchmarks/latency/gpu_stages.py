@@ -1,4 +1,4 @@
-"""How long an engine's stages take on the GPU, by its own clock: upload, network, download."""
+"""Latency of upload, network and download on the GPU, measured with CUDA events."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def backend_gpu_ms(backend: Backend) -> dict[str, dict[str, float]] | None:
 
 
 def gpu_stages_ms(engine: Engine, runs: int = 50, warm_up_runs: int = 10) -> dict[str, dict[str, float]]:
-    """{stage: {"p50": ms, "p95": ms}}, one run after the other, without a CUDA graph. Raises EngineError, BackendError.
+    """Stages of sequential runs of `engine` without a CUDA graph: {stage: {"p50": ms, "p95": ms}}.
 
-    The inputs are zeros: what kernels do to them takes the same time as for pictures, up to what the clocks make of
-    the power it takes.
+    The inputs are zeros; kernel times do not depend on the values, except through power and clocks. Raises EngineError
+    or BackendError.
     """
     samples: dict[str, list[float]] = {stage: [] for stage in STAGES}
     with engine.on_device("failed"), ExitStack() as stack:
@@ -60,7 +60,9 @@ def gpu_stages_ms(engine: Engine, runs: int = 50, warm_up_runs: int = 10) -> dic
 
 
 def network_ms(binding: DeviceBinding, runs: int = 100) -> dict[str, dict[str, float]]:
-    """The same of what ONNX Runtime computes, "network" alone: the inputs of its last call are on the GPU, and its
-    answer stays there. By the host's clock, since each run waits for its end. Raises ValueError before the first call.
+    """Latency of ONNX Runtime without copies: {"network": {"p50": ms, "p95": ms}}.
+
+    Runs again on the inputs of the last call, which are in GPU memory; the outputs stay there. Measured by the host's
+    clock around synchronous calls. Raises ValueError before the first call.
     """
     return {"network": quantiles_ms([host_clock(binding.rerun) for _ in range(runs)])}

@@ -1,4 +1,4 @@
-"""What one run of a network costs, counted from its ONNX graph: multiplications and bytes, by layer and by group."""
+"""Count multiply-adds and memory traffic of an ONNX graph, by layer and by group of layers."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
     from ...export.compare.graph_shapes import GraphShapes
 
-# No work: another view of the same numbers, or computed once when the file is loaded.
+# No cost: views of the same data, or computed once when the file is loaded.
 _FREE = {"Constant", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Shape", "Size", "Squeeze"}
 _FREE |= {"Unsqueeze"}
-# Every library computes these behind the product that feeds them, while its result is still in registers.
+# Libraries fuse these into the product that feeds them; its result is still in registers.
 _FUSED = {"Add", "BatchNormalization", "Cast", "Clip", "Div", "LeakyRelu", "Mul", "PRelu", "Relu", "Sigmoid", "Sub"}
-_PICKS = {"Gather", "GatherElements", "Slice"}  # read no more than they give
+_SELECT = {"Gather", "GatherElements", "Slice"}  # read as many bytes as they write
 _BITS = {"DOUBLE": 64, "INT64": 64, "FLOAT": 32, "INT32": 32, "FLOAT16": 16, "BFLOAT16": 16, "BOOL": 8}
 _BITS |= {"INT8": 8, "UINT8": 8, "INT4": 4, "UINT4": 4}
-_BODY_TENSOR = re.compile(r"__\d+$")  # inside a function, once it is written out in place of its call
+_BODY_TENSOR = re.compile(r"__\d+$")  # inside a function, after inlining
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One operator: `macs` multiplications with additions (0 but for convolutions and matrix products) in `precision`
-    ("fp32", "fp16", "int8"); `bytes`, its operands and weights read once and its result written once.
+    """One operator: `macs` multiply-adds (0 except for convolutions and matrix products), computed in `precision`
+    ("fp32", "fp16" or "int8"), and `bytes` of memory traffic: operands and weights read once, result written once.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphCost:
-    """The layers of a network in the order of the graph, those without any cost left out."""
+    """The layers of a network in graph order, without those of no cost."""
 
     layers: tuple[Layer, ...]
 
@@ -66,11 +66,11 @@ class GraphCost:
 
     @property
     def precision(self) -> str:
-        """That of most of the multiplications."""
+        """The precision of most multiply-adds."""
         return max(self.by_precision().items(), key=lambda item: item[1])[0] if self.macs else "fp32"
 
     def by_precision(self) -> dict[str, int]:
-        """macs by precision."""
+        """Multiply-adds by precision."""
         macs: Counter[str] = Counter()
         for layer in self.layers:
             if layer.macs:
@@ -78,7 +78,7 @@ class GraphCost:
         return dict(macs)
 
     def groups(self) -> dict[str, GraphCost]:
-        """The same layers by the part of the network that they are in, such as "image_stages"."""
+        """The layers by part of the network, such as "image_stages"."""
         found: dict[str, list[Layer]] = defaultdict(list)
         for layer in self.layers:
             found[layer.group].append(layer)
@@ -86,11 +86,11 @@ class GraphCost:
 
 
 def graph_cost(path: Path) -> GraphCost:
-    """Count the ONNX file at `path`, functions included, by shape inference; a free batch size counts as 1.
+    """Count the ONNX file at `path` by shape inference, functions included; a free batch size counts as 1.
 
-    The bytes are those of a library that keeps nothing in its caches from one operator to the next, but computes
-    additions, activations and the like behind the product that feeds them. Q/DQ pairs say how a tensor is stored, and
-    cost nothing themselves. Raises ModelFileError if the shapes around a product cannot be inferred.
+    Bytes assume no reuse in caches between operators, and elementwise operators fused into the product that feeds them.
+    Q/DQ pairs define the type in which a tensor is stored and have no cost. Raises ModelFileError if the shapes of a
+    product cannot be inferred.
     """
     from ...export.compare.graph_shapes import GraphShapes
 
@@ -129,21 +129,21 @@ class _Counter:
         work = self._graph_shapes.multiply_adds(node)
         if work is None:
             raise ModelFileError(
-                f"the shapes around {node.name or node.output[0]!r} in {self._path} cannot be inferred, so its cost "
-                "cannot be counted; export it again"
+                f"{self._path}: the shapes of {node.name or node.output[0]!r} cannot be inferred. "
+                "Fix: export the file again"
             )
         return work
 
     def _bytes(self, node: onnx.NodeProto) -> int:
-        if node.op_type in _PICKS:
+        if node.op_type in _SELECT:
             return 2 * self._size(node.output[0])
         fused = self._chain_input(node)
         read = sum(self._size(name) for name in node.input if name and name != fused)
-        # The result of a chain is counted where the chain begins, in the type in which its end is stored.
+        # The result of a fused chain is counted at its first operator, in the type in which its last one is stored.
         return read if fused else read + sum(self._size(name, self._end(name)) for name in node.output if name)
 
     def _chain_input(self, node: onnx.NodeProto) -> str | None:
-        """The input that a product hands over in registers, or None."""
+        """The input that is fused from a product, or None."""
         if node.op_type not in _FUSED:
             return None
         return next((name for name in node.input if self._is_only_use(name) and self._from_product(name)), None)
@@ -156,7 +156,7 @@ class _Counter:
         return len(self._users[name]) == 1
 
     def _end(self, name: str) -> str:
-        """The tensor that is written in place of `name`: the last of a fused chain, or what it is quantized to."""
+        """The tensor that is written to memory for `name`: the end of a fused chain, or its quantized form."""
         users = self._users[name]
         if users and all(user.op_type == "QuantizeLinear" for user in users):
             return str(users[0].output[0])
@@ -165,7 +165,7 @@ class _Counter:
         return name
 
     def _size(self, name: str, stored_as: str | None = None) -> int:
-        """Bytes of a tensor; 0 for one whose shape nobody knows, which only small ones inside functions are."""
+        """Bytes of a tensor; 0 without an inferred shape, as for small tensors inside functions."""
         if name not in self._dims:
             return 0
         return math.prod(self._dims[name]) * self._bits(stored_as or name) // 8
@@ -185,16 +185,16 @@ class _Counter:
         return {8: "int8", 16: "fp16"}.get(self._bits(name), "fp32")
 
     def _is_constant(self, node: onnx.NodeProto) -> bool:
-        """Whether it only turns weights into another type, which is done once."""
+        """Whether `node` casts weights, which is done once at load time."""
         return node.op_type == "Cast" and node.input[0] not in self._makers
 
 
 def _places(nodes: tuple[onnx.NodeProto, ...]) -> list[str]:
-    """A name for each node; the nodes of a function's body, which have none, take that of its call."""
+    """A name for each node; nodes of an inlined function take the name of its call."""
     places, call = [], ""
     for node in reversed(nodes):
         if not node.name and not _BODY_TENSOR.search(node.output[0]):
-            call = node.output[0].partition(":")[0]  # the body's result has the name of the call's
+            call = node.output[0].partition(":")[0]  # the result of the body has the name of the call's result
         places.append(node.name or call or node.output[0])
     return places[::-1]
 
@@ -206,7 +206,7 @@ def _group(place: str) -> str:
 
 
 def cost_json(cost: GraphCost) -> dict[str, Any]:
-    """What report.json holds: totals, precisions, groups, and the twenty layers with most multiplications."""
+    """The entry "cost" of report.json: totals, precisions, groups, and the twenty layers with most multiply-adds."""
     heaviest = sorted(cost.layers, key=lambda layer: (-layer.macs, -layer.bytes))[:20]
     return {
         "flops": cost.flops,

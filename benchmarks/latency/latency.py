@@ -1,4 +1,4 @@
-"""How long a piece of work takes: warmed up until it is steady, measured in turns with its rivals, with all samples."""
+"""Latency of several workloads, measured in alternating rounds after an adaptive warm-up; all samples are kept."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 Work = Callable[[], object]
-Clock = Callable[[Work], float]  # does the work and says how many ms it took
+Clock = Callable[[Work], float]  # runs the work and returns its duration in ms
 
-STEADY = 0.05  # how far the medians of neighboring windows, or of first and last quarter, may differ
+STEADY = 0.05  # largest relative difference between the medians of adjacent windows, or of first and last quarter
 _WINDOW = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureOptions:
-    """How long to measure each piece of work: `runs`, or fewer that take `seconds`, spread over `rounds` turns.
+    """Limits for each workload: at most `runs` runs and at most `seconds` in total, distributed over `rounds` rounds.
 
-    warm_up_seconds: the most to wait for it to become steady.
+    warm_up_seconds: upper bound of the warm-up, which ends as soon as the latency is steady.
     """
 
     runs: int = 100
@@ -32,14 +32,14 @@ class MeasureOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """The samples in ms, one tuple for each turn, and how many runs went before them."""
+    """Samples in ms, one tuple per round, and the number of warm-up runs before them."""
 
     rounds_ms: tuple[tuple[float, ...], ...]
     warm_up_runs: int = 0
 
     @property
     def samples_ms(self) -> list[float]:
-        return [sample for turn in self.rounds_ms for sample in turn]
+        return [sample for samples in self.rounds_ms for sample in samples]
 
     @property
     def p50_ms(self) -> float:
@@ -47,24 +47,25 @@ class Latency:
 
     @property
     def drift(self) -> float:
-        """How much slower the last quarter is than the first one, by their medians: 0.1 is 10 %."""
+        """Relative change of the median from the first to the last quarter of the samples: 0.1 is 10 % slower."""
         samples = self.samples_ms
         quarter = max(1, len(samples) // 4)
         return statistics.median(samples[-quarter:]) / statistics.median(samples[:quarter]) - 1
 
-    def doubts(self) -> list[str]:
-        """What speaks against these figures, in words; empty for a steady measurement."""
+    def warnings(self) -> list[str]:
+        """Reasons why the measurement is not stable, one sentence each; empty for a stable one."""
         found = []
         if abs(self.drift) > STEADY:
-            found.append(f"the last quarter was {abs(self.drift):.0%} {'slower' if self.drift > 0 else 'faster'}")
-        medians = [statistics.median(turn) for turn in self.rounds_ms]
+            direction = "slower" if self.drift > 0 else "faster"
+            found.append(f"the last quarter of the runs was {abs(self.drift):.0%} {direction} than the first")
+        medians = [statistics.median(samples) for samples in self.rounds_ms]
         spread = max(medians) / min(medians) - 1
         if spread > 2 * STEADY:
-            found.append(f"the turns differed by {spread:.0%}")
+            found.append(f"the medians of the rounds differ by {spread:.0%}")
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """What stands in report.json."""
+        """The latency as it is written to report.json: quantiles, mean, samples and warnings."""
         samples = self.samples_ms
         quantiles = {f"p{percent}_ms": round(float(np.percentile(samples, percent)), 4) for percent in (50, 90, 95, 99)}
         return quantiles | {
@@ -74,13 +75,13 @@ class Latency:
             "runs": len(samples),
             "warm_up_runs": self.warm_up_runs,
             "drift": round(self.drift, 4),
-            "doubts": self.doubts(),
-            "rounds_ms": [[round(sample, 4) for sample in turn] for turn in self.rounds_ms],
+            "warnings": self.warnings(),
+            "rounds_ms": [[round(sample, 4) for sample in samples] for samples in self.rounds_ms],
         }
 
 
 def host_clock(work: Work) -> float:
-    """For work that is done when its call returns: all that computes on the CPU, and GPU work that waits for itself."""
+    """Duration of a synchronous call in ms, by the host's clock; GPU work must wait for its own end."""
     begin = time.perf_counter()
     work()
     return 1e3 * (time.perf_counter() - begin)
@@ -88,36 +89,37 @@ def host_clock(work: Work) -> float:
 
 def measure(
     works: Mapping[str, Work],
-    effort: MeasureOptions | None = None,
+    options: MeasureOptions | None = None,
     clock: Clock = host_clock,
     progress: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Latency]:
-    """The latency of each piece of work, by name.
+    """Measure each workload: name -> latency.
 
-    They take turns, in reverse order every other time, so that a machine that slows down favors none of them.
+    All workloads run once per round, in reverse order every other round, so that a machine that slows down affects them
+    alike. `progress` is called with the name before each step.
     """
-    effort = effort or MeasureOptions()
+    options = options or MeasureOptions()
     warm_ups = {}
     for name, work in works.items():
         progress(name)
-        warm_ups[name] = _warm_up(work, clock, effort.warm_up_seconds)
-    turns: dict[str, list[tuple[float, ...]]] = {name: [] for name in works}
+        warm_ups[name] = _warm_up(work, clock, options.warm_up_seconds)
+    rounds: dict[str, list[tuple[float, ...]]] = {name: [] for name in works}
     order = list(works)
-    for _ in range(effort.rounds):
+    for _ in range(options.rounds):
         for name in order:
             progress(name)
-            turns[name].append(_turn(works[name], clock, effort))
+            rounds[name].append(_round(works[name], clock, options))
         order.reverse()
-    return {name: Latency(rounds_ms=tuple(turns[name]), warm_up_runs=warm_ups[name]) for name in works}
+    return {name: Latency(rounds_ms=tuple(rounds[name]), warm_up_runs=warm_ups[name]) for name in works}
 
 
 def quantiles_ms(samples: Sequence[float]) -> dict[str, float]:
-    """{"p50": ms, "p95": ms} of some ms."""
+    """Median and 95th percentile of samples in ms: {"p50": ms, "p95": ms}."""
     return {f"p{percent}": round(float(np.percentile(samples, percent)), 4) for percent in (50, 95)}
 
 
 def _warm_up(work: Work, clock: Clock, seconds: float) -> int:
-    """Run until two windows of five agree, or the time is over; how many runs it took."""
+    """Run until the medians of two adjacent windows of five runs agree, at most `seconds`; return the runs."""
     samples = [clock(work)]
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -129,16 +131,16 @@ def _warm_up(work: Work, clock: Clock, seconds: float) -> int:
     return len(samples)
 
 
-def _turn(work: Work, clock: Clock, effort: MeasureOptions) -> tuple[float, ...]:
+def _round(work: Work, clock: Clock, options: MeasureOptions) -> tuple[float, ...]:
     samples: list[float] = []
-    end = time.perf_counter() + effort.seconds / effort.rounds
-    while len(samples) < 2 or (len(samples) < effort.runs / effort.rounds and time.perf_counter() < end):
+    end = time.perf_counter() + options.seconds / options.rounds
+    while len(samples) < 2 or (len(samples) < options.runs / options.rounds and time.perf_counter() < end):
         samples.append(clock(work))
     return tuple(samples)
 
 
 def ratio_of_rounds(other: Latency, ours: Latency) -> dict[str, float]:
-    """How much longer `other` takes: the median over the turns of the ratio of the medians, the least and the most."""
+    """Latency of `other` divided by that of `ours`, by the medians of each round: median, least and greatest ratio."""
     ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(other.rounds_ms, ours.rounds_ms, strict=True)]
     return {
         "ratio": round(statistics.median(ratios), 4),

@@ -1,4 +1,4 @@
-"""Whether a measurement can be trusted: the machine's clocks, heat, throttling and other programs, before and after."""
+"""State of the machine before and after a measurement: clocks, temperature, throttling, load of other processes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-MOST_OTHERS = 0.05  # of all cores' time, taken by other programs or by the host of a virtual machine
-_MOST_CLOCK_CHANGE = 0.10
+MAX_OTHERS_SHARE = 0.05  # of the CPU time of all cores, used by other processes or by the hypervisor
+_MAX_CLOCK_CHANGE = 0.10
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachineState:
-    """What Linux says at one moment, None or empty where it does not say; of the first GPU too, if NVML is there.
+    """Counters of Linux at one moment, None or empty where they are not available; of the first GPU too, through NVML.
 
-    busy_s, idle_s and stolen_s: seconds that all cores spent at work, idle, and taken away by a virtual machine's host,
-    since the start of the system. own_s: of this process. commands_s: of each other process, its name with it.
+    busy_s, idle_s, stolen_s: CPU seconds of all cores since boot: busy, idle, and used by the hypervisor for others.
+    own_s: CPU seconds of this process. commands_s: process id -> (name, CPU seconds) of all other processes.
     """
 
     clock_mhz: float | None = None
@@ -38,7 +38,7 @@ class MachineState:
 
     @classmethod
     def now(cls, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Self:
-        """Read `proc` and `sys`; a file that is not there leaves its field empty."""
+        """Read `proc` and `sys`; a missing file leaves its field empty."""
         user, nice, system, idle, waiting, irq, soft_irq, stolen = _cpu_seconds(proc)
         times = os.times()
         return cls(
@@ -61,11 +61,11 @@ class MachineState:
 
 
 class MachineWatch:
-    """What happened to the machine inside of a `with` block.
+    """Compare the state of the machine before and after a `with` block.
 
     with MachineWatch() as watch:
         ...
-    watch.report()["doubts"]
+    watch.report()["warnings"]
     """
 
     def __enter__(self) -> Self:
@@ -76,12 +76,12 @@ class MachineWatch:
         self.after, self.seconds = MachineState.now(), time.perf_counter() - self._begin
 
     def report(self) -> dict[str, Any]:
-        """What stands in report.json under "trust"."""
-        return trust(self.before, self.after) | {"seconds": round(self.seconds, 1)}
+        """The entry "stability" of report.json."""
+        return stability(self.before, self.after) | {"seconds": round(self.seconds, 1)}
 
 
-def trust(before: MachineState, after: MachineState) -> dict[str, Any]:
-    """The shares of the cores' time that went elsewhere, by whom, and `doubts`: sentences, none for a quiet machine."""
+def stability(before: MachineState, after: MachineState) -> dict[str, Any]:
+    """Shares of CPU time of other processes, the busiest of them, and `warnings`, empty for an idle machine."""
     total = max(
         sum(getattr(after, name) - getattr(before, name) for name in ("busy_s", "idle_s", "stolen_s")), 1 / _TICKS
     )
@@ -99,29 +99,29 @@ def trust(before: MachineState, after: MachineState) -> dict[str, Any]:
         "others_share": round(others, 4),
         "stolen_share": round(stolen, 4),
         "busiest_others": busiest,
-        "doubts": list(_doubts(before, after, others, stolen, busiest)),
+        "warnings": list(_warnings(before, after, others, stolen, busiest)),
     }
 
 
-def _doubts(
+def _warnings(
     before: MachineState, after: MachineState, others: float, stolen: float, busiest: dict[str, float]
 ) -> Iterable[str]:
-    if others > MOST_OTHERS:
+    if others > MAX_OTHERS_SHARE:
         names = ", ".join(f"{name} {share:.0%}" for name, share in busiest.items())
         if sum(busiest.values()) < others / 2:
-            names += f"{', ' if names else ''}most of it by programs that have ended since"
-        yield f"other programs took {others:.0%} of the cores' time" + (f" ({names})" if names else "")
-    if stolen > MOST_OTHERS:
-        yield f"the host of this virtual machine took {stolen:.0%} of the cores' time"
+            names += f"{', ' if names else ''}the rest by processes that have ended"
+        yield f"other processes used {others:.0%} of the CPU time" + (f" ({names})" if names else "")
+    if stolen > MAX_OTHERS_SHARE:
+        yield f"the hypervisor took {stolen:.0%} of the CPU time (steal time)"
     if (after.throttled or 0) > (before.throttled or 0):
-        yield "the processor was throttled for its heat"
-    if before.clock_mhz and after.clock_mhz and abs(after.clock_mhz / before.clock_mhz - 1) > _MOST_CLOCK_CHANGE:
-        yield f"the clock went from {before.clock_mhz:.0f} to {after.clock_mhz:.0f} MHz"
+        yield "the processor was throttled because of its temperature"
+    if before.clock_mhz and after.clock_mhz and abs(after.clock_mhz / before.clock_mhz - 1) > _MAX_CLOCK_CHANGE:
+        yield f"the clock changed from {before.clock_mhz:.0f} to {after.clock_mhz:.0f} MHz"
     for state, when in ((before.gpu, "before"), (after.gpu, "after")):
         if state and state["throttle_reasons"]:
-            yield f"the GPU was throttled {when} ({', '.join(state['throttle_reasons'])})"
+            yield f"the GPU was throttled {when} the measurement ({', '.join(state['throttle_reasons'])})"
     if before.gpu and before.gpu["other_processes"]:
-        yield f"{before.gpu['other_processes']} other programs were on the GPU"
+        yield f"{before.gpu['other_processes']} other processes used the GPU"
 
 
 def _cpu_seconds(proc: Path) -> list[float]:
@@ -130,7 +130,7 @@ def _cpu_seconds(proc: Path) -> list[float]:
 
 
 def _clock_mhz(proc: Path, sys: Path) -> float | None:
-    """The mean over the cores."""
+    """Mean clock of the cores."""
     khz = [_number(_text(path)) for path in sys.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")]
     mhz = [value / 1e3 for value in khz if value] or [
         float(line.partition(":")[2])
@@ -141,13 +141,13 @@ def _clock_mhz(proc: Path, sys: Path) -> float | None:
 
 
 def _temperature_c(sys: Path) -> float | None:
-    """The hottest zone."""
+    """Temperature of the hottest zone."""
     milli = [_number(_text(path)) for path in sys.glob("class/thermal/thermal_zone*/temp")]
     return max((value / 1e3 for value in milli if value), default=None)
 
 
 def _throttled(sys: Path) -> int | None:
-    """How often the cores were slowed down for their heat."""
+    """Number of thermal throttling events of all cores."""
     counts = [
         _number(_text(path)) for path in sys.glob("devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count")
     ]
@@ -155,7 +155,7 @@ def _throttled(sys: Path) -> int | None:
 
 
 def _commands_s(proc: Path) -> dict[int, tuple[str, float]]:
-    """CPU seconds of all other processes that may be seen."""
+    """Name and CPU seconds of all other visible processes, by process id."""
     commands = {}
     for path in proc.glob("[0-9]*/stat"):
         if int(path.parent.name) == os.getpid() or (text := _text(path)) is None:
@@ -167,27 +167,28 @@ def _commands_s(proc: Path) -> dict[int, tuple[str, float]]:
 
 
 def _gpu() -> dict[str, Any] | None:
-    """The first GPU by NVML, which is `pip install nvidia-ml-py`."""
+    """State of the first GPU, read through NVML (pip install nvidia-ml-py)."""
     try:
         pynvml: Any = importlib.import_module("pynvml")
         pynvml.nvmlInit()
         gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
         reasons = pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)
         named = {
-            "heat": pynvml.nvmlClocksThrottleReasonHwThermalSlowdown | pynvml.nvmlClocksThrottleReasonSwThermalSlowdown,
+            "temperature": pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
+            | pynvml.nvmlClocksThrottleReasonSwThermalSlowdown,
             "power": pynvml.nvmlClocksThrottleReasonSwPowerCap | pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown,
         }
         processes = [process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)]
         return {
             "name": str(pynvml.nvmlDeviceGetName(gpu)),
             "clock_mhz": pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
-            "most_clock_mhz": pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM),
+            "max_clock_mhz": pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM),
             "memory_clock_mhz": pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM),
             "temperature_c": pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
             "throttle_reasons": [name for name, bits in named.items() if reasons & bits],
             "other_processes": sum(process != os.getpid() for process in processes),
         }
-    except Exception:  # no package, no driver, no GPU, or one that does not say: NVML's errors have no common reason
+    except Exception:  # no package, driver or GPU, or a query that the GPU does not support
         return None
 
 

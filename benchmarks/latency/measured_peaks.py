@@ -1,4 +1,4 @@
-"""What a device can do at most, measured and not looked up: matrix products and copies, on all its cores."""
+"""Peak throughput of a device, measured by matrix products and memory copies on all its cores."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .gpu_peaks import gpu_copied_per_second, gpu_product
 
 _SIZE = 2048  # of the matrices: 17 GFLOP, 50 MB
 _GPU_SIZE = 8192
-_COPY_BYTES = 256 << 20  # far beyond the caches
+_COPY_BYTES = 256 << 20  # much larger than the caches
 _RUNS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredPeaks:
-    """The best of five runs: operations a second by precision, and bytes a second read or written."""
+    """Best of five runs: FLOP/s by precision, and bytes/s read plus written."""
 
     flops_per_second: dict[str, float]
     bytes_per_second: float
 
     def or_better(self, other: MeasuredPeaks) -> MeasuredPeaks:
-        """The higher of both, figure by figure: a disturbance only ever lowers them."""
+        """The greater of each pair of values: disturbances can only lower them."""
         return MeasuredPeaks(
             flops_per_second={
                 name: max(flops, other.flops_per_second[name]) for name, flops in self.flops_per_second.items()
@@ -39,10 +39,10 @@ class MeasuredPeaks:
         return asdict(self)
 
 
-def measure_ceilings(device: str = "cpu") -> MeasuredPeaks:
-    """The ceilings of this machine's "cpu" or "cuda"; "int8" only where the packages onnx and onnxruntime are.
+def measure_peaks(device: str = "cpu") -> MeasuredPeaks:
+    """Measure the peaks of `device`, "cpu" or "cuda", in about 3 s; "int8" only if onnx and onnxruntime are installed.
 
-    About 3 s. Raises BackendError without a GPU.
+    Raises BackendError for "cuda" without a GPU or the package onnx.
     """
     if device == "cuda":
         products = {"fp32": gpu_product(_GPU_SIZE, np.float32), "fp16": gpu_product(_GPU_SIZE, np.float16)}
@@ -55,7 +55,7 @@ def measure_ceilings(device: str = "cpu") -> MeasuredPeaks:
 
 
 def reference_work(device: str = "cpu") -> Callable[[], object]:
-    """A product that takes some ms, to measure beside networks: how fast the machine itself was in these turns."""
+    """A matrix product of a few ms, measured in the rounds of the networks as a reference for the machine."""
     return gpu_product(_GPU_SIZE // 2, np.float32) if device == "cuda" else _float_product(_SIZE // 2)
 
 
@@ -65,7 +65,7 @@ def _float_product(size: int = _SIZE) -> Callable[[], object]:
 
 
 def _int8_product() -> Callable[[], object] | None:
-    """Unsigned by signed bytes, as quantized networks multiply on a CPU; numpy has no fast one."""
+    """Product of UINT8 and INT8 matrices in ONNX Runtime, as in quantized networks; None if not installed."""
     try:
         import onnxruntime
         from onnx import TensorProto, helper, numpy_helper
@@ -92,7 +92,7 @@ def _product_per_second(product: Callable[[], object]) -> float:
 
 
 def _copied_per_second() -> float:
-    """Each core copies a part of its own; a byte read and a byte written are two."""
+    """Bytes/s of a copy in which each core copies its own part; a byte read and a byte written count as two."""
     cores = available_cores()
     parts: list[tuple[NDArray[np.uint8], ...]] = [
         (np.ones(_COPY_BYTES // cores, np.uint8), np.zeros(_COPY_BYTES // cores, np.uint8)) for _ in range(cores)

@@ -1,4 +1,4 @@
-"""report.json as one HTML file that needs no network, for phones and desks, light and dark: report/index.html."""
+"""Render report.json as one self-contained HTML file, report/index.html."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .charts import Point, bars, histogram, lines, ranges, roofline
-from .frame_time import LANES
+from .charts import Point, bars, histogram, lines, roofline
+from .frame_time import THREADS
 from .report_markdown import headlines, unstable
 
 _STYLE = """
-:root { --paper:#fff; --card:#f5f6f8; --ink:#1b1f24; --soft:#5a6370; --rule:#dfe3e8; --main:#2563c9; --faint:#a9c4ef;
+:root { --paper:#fff; --card:#f5f6f8; --ink:#1b1f24; --soft:#5a6370; --rule:#dfe3e8; --main:#2563c9;
   --accent:#c2560c; --warn:#fff1d6; --warn-ink:#6b4700; color-scheme: light dark; }
 @media (prefers-color-scheme: dark) { :root { --paper:#14171b; --card:#1d2127; --ink:#e8eaed; --soft:#9aa4b0;
-  --rule:#343a43; --main:#6ea8ff; --faint:#2f4e7d; --accent:#ff9d57; --warn:#40300c; --warn-ink:#ffdf9e; } }
+  --rule:#343a43; --main:#6ea8ff; --accent:#ff9d57; --warn:#40300c; --warn-ink:#ffdf9e; } }
 * { box-sizing: border-box; }
 body { margin:0 auto; padding:16px; max-width:1080px; background:var(--paper); color:var(--ink);
   font:15px/1.5 system-ui, sans-serif; }
@@ -31,9 +31,9 @@ th, td { text-align:right; padding:5px 8px; border-bottom:1px solid var(--rule);
 th:first-child, td:first-child { text-align:left; white-space:normal; min-width:130px; } th { font-weight:600; }
 summary { cursor:pointer; padding:6px 0; } svg { display:block; width:100%; max-width:520px; height:auto; }
 svg text { font:11px system-ui, sans-serif; fill:var(--ink); } svg text.soft { fill:var(--soft); }
-svg .main { fill:var(--main); } svg .accent { fill:var(--accent); } svg .faint { fill:var(--faint); }
+svg .main { fill:var(--main); } svg .accent { fill:var(--accent); }
 svg .dot { fill:var(--main); fill-opacity:.45; } svg .grid { stroke:var(--rule); }
-svg .ceiling { stroke:var(--accent); stroke-dasharray:4 3; }
+svg .median { stroke:var(--accent); stroke-dasharray:4 3; }
 svg .roof { stroke:var(--soft); fill:none; stroke-width:2; }
 svg .curve { stroke:var(--main); fill:none; stroke-width:2; } dl { margin:0; display:grid; gap:2px 12px;
   grid-template-columns:max-content 1fr; } dt { color:var(--soft); } dd { margin:0; overflow-wrap:anywhere; }
@@ -47,9 +47,9 @@ def report_page(report: dict[str, Any]) -> str:
     where = f"{environment['processor']}, {environment['cores']} cores"
     where += f", {environment['gpu']}" if environment["gpu"] else ""
     body = [
-        "<h1>Latency of amcnet</h1>",
+        "<h1>amcnet latency report</h1>",
         f'<p class="soft">{_safe(where)} · {_safe(report["created"][:10])} · {_safe(report["settings"]["video"])}</p>',
-        _doubts(report),
+        _stability(report),
         _headline(report),
         *(_frame(report["frame"]) if report["frame"] else ()),
         *(part for network in report["networks"] for part in _network(network, report["measured_peaks"])),
@@ -59,92 +59,92 @@ def report_page(report: dict[str, Any]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="icon" href="data:,"><title>Latency of amcnet</title>'
+        '<link rel="icon" href="data:,"><title>amcnet latency report</title>'
         f"<style>{_STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
 
 
-def _doubts(report: dict[str, Any]) -> str:
-    doubts = report["trust"]["doubts"]
-    if not doubts:
-        return '<p class="soft">The machine was quiet: no throttling, no other programs at work.</p>'
-    return f'<div class="warn"><b>Unstable run.</b> {_safe("; ".join(doubts))}. Measure again on a quiet machine.</div>'
+def _stability(report: dict[str, Any]) -> str:
+    warnings = report["stability"]["warnings"]
+    if not warnings:
+        return '<p class="soft">Stable: no throttling, and no load by other processes.</p>'
+    text = f"<b>Unstable measurement:</b> {_safe('; '.join(warnings))}. Measure again on an idle machine."
+    return f'<div class="warn">{text}</div>'
 
 
 def _headline(report: dict[str, Any]) -> str:
-    """A card a file and one for the whole frame: the figure, and what it means."""
+    """A card per file and one for the whole frame: the latency and a sentence about it."""
     cards = [
         _card(subject, f'<div class="big">{_safe(figure)}</div><p>{_safe(meaning)}</p>')
         for subject, figure, meaning in headlines(report)
     ]
     paper = report["paper"]
     return (
-        f'{_cards(*cards)}<p class="soft">The paper: {paper["latency_ms"]:.0f} ms for '
-        f"ResNet-101 twice at 384x384, network only, PyTorch on a {paper['gpu']}: {paper['share_of_peak']:.0%} of that "
-        "GPU's peak. Medians throughout.</p>"
+        f'{_cards(*cards)}<p class="soft">All values are medians. The paper reports {paper["latency_ms"]:.0f} ms per '
+        f"frame for AMC-Net with ResNet-101 at 384x384, network only, in PyTorch on a {_safe(paper['gpu'])}, which is "
+        f"{paper['share_of_peak']:.0%} of the peak FLOP/s of that GPU.</p>"
     )
 
 
 def _frame(frame: dict[str, Any]) -> Iterable[str]:
-    """Stages as bars, those on the critical path in the second color."""
-    yield "<h2>A whole frame</h2>"
-    if frame["doubts"]:
-        yield f'<div class="warn"><b>Unstable.</b> {_safe("; ".join(frame["doubts"]))}.</div>'
+    """Stages and threads as bars; those of the slowest thread have the second color."""
+    yield "<h2>Whole frame</h2>"
+    if frame["warnings"]:
+        yield f'<div class="warn"><b>Unstable measurement:</b> {_safe("; ".join(frame["warnings"]))}.</div>'
     yield f"<p>{_safe(frame['verdict'])}.</p>"
     stages = {stage: times["p50"] for stage, times in frame["stages_ms"].items()}
-    lanes = frame["lanes_ms"]
     yield _cards(
-        _card("Stages, median", bars(stages, "ms", LANES[frame["critical_path"]])),
-        _card("Side by side: ms a frame of each thread", bars(lanes, "ms", [frame["critical_path"]])),
-        _card("From frame to frame", histogram(_samples(frame["latency"]))),
+        _card("Latency of each stage, median", bars(stages, "ms", THREADS[frame["critical_path"]])),
+        _card("Time per frame of each thread", bars(frame["threads_ms"], "ms", [frame["critical_path"]])),
+        _card("Distribution of the time per frame", histogram(_samples(frame["latency"]))),
     )
     yield (
-        '<p class="soft">Stages overlap, and the network works on several frames at once, so they add up to more than '
-        f"the frame. Clip: {_safe(frame['clip'])}; flow: {_safe(frame['flow'])}; {_safe(frame['backend'])}.</p>"
+        '<p class="soft">Orange: the slowest thread. Threads run in parallel, and the network processes several frames '
+        "at once, so the stages add up to more than the time per frame. "
+        f"Clip: {_safe(frame['clip'])}; flow: {_safe(frame['flow'])}; {_safe(frame['backend'])}.</p>"
     )
 
 
 def _network(network: dict[str, Any], measured_peaks: dict[str, Any]) -> Iterable[str]:
     yield f"<h2>{_safe(network['name'])}</h2>"
     size = "x".join(map(str, network["size"]))
-    trained = "" if network["trained"] else " · untrained weights: the time is real, the masks are not"
-    yield f'<p class="soft">{size} · {_safe(network["precision"])}{trained}</p>'
+    trained = "" if network["trained"] else " · untrained weights: latency is valid, the outputs are not"
+    yield f'<p class="soft">input {size} · {_safe(network["precision"].upper())}{trained}</p>'
     yield _latencies(network["rows"])
     if (stages := network["rows"][0].get("gpu_ms")) is not None:
         medians = ", ".join(f"{stage} {times['p50']:.2f} ms" for stage, times in stages.items())
-        yield f"<p>On the GPU alone: {_safe(medians)}.</p>"
-    if network["absent"]:
-        reasons = "".join(f"<li>{_safe(peer)}: {_safe(reason)}</li>" for peer, reason in network["absent"].items())
-        yield f"<details><summary>Not measured</summary><ul>{reasons}</ul></details>"
+        yield f"<p>Time on the GPU: {_safe(medians)}.</p>"
+    if network["not_measured"]:
+        reasons = "".join(f"<li>{_safe(name)}: {_safe(why)}</li>" for name, why in network["not_measured"].items())
+        yield f"<details><summary>Baselines that were not measured</summary><ul>{reasons}</ul></details>"
     cards = []
     cost = network["cost"]
     if (
         cost is not None
         and "achieved" in network["rows"][0]
-        and (ceiling := measured_peaks["flops_per_second"].get(cost["precision"]))
+        and (peak := measured_peaks["flops_per_second"].get(cost["precision"]))
     ):
-        cards.append(_roofline(network, cost, ceiling, measured_peaks["bytes_per_second"]))
-    if network["predictions"]:
-        cards.append(_predictions(network["predictions"]))
-    cards += [_card(row["way"] + unstable(row), histogram(_samples(row["latency"]))) for row in network["rows"]]
+        cards.append(_roofline(network, cost, peak, measured_peaks["bytes_per_second"]))
+    cards += [_card(row["runtime"] + unstable(row), histogram(_samples(row["latency"]))) for row in network["rows"]]
     yield _cards(*cards)
     if cost is not None:
         yield _costs(cost)
     if network["fidelity"] is None:
-        yield '<p class="soft">Fidelity: no card with a comparison lies beside this file.</p>'
+        yield '<p class="soft">Accuracy: only engines have a card with a comparison.</p>'
     else:
-        yield f"<details open><summary>Fidelity, from its card</summary>{_tree(network['fidelity'])}</details>"
+        accuracy = _tree(network["fidelity"])
+        yield f"<details open><summary>Accuracy, from the card of the engine</summary>{accuracy}</details>"
 
 
 def _latencies(rows: Sequence[dict[str, Any]]) -> str:
-    head = ["", "p50 ms", "p95", "p99", "mean", "std", "a second", "runs", "of the ceiling", "against ours"]
+    head = ["runtime", "p50 ms", "p95", "p99", "mean", "std", "per second", "runs", "of peak FLOP/s", "ratio to amcnet"]
     cells = []
     for row in rows:
-        latency, ratio = row["latency"], row.get("against_ours")
+        latency, ratio = row["latency"], row.get("ratio_to_amcnet")
         share = (row.get("achieved") or {}).get("share_of_compute")
         cells.append(
             [
-                row["way"] + unstable(row),
+                row["runtime"] + unstable(row),
                 *(f"{latency[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms", "mean_ms", "std_ms")),
                 f"{latency['per_second']:.1f}",
                 str(latency["runs"]),
@@ -155,13 +155,13 @@ def _latencies(rows: Sequence[dict[str, Any]]) -> str:
     return _table(head, cells)
 
 
-def _roofline(network: dict[str, Any], cost: dict[str, Any], ceiling: float, bandwidth: float) -> str:
-    """Groups lie on the roof: where they could be at most. The network itself is where it was measured."""
+def _roofline(network: dict[str, Any], cost: dict[str, Any], peak: float, bandwidth: float) -> str:
+    """Parts of the network at their bound, and the whole network as measured."""
     points = [
         Point(
             label=f"{name}: {group['flops'] / 1e9:.2f} GFLOP",
             intensity=group["flops"] / group["bytes"],
-            flops_per_second=min(ceiling, bandwidth * group["flops"] / group["bytes"]),
+            flops_per_second=min(peak, bandwidth * group["flops"] / group["bytes"]),
             weight=group["flops"] / cost["flops"],
         )
         for name, group in cost["groups"].items()
@@ -176,23 +176,14 @@ def _roofline(network: dict[str, Any], cost: dict[str, Any], ceiling: float, ban
         measured=True,
     )
     note = (
-        f'<p class="soft">Orange: the network as measured, {speed / 1e9:.0f} GFLOP/s. Blue: its parts, where they '
-        f"could be at most. Roof, measured in this run: {ceiling / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s.</p>"
+        f'<p class="soft">Orange: the network as measured, {speed / 1e9:.0f} GFLOP/s. Blue: the upper bound of each of '
+        f"its parts. Peaks measured in this run: {peak / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s.</p>"
     )
-    return _card("Roofline", roofline(ceiling, bandwidth, [*points, whole]) + note)
-
-
-def _predictions(rows: Sequence[dict[str, Any]]) -> str:
-    values = {f"{row['gpu']} {row['precision']}": (row["fast_ms"], row["likely_ms"], row["slow_ms"]) for row in rows}
-    note = (
-        '<p class="soft">Not measured. From the data sheets and the shares of them that published networks reach at '
-        "batch 1; the dashed line is the paper's 57 ms.</p>"
-    )
-    return _card("Prediction for GPUs", ranges(values, "ms", 57) + note)
+    return _card("Roofline", roofline(peak, bandwidth, [*points, whole]) + note)
 
 
 def _costs(cost: dict[str, Any]) -> str:
-    head = ["part", "GFLOP", "MB", "FLOP a byte"]
+    head = ["part", "GFLOP", "MB", "FLOP/byte"]
     groups = [
         [name, f"{group['flops'] / 1e9:.3f}", f"{group['bytes'] / 1e6:.1f}", f"{group['flops'] / group['bytes']:.1f}"]
         for name, group in cost["groups"].items()
@@ -201,9 +192,10 @@ def _costs(cost: dict[str, Any]) -> str:
         [f"{layer['name']} ({layer['kind']})", f"{layer['flops'] / 1e9:.3f}", f"{layer['bytes'] / 1e6:.1f}"]
         for layer in cost["layers"]
     ]
+    total = f"{cost['flops'] / 1e9:.1f} GFLOP and {cost['bytes'] / 1e6:.0f} MB of memory traffic per run"
     return (
-        f"<details><summary>{cost['flops'] / 1e9:.1f} GFLOP and {cost['bytes'] / 1e6:.0f} MB a run, by part</summary>"
-        f"{_table(head, groups)}</details><details><summary>The {len(layers)} heaviest layers</summary>"
+        f"<details><summary>{total}, by part</summary>{_table(head, groups)}</details>"
+        f"<details><summary>The {len(layers)} layers with most FLOPs</summary>"
         f"{_table(['layer', 'GFLOP', 'MB'], layers)}</details>"
     )
 
@@ -211,57 +203,57 @@ def _costs(cost: dict[str, Any]) -> str:
 def _scaling(scaling: dict[str, Any] | None) -> Iterable[str]:
     if scaling is None:
         return
-    batches = [(row["batch"], row["ms_per_picture"]) for row in scaling["batches"] if row["ms_per_picture"] is not None]
+    batches = [(row["batch"], row["ms_per_image"]) for row in scaling["batches"] if row["ms_per_image"] is not None]
     cards = [
         _card(
             "Resolution",
             lines(
                 [(row["size"][0] * row["size"][1] / 1e6, row["ms_per_frame"]) for row in scaling["resolutions"]],
                 "megapixels",
-                "ms a frame",
+                "ms per frame",
             ),
         ),
         _card(
-            "Length",
-            lines([(row["frames"], row["resident_mib"]) for row in scaling["lengths"]], "frames", "MiB resident"),
+            "Clip length",
+            lines([(row["frames"], row["resident_mib"]) for row in scaling["lengths"]], "frames", "MiB of peak memory"),
         ),
         _card(
-            "Videos at once",
+            "Parallel videos",
             lines(
-                [(row["videos"], row["frames_per_second"]) for row in scaling["videos"]], "videos", "frames a second"
+                [(row["videos"], row["frames_per_second"]) for row in scaling["videos"]], "videos", "frames per second"
             ),
         ),
     ]
     startups = [(row["videos"], row["startup_seconds"]) for row in scaling["videos"] if "startup_seconds" in row]
     if startups:
-        cards.append(_card("Start-up of videos at once", lines(startups, "videos", "seconds to the first frame")))
+        cards.append(_card("Start-up of parallel videos", lines(startups, "videos", "seconds until the first frame")))
     if len(batches) > 1:
-        cards.insert(1, _card("Batch", lines(batches, "pictures", "ms a picture")))
-    yield "<h2>How cost grows</h2>"
-    if scaling["doubts"]:
-        yield f'<div class="warn"><b>Unstable.</b> {_safe("; ".join(scaling["doubts"]))}.</div>'
+        cards.insert(1, _card("Batch size", lines(batches, "images", "ms per image")))
+    yield "<h2>Scaling</h2>"
+    if scaling["warnings"]:
+        yield f'<div class="warn"><b>Unstable measurement:</b> {_safe("; ".join(scaling["warnings"]))}.</div>'
     yield _cards(*cards)
 
 
 def _environment(report: dict[str, Any]) -> str:
     notes = "".join(f"<p>Note: {_safe(note)}.</p>" for note in report["notes"])
-    trust = {name: value for name, value in report["trust"].items() if name != "doubts"}
+    stability = {name: value for name, value in report["stability"].items() if name != "warnings"}
     return (
         f"<h2>Environment</h2>{notes}{_tree(report['environment'])}"
-        f"<details><summary>The machine before and after</summary>{_tree(trust)}</details>"
+        f"<details><summary>State of the machine before and after</summary>{_tree(stability)}</details>"
         f"<details><summary>Settings</summary>{_tree(report['settings'])}</details>"
     )
 
 
 def _tree(value: Any) -> str:
-    """Any value of a JSON file, mappings as lists of terms."""
+    """Any JSON value as HTML; objects are description lists."""
     if isinstance(value, dict):
         return "<dl>" + "".join(f"<dt>{_safe(key)}</dt><dd>{_tree(item)}</dd>" for key, item in value.items()) + "</dl>"
     return _safe("-" if value is None else value if isinstance(value, str) else json.dumps(value))
 
 
 def _samples(latency: dict[str, Any]) -> list[float]:
-    return [sample for turn in latency["rounds_ms"] for sample in turn]
+    return [sample for samples in latency["rounds_ms"] for sample in samples]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

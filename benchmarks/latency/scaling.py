@@ -1,4 +1,4 @@
-"""How cost grows: with the video's resolution, the batch, the clip's length, and the number of videos at once."""
+"""Measure scaling with the video's resolution, the batch size, the clip length and the number of parallel videos."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ BATCHES = (1, 2, 4, 8, 16)
 LENGTHS = (24, 48, 96, 192)
 VIDEOS = (1, 2, 4)
 _FRAMES = 24
-_FRAMES_AT_ONCE = 96  # of each of several videos
-_WARM_UP_FRAMES = 8  # after the first: what is ready already when the clock starts
+_FRAMES_IN_PARALLEL = 96  # of each of several videos
+_WARM_UP_FRAMES = 8  # after the first one: queued frames that are complete before the timing starts
 
 
 def measure_scaling(amcnet: Path | None, progress: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
-    """What stands in report.json under "scaling", for an AMC-Net's ONNX file (None: the one inside) with DIS flow.
+    """The entry "scaling" of report.json, for an ONNX file of AMC-Net (None: the bundled network) with DIS flow.
 
-    resolutions: ms a frame of a whole run by the video's size. batches: ms a picture by the batch, None where the file
-    has a fixed one. lengths: the most memory that a run takes, by its frames. videos: frames a second of all together,
-    by how many run at once, and apart from that the seconds until each has its first frame. doubts: what disturbed it.
+    resolutions: ms per frame of a whole run by video size. batches: ms per image by batch size, None if the file has a
+    fixed batch size. lengths: peak resident memory of a run by number of frames. videos: total frames per second by the
+    number of parallel videos, start-up excluded, and the seconds until all have their first frame. warnings: as of
+    `MachineWatch`.
     """
     with tempfile.TemporaryDirectory() as name, MachineWatch() as watch:
         folder = Path(name)
@@ -50,10 +51,10 @@ def measure_scaling(amcnet: Path | None, progress: Callable[[str], None] = lambd
         batches = [_batch(amcnet, folder / "clip.mp4", batch) for batch in BATCHES]
         progress("measuring clip lengths")
         lengths = [_length(amcnet, folder, frames) for frames in LENGTHS]
-        progress("measuring videos at once")
+        progress("measuring parallel videos")
         videos = [_videos(amcnet, folder, count) for count in VIDEOS]
-    doubts = watch.report()["doubts"]
-    return {"resolutions": resolutions, "batches": batches, "lengths": lengths, "videos": videos, "doubts": doubts}
+    warnings = watch.report()["warnings"]
+    return {"resolutions": resolutions, "batches": batches, "lengths": lengths, "videos": videos, "warnings": warnings}
 
 
 def _resolution(amcnet: Path | None, folder: Path, size: tuple[int, int]) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def _resolution(amcnet: Path | None, folder: Path, size: tuple[int, int]) -> dic
 
 
 def _resized(source: Path, path: Path, size: tuple[int, int]) -> None:
-    """The first frames of `source` at another size, an even one."""
+    """Write the first frames of `source` to `path` at `size`, even width and height."""
     with av.open(str(source)) as reading, av.open(str(path), "w") as writing:
         stream = writing.add_stream("libx264", rate=24, options={"crf": "20", "preset": "ultrafast"})
         stream.width, stream.height = size
@@ -84,38 +85,38 @@ def _batch(amcnet: Path | None, clip: Path, batch: int) -> dict[str, Any]:
     with open_backend(file, available_cores()) as backend:
         try:
             backend.run(stacked)
-        except Exception:  # a file exported without --dynamic-batch takes one picture only
-            return {"batch": batch, "ms_per_picture": None}
+        except Exception:  # a file exported without --dynamic-batch has the batch size 1
+            return {"batch": batch, "ms_per_image": None}
         times = []
         for _ in range(5):
             begin = time.perf_counter()
             backend.run(stacked)
             times.append(time.perf_counter() - begin)
-    return {"batch": batch, "ms_per_picture": round(1e3 * float(np.median(times)) / batch, 3)}
+    return {"batch": batch, "ms_per_image": round(1e3 * float(np.median(times)) / batch, 3)}
 
 
 def _length(amcnet: Path | None, folder: Path, frames: int) -> dict[str, Any]:
-    """The most resident memory during the run, looked at after each frame."""
+    """Peak resident memory of a run, sampled after each frame."""
     gc.collect()
-    most = 0
+    peak = 0
 
-    def look(*_: object) -> None:
-        nonlocal most
-        most = max(most, _resident_bytes())
+    def sample(*_: object) -> None:
+        nonlocal peak
+        peak = max(peak, _resident_bytes())
 
-    report = _infer(amcnet, folder / "clip.mp4", folder / "out", frames, look)
-    return {"frames": report["frames"], "resident_mib": round(most / 2**20, 1)}
+    report = _infer(amcnet, folder / "clip.mp4", folder / "out", frames, sample)
+    return {"frames": report["frames"], "resident_mib": round(peak / 2**20, 1)}
 
 
 def _videos(amcnet: Path | None, folder: Path, count: int) -> dict[str, Any]:
     together = threading.Barrier(count)
     with ThreadPoolExecutor(count) as pool:
         futures = [
-            pool.submit(_run, amcnet, folder / "clip.mp4", folder / f"out{number}", _FRAMES_AT_ONCE, together)
+            pool.submit(_run, amcnet, folder / "clip.mp4", folder / f"out{number}", _FRAMES_IN_PARALLEL, together)
             for number in range(count)
         ]
     errors = [error for future in futures if (error := future.exception())]
-    # Of a run that fails the others learn by a broken barrier.
+    # A run that fails breaks the barrier of the others: its own error comes first.
     for error in sorted(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
         raise error
     runs = [future.result() for future in futures]
@@ -128,7 +129,7 @@ def _videos(amcnet: Path | None, folder: Path, count: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """What `infer` reports, its steady rate, and the seconds until its first frame was done."""
+    """The report of `infer`, its steady frame rate, and the seconds until its first frame was complete."""
 
     report: dict[str, Any]
     frames_per_second: float
@@ -136,7 +137,7 @@ class _Run:
 
 
 def _run(amcnet: Path | None, clip: Path, output: Path, frames: int | None, together: threading.Barrier) -> _Run:
-    """One run, which waits for the others `together` after its first frame: loading takes each another time."""
+    """One run. After its first frame it waits at the barrier `together`, since loading times differ."""
     done_s: list[float] = []
 
     def completed(info: SourceInfo, number: int) -> None:
@@ -154,7 +155,7 @@ def _run(amcnet: Path | None, clip: Path, output: Path, frames: int | None, toge
 
 
 def steady_rate(done_s: Sequence[float]) -> float:
-    """Frames a second of a run by the moments at which its frames were done, without the first ones."""
+    """Frames per second from the completion times `done_s`, without the warm-up frames."""
     first = min(_WARM_UP_FRAMES, (len(done_s) - 1) // 2)
     return (len(done_s) - 1 - first) / (done_s[-1] - done_s[first])
 
@@ -175,7 +176,7 @@ def _medians(report: dict[str, Any]) -> dict[str, float]:
 
 
 def _resident_bytes() -> int:
-    """Of this process; 0 where the system does not say."""
+    """Resident memory of this process; 0 if the system does not report it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
     except (OSError, ValueError, IndexError):

@@ -1,11 +1,10 @@
-"""What each ingredient of the light recipe is worth: trainings that lack one of them.
+"""Ablation of the light recipe: short trainings that leave out one ingredient each.
 
     python -m amcnet.benchmarks.studies.ablation --train DAVIS --pictures DUTS --encoder NPZ --val DAVIS -o DIR
 
-All trainings are short and of the same length, so that there can be one per ingredient; their J&F is below that of the
-default, and one seed each leaves them noisy: the whole recipe is trained with two. Scored on whole sequences that no
-training saw, at native resolution, with the last weights: nothing is chosen by these figures. A run that was stopped
-goes on where it was.
+All trainings have the same, short length, so their J&F is below that of the bundled network. The complete recipe is
+trained with two seeds to estimate the noise. Scores are those of the last weights, at native
+resolution, on sequences that are not used for training. Nothing is selected by them. An interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.command import cli_entry_point
+from ...runtime.extras import require
 from ...runtime.files.atomic import replacing
 from ...runtime.version import __version__
 from ...training.recipe import LIGHT, SampleMix
@@ -28,7 +28,7 @@ SIZE = (256, 256)
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """LIGHT with `changes`; without the pictures or without the encoders' ImageNet weights."""
+    """The recipe LIGHT with `changes`, optionally without still images or ImageNet weights of the encoders."""
 
     changes: dict[str, Any] = field(default_factory=dict)
     pictures: bool = True
@@ -36,39 +36,40 @@ class Variant:
 
 
 VARIANTS = {
-    "whole recipe": Variant(),
-    "whole recipe, another seed": Variant(changes={"seed": LIGHT.seed + 1}),  # how much is chance
-    "without still pictures": Variant(pictures=False),
-    "without dropped streams": Variant(changes={"drop_flow": 0.0, "drop_image": 0.0}),
-    "without changes of color": Variant(changes={"color_jitter": 0.0}),
-    "without averaged weights": Variant(changes={"ema_decay": 0.0}),
-    "without the overlap loss": Variant(changes={"iou_loss_weight": 0.0}),
-    "without bent flow": Variant(changes={"perturb_flow": 0.0}),
-    "one size (224) for several": Variant(changes={"sizes": (224,)}),
-    "without drawn clips": Variant(
+    "complete recipe": Variant(),
+    "complete recipe, second seed": Variant(changes={"seed": LIGHT.seed + 1}),  # estimates the noise
+    "without still images": Variant(pictures=False),
+    "without stream dropout": Variant(changes={"drop_flow": 0.0, "drop_image": 0.0}),
+    "without color jitter": Variant(changes={"color_jitter": 0.0}),
+    "without EMA of weights": Variant(changes={"ema_decay": 0.0}),
+    "without IoU loss": Variant(changes={"iou_loss_weight": 0.0}),
+    "without flow perturbation": Variant(changes={"perturb_flow": 0.0}),
+    "single input size (224)": Variant(changes={"sizes": (224,)}),
+    "without procedural clips": Variant(
         changes={
             "start": SampleMix(davis=LIGHT.start.davis, pictures=LIGHT.start.pictures, procedural=0),
             "end": SampleMix(davis=LIGHT.end.davis, pictures=LIGHT.end.pictures, procedural=0),
         }
     ),
-    "without ImageNet's encoders": Variant(encoder=False),
+    "without ImageNet weights": Variant(encoder=False),
 }
 
 
 @cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", type=Path, required=True, help="DAVIS to train on, eight sequences held out")
-    parser.add_argument("--pictures", type=Path, required=True, help="stills with masks, as DUTS")
-    parser.add_argument("--encoder", type=Path, required=True, help="ImageNet weights, .npz")
+    parser.add_argument("--train", type=Path, required=True, help="DAVIS to train on")
+    parser.add_argument("--pictures", type=Path, required=True, help="still images with masks, such as DUTS")
+    parser.add_argument("--encoder", type=Path, required=True, help="ImageNet weights of the encoders, .npz")
     parser.add_argument("--val", type=Path, required=True, help="DAVIS to score on")
-    parser.add_argument("--iterations", type=int, default=300, help="of each training (300)")
+    parser.add_argument("--iterations", type=int, default=300, help="iterations of each training (default: 300)")
     parser.add_argument(
-        "--variants", nargs="+", choices=VARIANTS, metavar="NAME", help=f"of {', '.join(VARIANTS)} (all)"
+        "--variants", nargs="+", choices=VARIANTS, metavar="NAME", help=f"any of: {', '.join(VARIANTS)} (default: all)"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, help="trainings and masks, a folder each")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the trainings and masks")
+    parser.add_argument("--json", type=Path, help="add the results to this file")
     arguments = parser.parse_args()
+    require("ablation", "torch", "safetensors", "onnx", "onnxscript", "onnxruntime", extra="export")
     scores = {name: _score(arguments, VARIANTS[name], name) for name in arguments.variants or VARIANTS}
     print(f"\n{arguments.iterations} iterations {'':18}    J     F   J&F")
     for name, score in scores.items():
@@ -79,7 +80,7 @@ def main() -> int:
 
 
 def _add(path: Path, iterations: str, scores: dict[str, dict[str, float]]) -> None:
-    """Write the scores beside those which `path` holds of trainings of another length or of other variants."""
+    """Add the scores to those of other lengths and variants in `path`."""
     earlier = json.loads(path.read_text())["variants"] if path.is_file() else {}
     variants = {name: earlier.get(name, {}) | {iterations: score} for name, score in scores.items()}
     with replacing(path) as temporary:
@@ -88,7 +89,7 @@ def _add(path: Path, iterations: str, scores: dict[str, dict[str, float]]) -> No
 
 
 def _score(arguments: argparse.Namespace, variant: Variant, name: str) -> dict[str, float]:
-    """Train, export and score one variant, unless its score is there from an earlier run."""
+    """Train, export and score one variant, or return its score from an earlier run."""
     from ...export import ExportOptions, export_amcnet
     from ...training.loop import train
 
@@ -119,7 +120,7 @@ def _score(arguments: argparse.Namespace, variant: Variant, name: str) -> dict[s
 
 
 def _share_flow(common: Path, own: Path) -> None:
-    """The flow of DAVIS is the same for all: computed once."""
+    """Link the folder of optical flow, which all variants share."""
     common.mkdir(parents=True, exist_ok=True)
     if not own.exists():
         own.symlink_to(common.resolve(), target_is_directory=True)

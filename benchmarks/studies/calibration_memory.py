@@ -1,8 +1,7 @@
-"""How much memory calibrating takes: python -m amcnet.benchmarks.studies.calibration_memory MODEL.onnx --clips CLIP...
+"""Peak memory of calibration: python -m amcnet.benchmarks.studies.calibration_memory MODEL.onnx --clips CLIP...
 
-The peak of one whole `amc-calibrate` for CPUs with `--frames` frames: ranges, the file in int8, and its comparison with
-MODEL.onnx in FP32 (with `--min-iou 0`, since a network of this size is likely to be an untrained one). Exits with 1
-above 4096 MiB.
+One `amc-calibrate --target cpu` process with `--frames` frames: ranges, INT8 file, and its comparison with MODEL.onnx
+(with `--min-iou 0`, since untrained networks fail the accuracy check). Exit status 1 above 4096 MiB.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ _CALIBRATE = "import sys; from amcnet.calibration.cli import main; sys.exit(main
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, metavar="MODEL.onnx")
-    parser.add_argument("--clips", nargs="+", required=True, metavar="CLIP", help="frames to calibrate with")
-    parser.add_argument("--frames", type=int, default=200, help="(200)")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--clips", nargs="+", required=True, metavar="CLIP", help="clips to calibrate with")
+    parser.add_argument("--frames", type=int, default=200, help="number of frames (default: 200)")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "model.int8.onnx"
         options = ["--target", "cpu", "--frames", str(arguments.frames), "--min-iou", "0", "-o", str(output)]
         calibrate = [sys.executable, "-c", _CALIBRATE, str(arguments.model), "--clips", *arguments.clips, *options]
         if status := subprocess.run(calibrate, check=False).returncode:
-            raise AmcNetError(f"amc-calibrate ended with status {status}; expected 0, see above")
+            raise AmcNetError(f"amc-calibrate failed: got exit status {status}, expected 0; its error is above")
         table = json.loads(output.with_suffix(".json").read_text())
     peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     results = {

@@ -1,8 +1,8 @@
 """Time and memory of the largest conversions: python -m amcnet.benchmarks.studies.conversion_speed
 
-The pipeline with ResNet-101 exported at 854x480, and AMC-Net with ResNet-101 built into an FP16 engine by
-TensorRT-RTX, both with untrained weights, each in a process of its own. Exits with 1 above a limit: 90 s and 8 GB for
-the export, 60 s for the build. Expects an idle machine.
+The export of the pipeline with ResNet-101 at 854x480, and the build of an FP16 engine of AMC-Net with ResNet-101 by
+TensorRT-RTX, both with untrained weights, each in its own process. Exit status 1 above a limit: 90 s and 8 GB for the
+export, 60 s for the build. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _BUILD = "import sys; from amcnet.engines.cli import main; sys.exit(main())"
 @cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
-    require("this benchmark", "torch", "onnx", "onnxscript", "onnxruntime", "tensorrt_rtx")
+    require("conversion_speed", "torch", "onnx", "onnxscript", "onnxruntime", "tensorrt_rtx")
     with tempfile.TemporaryDirectory() as folder:
         measured = {"export": run(_EXPORT, "pipeline", "--seed", "1", "-o", folder)}
         run(_EXPORT, "amcnet", "--seed", "1", "-o", folder)
@@ -46,19 +46,19 @@ def main() -> int:
 
 
 def run(code: str, *arguments: str) -> dict[str, float]:
-    """Seconds, and the peak memory in GB, of a Python process that runs `code`; AmcNetError if it fails."""
+    """Wall seconds and peak memory in GB of a Python process that runs `code`. Raises AmcNetError if it fails."""
     begin = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - begin
     if process.returncode:
-        raise AmcNetError(f"{' '.join(arguments)} ended with status {process.returncode}; expected 0, see above")
+        raise AmcNetError(f"{' '.join(arguments)} failed: got exit status {process.returncode}, expected 0")
     return {"seconds": round(seconds, 1), "peak_gb": round(usage.ru_maxrss * 1024 / 1e9, 2)}
 
 
 def beyond(measured: dict[str, dict[str, float]]) -> list[str]:
-    """The figures of `measured` that are above their limits, as "export seconds"."""
+    """The names of the values above their limits, such as "export seconds"."""
     return [
         f"{name} {figure}"
         for name, limits in LIMITS.items()

@@ -1,11 +1,11 @@
-"""What a correlation kernel of our own could gain at most.
+"""Upper bound of the speedup by a custom correlation kernel.
 
     python -m amcnet.benchmarks.studies.correlation_limit [--json FILE]
 
-PWC-Net (seeded weights) as it is exported, against the same with a correlation that computes nothing: it reads one
-channel of each map and writes a result of the right size. No kernel is faster than that, so the ratio of the two whole
-networks is a bound for every kernel. In ONNX Runtime, on a GPU (--device cuda) with the inputs there and as a CUDA
-graph; in float and, on a GPU, in half. Both run in turn, and what counts is the median of the ratios.
+Compares PWC-Net (seeded weights) as exported with a copy whose correlation costs nothing: it reads one channel of each
+feature map and writes a tensor of the right shape. No kernel is faster, so the ratio of the two networks bounds the
+speedup of every kernel. Runs in ONNX Runtime in FP32; with --device cuda as a CUDA graph with inputs in GPU memory,
+and also in FP16. The two networks alternate; the result is the median of the ratios.
 """
 
 from __future__ import annotations
@@ -20,22 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import parser
 
-from ...engines.precision.fp16 import convert_to_fp16
-from ...export import Seed, export_pwcnet
 from ...runtime.backends.base import DEVICES
 from ...runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 from ...runtime.command import cli_entry_point
+from ...runtime.extras import require
 from ...runtime.files.onnx_file import OnnxFile
 from ...runtime.machine_info import available_cores
 from ..latency.environment import environment
 from ..latency.latency import host_clock
 
 SIZES = ((384, 384), (896, 512))
-_RUNS = 10  # of each, a turn
-_FREE = """<domain: "amcnet", opset_import: ["" : 17]>
+_RUNS = 10  # per network and round
+FREE_CORRELATION = """<domain: "amcnet", opset_import: ["" : 17]>
 AmcCorrelation (first, second) => (correlation) {
     zero = Constant <value = int64[1] {0}> ()
     one = Constant <value = int64[1] {1}> ()
@@ -50,13 +47,14 @@ AmcCorrelation (first, second) => (correlation) {
 @cli_entry_point
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--device", choices=DEVICES, default="cpu", help="(cpu)")
-    options.add_argument("--turns", type=int, default=9, help=f"of {_RUNS} runs each (9)")
-    options.add_argument("--json", type=Path, help="write the figures there")
+    options.add_argument("--device", choices=DEVICES, default="cpu", help="(default: cpu)")
+    options.add_argument("--rounds", type=int, default=9, help=f"rounds of {_RUNS} runs each (default: 9)")
+    options.add_argument("--json", type=Path, help="write the results to this file")
     arguments = options.parse_args()
+    require("correlation_limit", "torch", "onnx", "onnxscript", "onnxruntime")
     results = {}
     for size in SIZES:
-        for name, figures in correlation_limit(size, arguments.device, arguments.turns).items():
+        for name, figures in correlation_limit(size, arguments.device, arguments.rounds).items():
             results[f"PWC-Net {size[0]}x{size[1]}, {name}"] = figures
             times = f"{figures['ours_ms']:.3f} / {figures['free_ms']:.3f} ms"
             print(f"PWC-Net {size[0]}x{size[1]}, {name}: at most {figures['ratio']:.3f}x, {times}", flush=True)
@@ -65,31 +63,36 @@ def main() -> int:
     return 0
 
 
-def correlation_limit(size: tuple[int, int], device: str, turns: int) -> dict[str, dict[str, Any]]:
-    """By precision: `ratio`, the exported network's time by that of the one whose correlation is free, and its ends."""
+def correlation_limit(size: tuple[int, int], device: str, rounds: int) -> dict[str, dict[str, Any]]:
+    """By precision: latencies in ms, and the ratio of the exported network to that with a zero-cost correlation."""
+    import onnx
+    from onnx import parser
+
+    from ...export import Seed, export_pwcnet
+
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         ours = export_pwcnet(Seed(number=1), Path(folder), size=size).file.path
         free = ours.with_name("free.onnx")
         model = onnx.load(ours)
-        next(f for f in model.functions if f.name == "AmcCorrelation").CopyFrom(parser.parse_function(_FREE))
+        next(f for f in model.functions if f.name == "AmcCorrelation").CopyFrom(parser.parse_function(FREE_CORRELATION))
         onnx.save(model, free)
-        results["fp32"] = _compare(ours, free, device, turns)
+        results["fp32"] = _compare(ours, free, device, rounds)
         if device == "cuda":
-            results["fp16"] = _compare(_halved(ours), _halved(free), device, turns)
+            results["fp16"] = _compare(_fp16(ours), _fp16(free), device, rounds)
     return results
 
 
-def _halved(path: Path) -> Path:
-    half = path.with_suffix(".fp16.onnx")
-    convert_to_fp16(path, half)
-    return half
+def _fp16(path: Path) -> Path:
+    from ...engines.precision.fp16 import convert_to_fp16
+
+    return convert_to_fp16(path, path.with_suffix(".fp16.onnx")).path
 
 
-def _compare(ours: Path, free: Path, device: str, turns: int) -> dict[str, Any]:
+def _compare(ours: Path, free: Path, device: str, rounds: int) -> dict[str, Any]:
     runs = [_run(path, device) for path in (ours, free)]
-    times = [[statistics.median(host_clock(run) for _ in range(_RUNS)) for run in runs] for _ in range(turns + 1)]
-    times = times[1:]  # the first to warm up
+    times = [[statistics.median(host_clock(run) for _ in range(_RUNS)) for run in runs] for _ in range(rounds + 1)]
+    times = times[1:]  # the first is the warm-up
     ratios = [a / b for a, b in times]
     return {
         "ratio": statistics.median(ratios),
@@ -105,9 +108,9 @@ def _run(path: Path, device: str) -> Callable[[], object]:
     backend = OnnxRuntimeBackend(file, available_cores(), device)
     width, height = file.preprocessing.size
     rng = np.random.default_rng(0)
-    input_batches = {name: rng.random((1, 3, height, width), np.float32) for name in ("frame", "next_frame")}
-    backend.run(input_batches)
-    return backend.binding.rerun if backend.binding is not None else lambda: backend.run(input_batches)
+    inputs = {name: rng.random((1, 3, height, width), np.float32) for name in ("frame", "next_frame")}
+    backend.run(inputs)
+    return backend.binding.rerun if backend.binding is not None else lambda: backend.run(inputs)
 
 
 if __name__ == "__main__":

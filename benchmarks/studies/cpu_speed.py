@@ -1,8 +1,9 @@
-"""What int8 and OpenVINO gain on this CPU: python -m amcnet.benchmarks.studies.cpu_speed [--clip FILE] [--json FILE]
+"""Speedup of INT8 and OpenVINO on this CPU: python -m amcnet.benchmarks.studies.cpu_speed [--clip FILE] [--json FILE]
 
-The network inside, float and int8, in ONNX Runtime and in OpenVINO, as the runtime runs them: one thread a frame, as
-many frames at once as there are cores. With --clip, whole runs of `amc-infer` on it too, decode to written masks and
-overlay. All run in turn; what counts are the medians of the ratios within a round.
+The bundled network in FP32 and INT8, in ONNX Runtime and OpenVINO, as `amc-infer` runs it: one thread per frame and as
+many frames in parallel as there are cores. With --clip, whole runs of `amc-infer` on it too, from decoding to written
+masks and overlay, in processes with and without OpenVINO. The variants alternate; the results are medians of the ratios
+within a round.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,46 +20,48 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
-from ...runtime import mask_networks
 from ...runtime.backends.base import Backend
 from ...runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 from ...runtime.backends.openvino_backend import OpenVinoBackend
 from ...runtime.command import cli_entry_point
+from ...runtime.extras import require
 from ...runtime.files.bundled_network import bundled_network
 from ...runtime.files.onnx_file import OnnxFile
-from ...runtime.infer import InferOptions, infer
 from ...runtime.machine_info import available_cores, processor_name
+from .startup import INFER, WITHOUT_OPENVINO
 
-_FRAMES = 12  # of each way in each round, by each core
+_FRAMES = 12  # per variant, round and core
 
 
 @cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9, help="(9)")
-    parser.add_argument("--clip", type=Path, help="a video of 854x480")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--rounds", type=int, default=9, help="number of rounds (default: 9)")
+    parser.add_argument("--clip", type=Path, help="also measure whole runs on this video")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
-    ways = [Way(library, precision) for library in ("ONNX Runtime", "OpenVINO") for precision in ("fp32", "int8")]
-    results: dict[str, Any] = {"network": _network(ways, arguments.rounds)}
+    require("cpu_speed", "onnxruntime", "openvino")
+    variants = [
+        Variant(library, precision) for library in ("ONNX Runtime", "OpenVINO") for precision in ("fp32", "int8")
+    ]
+    results: dict[str, Any] = {"network": _network(variants, arguments.rounds)}
     if arguments.clip:
-        results["amc-infer"] = _whole_runs(ways, arguments.clip, arguments.rounds)
+        results["amc-infer"] = _whole_runs(variants, arguments.clip, arguments.rounds)
     results |= {"machine": {"processor": processor_name(), "cores": available_cores()}}
-    for what in ("network", "amc-infer"):
-        for name, figures in results.get(what, {}).items():
-            print(f"{what}, {name}: " + ", ".join(f"{key} {value:.2f}" for key, value in figures.items()))
+    for part in ("network", "amc-infer"):
+        for name, figures in results.get(part, {}).items():
+            print(f"{part}, {name}: " + ", ".join(f"{key} {value:.2f}" for key, value in figures.items()))
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
     return 0
 
 
 @dataclass(frozen=True)
-class Way:
-    """How the network inside is run."""
+class Variant:
+    """A library, and the precision of the bundled network that it runs."""
 
     library: str
     precision: str
@@ -66,47 +70,51 @@ class Way:
         return OpenVinoBackend(file, threads) if self.library == "OpenVINO" else OnnxRuntimeBackend(file, threads)
 
 
-def _network(ways: list[Way], rounds: int) -> dict[str, dict[str, float]]:
+def _network(variants: list[Variant], rounds: int) -> dict[str, dict[str, float]]:
     """Wall ms per frame of the network alone."""
     files = {precision: OnnxFile.read(bundled_network(precision, "cpu")) for precision in ("fp32", "int8")}
     width, height = files["fp32"].preprocessing.size
     rng = np.random.default_rng(0)
-    feed = {name: rng.standard_normal((1, 3, height, width)).astype(np.float32) for name in ("image", "flow_image")}
-    networks = {way: way.open(files[way.precision]) for way in ways}
+    inputs = {name: rng.standard_normal((1, 3, height, width)).astype(np.float32) for name in ("image", "flow_image")}
+    networks = {variant: variant.open(files[variant.precision]) for variant in variants}
     frames = _FRAMES * available_cores()
     with ThreadPoolExecutor(available_cores()) as pool:
 
-        def run(way: Way) -> float:
+        def run(variant: Variant) -> float:
             begin = time.perf_counter()
-            list(pool.map(networks[way].run, [feed] * frames))
+            list(pool.map(networks[variant].run, [inputs] * frames))
             return 1e3 * (time.perf_counter() - begin) / frames
 
-        return _compare(ways, run, rounds)
+        return _compare(variants, run, rounds)
 
 
-def _whole_runs(ways: list[Way], clip: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Wall ms per frame of `amc-infer` on `clip`."""
+def _whole_runs(variants: list[Variant], clip: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """Wall ms per frame of `amc-infer` on `clip`, loading not included."""
     with tempfile.TemporaryDirectory() as folder:
-
-        def run(way: Way) -> float:
-            options = InferOptions(source=clip, output=folder, precision=way.precision, overwrite=True)
-            with mock.patch.object(mask_networks, "open_backend", lambda file, threads, **_: way.open(file, threads)):
-                return 1e3 / float(infer(options)["fps"])
-
-        return _compare(ways, run, rounds)
+        return _compare(variants, lambda variant: run_infer(variant, clip, Path(folder)), rounds)
 
 
-def _compare(ways: list[Way], run: Callable[[Way], float], rounds: int) -> dict[str, dict[str, float]]:
-    """By way: the median and the least ms of all rounds, and how many times slower the first way is (median, ends)."""
-    for way in ways:
-        run(way)  # warms up
-    times = [{way: run(way) for way in ways} for _ in range(rounds)]
+def run_infer(variant: Variant, clip: Path, output: Path) -> float:
+    """ms per frame of one `amc-infer` process, by its run.json."""
+    code = INFER if variant.library == "OpenVINO" else WITHOUT_OPENVINO + INFER
+    options = ["-o", str(output), "--overwrite", "--precision", variant.precision]
+    subprocess.run([sys.executable, "-c", code, str(clip), *options], stdout=subprocess.DEVNULL, check=True)
+    report = json.loads((output / "run.json").read_text())
+    assert report["backend"].startswith(variant.library), report["backend"]
+    return 1e3 / float(report["fps"])
+
+
+def _compare(variants: list[Variant], run: Callable[[Variant], float], rounds: int) -> dict[str, dict[str, float]]:
+    """By variant: median and least ms of all rounds, and the time of the first variant divided by it (median, ends)."""
+    for variant in variants:
+        run(variant)  # warm-up
+    times = [{variant: run(variant) for variant in variants} for _ in range(rounds)]
     results = {}
-    for way in ways:
-        ratios = [ms[ways[0]] / ms[way] for ms in times]
-        results[f"{way.library} {way.precision}"] = {
-            "p50_ms": statistics.median(ms[way] for ms in times),
-            "least_ms": min(ms[way] for ms in times),
+    for variant in variants:
+        ratios = [ms[variants[0]] / ms[variant] for ms in times]
+        results[f"{variant.library} {variant.precision}"] = {
+            "p50_ms": statistics.median(ms[variant] for ms in times),
+            "least_ms": min(ms[variant] for ms in times),
             "ratio": statistics.median(ratios),
             "ratio_min": min(ratios),
             "ratio_max": max(ratios),

@@ -1,7 +1,7 @@
-"""J and F of the embedded default on DAVIS-2016: python -m amcnet.benchmarks.studies.davis16 --davis DIR [--json FILE]
+"""J and F of the bundled network on DAVIS-2016: python -m amcnet.benchmarks.studies.davis16 --davis DIR [--json FILE]
 
-DIR holds JPEGImages/480p and Annotations/480p. Masks at native resolution, threshold 0.5; once as `amc-infer` makes
-them, once with the motion taken away (a white flow picture, as of a scene that stands still), and once with the CRF.
+DIR has JPEGImages/480p and Annotations/480p. Masks at native resolution with threshold 0.5: as of `amc-infer`, without
+motion (white flow images, as of a static scene), and with --crf also with the CRF.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from ..accuracy.report import evaluation_table
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis", type=Path, required=True, help="folder with JPEGImages/480p and Annotations/480p")
-    parser.add_argument("--amcnet", type=Path, help="ONNX file (the embedded default in FP32)")
-    parser.add_argument("--crf", action="store_true", help="measure the CRF too: 3 s a frame")
-    parser.add_argument("--masks", type=Path, help="keep the masks there")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--amcnet", type=Path, help="ONNX file (default: the bundled network in FP32)")
+    parser.add_argument("--crf", action="store_true", help="also with the CRF, which takes 3 s per frame")
+    parser.add_argument("--masks", type=Path, help="folder to keep the masks in")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.masks or Path(temporary)
@@ -60,9 +60,9 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str,
 
 
 def masks_score(davis: Path, amcnet: Path | None, masks: Path, *, still: bool = False, crf: bool = False) -> Evaluation:
-    """Write the masks of every sequence of `davis` under `masks`, and score them.
+    """Write the masks of every sequence of `davis` to `masks`, and score them.
 
-    amcnet: None for the embedded default. still: white flow pictures in place of the motion.
+    amcnet: ONNX file, None for the bundled network. still: white flow images in place of the motion.
     """
     images, annotations = (davis / kind / "480p" for kind in ("JPEGImages", "Annotations"))
     for sequence in sorted(path for path in images.iterdir() if path.is_dir()):
@@ -76,7 +76,7 @@ def masks_score(davis: Path, amcnet: Path | None, masks: Path, *, still: bool = 
 
 
 def _still_flow(folder: Path, sequence: Path) -> Path:
-    """A folder with the flow picture of a scene without motion, once per frame."""
+    """Write a white flow image, that of a static scene, for each frame of `sequence`; returns their folder."""
     still = folder / sequence.name
     still.mkdir(parents=True, exist_ok=True)
     for index, _ in enumerate(sequence.iterdir()):

@@ -1,4 +1,4 @@
-"""The footage of `make demo`, from a longer clip of Big Buck Bunny.
+"""Encode the footage of `make demo` from a longer clip of Big Buck Bunny.
 
     python -m amcnet.benchmarks.studies.demo_footage CLIP
 
@@ -23,7 +23,7 @@ from ...runtime.command import cli_entry_point
 from ...runtime.files.atomic import replacing
 from ..demo import FOOTAGE
 
-FIRST, FRAMES = 12, 100  # earlier frames hold motion blur that the bundled network segments badly
+FIRST, FRAMES = 12, 100  # earlier frames have motion blur, and bad masks
 SIZE = (854, 480)
 FRAME_RATE = Fraction(25)  # of the clip
 ATTRIBUTION = {

@@ -1,9 +1,9 @@
-"""At which input size a trained network is best.
+"""Accuracy of a trained network by input size.
 
     python -m amcnet.benchmarks.studies.input_size --checkpoint FILE --davis DIR
 
-J on the sequences of DAVIS-2016's training set that `amc-train` holds out, every sixth frame, for several square
-inputs: how the embedded default came to its 256x256. The validation set is not looked at.
+J for several square inputs on the held-out sequences of the DAVIS-2016 training set, every sixth frame. The bundled
+network has its 256x256 from this; the validation set is not used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from ...runtime.command import cli_entry_point
+from ...runtime.extras import require
 
 SIZES = (224, 256, 288, 320, 384)
 EVERY = 6
@@ -23,21 +24,22 @@ EVERY = 6
 @cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="weights, as amc-train writes them")
-    parser.add_argument("--davis", type=Path, required=True, help="the data that they were trained on")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="weights of amc-train")
+    parser.add_argument("--davis", type=Path, required=True, help="the data set that they were trained on")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
-    overlaps = overlap_by_size(arguments.checkpoint, arguments.davis)
-    for size, overlap in overlaps.items():
-        print(f"{size}x{size}: J {100 * overlap:.1f}")
+    require("input_size", "torch", "safetensors")
+    scores = region_by_size(arguments.checkpoint, arguments.davis)
+    for size, region in scores.items():
+        print(f"{size}x{size}: J {100 * region:.1f}")
     if arguments.json:
-        results = {"every_nth_frame": EVERY, "J_by_input_size": {str(size): j for size, j in overlaps.items()}}
+        results = {"every_nth_frame": EVERY, "J_by_input_size": {str(size): j for size, j in scores.items()}}
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
     return 0
 
 
-def overlap_by_size(checkpoint: Path, davis: Path) -> dict[int, float]:
-    """Mean J in [0, 1] over the held-out sequences, each counting alike, for each of `SIZES`."""
+def region_by_size(checkpoint: Path, davis: Path) -> dict[int, float]:
+    """Mean J in [0, 1] over the held-out sequences, for each of `SIZES`."""
     from ...models import load_amcnet
     from ...training.data.clips import Clips
     from ...training.data.davis import find_sequences, hold_out

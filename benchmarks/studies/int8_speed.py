@@ -1,11 +1,10 @@
-"""What int8 gains on this CPU, network by network.
+"""Speedup of INT8 on this CPU by network.
 
     python -m amcnet.benchmarks.studies.int8_speed --clip FILE [--json FILE]
 
-The network inside, AMC-Net with ResNet-101 and PWC-Net (both with seeded weights, at 384x384) in float and in the int8
-of `amc-calibrate --target cpu`, on all cores, in the library that the runtime takes for each file, in turn; and in
-between how fast a large int8 matrix product is in ONNX Runtime: what a network's multiplications would take at that
-rate.
+The bundled network, AMC-Net with ResNet-101 and PWC-Net (the latter with seeded weights, at 384x384) in FP32 and in the
+INT8 of `amc-calibrate --target cpu`, on all cores, each in the library that amcnet selects for the file. They alternate
+with a large INT8 matrix product in ONNX Runtime, whose rate is the reference for the INT8 networks.
 """
 
 from __future__ import annotations
@@ -21,13 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
-from ...calibration import calibrate_on_batches
-from ...export import Seed, export_amcnet, export_pwcnet
 from ...runtime.backends.open_backend import open_backend
 from ...runtime.command import cli_entry_point
+from ...runtime.extras import require
 from ...runtime.files.bundled_network import DEFAULT_AMCNET
 from ...runtime.files.onnx_file import OnnxFile
 from ...runtime.inputs.clip_inputs import ClipInputs
@@ -35,17 +31,20 @@ from ...runtime.machine_info import available_cores, processor_name
 from ..latency.graph_cost import graph_cost
 
 _SIZE = (384, 384)
-_SIDE = 1024  # of the matrices
+_SIDE = 1024  # rows and columns of the matrices
 _GOALS = {"AMC-Net ResNet-101": 3.5, "PWC-Net": 3.0}
 
 
 @cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", type=Path, required=True, help="frames to calibrate with")
-    parser.add_argument("--rounds", type=int, default=7, help="(7)")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--clip", type=Path, required=True, help="clip to calibrate with")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds (default: 7)")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
+    require("int8_speed", "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime")
+    from ...export import Seed, export_amcnet, export_pwcnet
+
     results: dict[str, Any] = {"machine": {"processor": processor_name(), "cores": available_cores()}, "networks": {}}
     with tempfile.TemporaryDirectory() as folder:
         exports: dict[str, Callable[[], Path]] = {
@@ -63,7 +62,9 @@ def main() -> int:
 
 
 def _compare(source: Path, clip: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """ratio: FP32 / int8, of neighboring runs. of_gemm: int8's time by that of its multiplications at GEMM's rate."""
+    """ratio: FP32 / INT8 of adjacent runs. of_gemm: INT8 latency relative to its FLOPs at the rate of the product."""
+    from ...calibration import calibrate_on_batches
+
     input_batches = [item.inputs for item in ClipInputs(OnnxFile.read(source), [clip], every=12)]
     output = folder / f"{source.stem}.int8.onnx"
     calibrate_on_batches(source, output, input_batches[:4], target="cpu", method="percentile")
@@ -75,7 +76,7 @@ def _compare(source: Path, clip: Path, folder: Path, rounds: int) -> dict[str, A
     for _ in range(rounds + 1):
         slow, fast = _ms(lambda: whole.run(input_batches[0])), _ms(lambda: quantized.run(input_batches[0]))
         times.append((slow, fast, min(_ms(product) for _ in range(5))))
-    times = times[1:]  # the first to warm up
+    times = times[1:]  # the first is the warm-up
     ratios = [slow / fast for slow, fast, _ in times]
     least_ms = [operations / (2 * _SIDE**3) * gemm for _, _, gemm in times]
     return {
@@ -92,8 +93,10 @@ def _compare(source: Path, clip: Path, folder: Path, rounds: int) -> dict[str, A
 
 
 def _product(folder: Path) -> Callable[[], object]:
-    """A product of two int8 matrices."""
+    """A product of two INT8 matrices in ONNX Runtime."""
+    import onnx
     import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)
     graph = helper.make_graph(
@@ -106,8 +109,8 @@ def _product(folder: Path) -> Callable[[], object]:
     path = folder / "product.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    feed = {"x": rng.integers(0, 256, (_SIDE, _SIDE), np.uint8)}
-    return lambda: session.run(None, feed)
+    inputs = {"x": rng.integers(0, 256, (_SIDE, _SIDE), np.uint8)}
+    return lambda: session.run(None, inputs)
 
 
 def _ms(run: Callable[[], object]) -> float:

@@ -1,7 +1,7 @@
-"""Which form of an operator ONNX Runtime runs fastest: python -m amcnet.benchmarks.studies.operator_speed [--json FILE]
+"""Latency of two forms of an operator in ONNX Runtime: python -m amcnet.benchmarks.studies.operator_speed [--json FILE]
 
-PReLU of one slope as LeakyRelu against PRelu, in AMC-Net; the correlation as banded matrix products against 81 slices,
-in PWC-Net. Both forms run in turn in one process; what counts is the median of the ratios of neighboring runs.
+In AMC-Net, PReLU with a single slope as PRelu and as LeakyRelu; in PWC-Net, the correlation as 81 slices and as banded
+matrix products. The two forms alternate in one process; the result is the median of the ratios of adjacent runs.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper, parser
 
-from ...export import Seed, export_amcnet, export_pwcnet
 from ...runtime.command import cli_entry_point
+from ...runtime.extras import require
+
+if TYPE_CHECKING:
+    import onnx
 
 _SLICES = "\n".join(
     f"""
@@ -47,9 +48,14 @@ AmcCorrelation (first, second) => (correlation) {{
 @cli_entry_point
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--runs", type=int, default=15, help="of each form (15)")
-    arguments.add_argument("--json", type=Path, help="write the figures there")
+    arguments.add_argument("--runs", type=int, default=15, help="runs of each form (default: 15)")
+    arguments.add_argument("--json", type=Path, help="write the results to this file")
     options = arguments.parse_args()
+    require("operator_speed", "torch", "onnx", "onnxscript", "onnxruntime")
+    import onnx
+
+    from ...export import Seed, export_amcnet, export_pwcnet
+
     with tempfile.TemporaryDirectory() as folder:
         amcnet = onnx.load(export_amcnet(Seed(number=1), Path(folder)).file.path)
         pwcnet = onnx.load(export_pwcnet(Seed(number=1), Path(folder), size=(384, 384)).file.path)
@@ -70,13 +76,12 @@ def _compare(model: onnx.ModelProto, change: Callable[[onnx.ModelProto], None], 
     change(model)
     other = _session(model)
     rng = np.random.default_rng(0)
-    input_batches = {i.name: rng.standard_normal(i.shape).astype(np.float32) for i in ours.get_inputs()}
+    inputs = {i.name: rng.standard_normal(i.shape).astype(np.float32) for i in ours.get_inputs()}
     difference = max(
-        float(np.abs(a - b).max())
-        for a, b in zip(ours.run(None, input_batches), other.run(None, input_batches), strict=True)
+        float(np.abs(a - b).max()) for a, b in zip(ours.run(None, inputs), other.run(None, inputs), strict=True)
     )
     assert difference < 1e-2, f"the two forms differ by {difference}"
-    pairs = [(_milliseconds(other, input_batches), _milliseconds(ours, input_batches)) for _ in range(runs)]
+    pairs = [(_milliseconds(other, inputs), _milliseconds(ours, inputs)) for _ in range(runs)]
     ratios = [a / b for a, b in pairs]
     return {
         "ratio": statistics.median(ratios),
@@ -93,13 +98,15 @@ def _session(model: onnx.ModelProto) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def _milliseconds(session: Any, input_batches: dict[str, NDArray[np.float32]]) -> float:
+def _milliseconds(session: Any, inputs: dict[str, NDArray[np.float32]]) -> float:
     begin = time.perf_counter()
-    session.run(None, input_batches)
+    session.run(None, inputs)
     return 1e3 * (time.perf_counter() - begin)
 
 
 def _with_prelu(model: onnx.ModelProto) -> None:
+    from onnx import numpy_helper
+
     for index, node in enumerate(n for n in model.graph.node if n.op_type == "LeakyRelu"):
         slope = np.full((1, 1, 1), node.attribute[0].f, np.float32)
         model.graph.initializer.append(numpy_helper.from_array(slope, f"slope_{index}"))
@@ -109,6 +116,8 @@ def _with_prelu(model: onnx.ModelProto) -> None:
 
 
 def _with_slices(model: onnx.ModelProto) -> None:
+    from onnx import parser
+
     function = next(f for f in model.functions if f.name == "AmcCorrelation")
     function.CopyFrom(parser.parse_function(_CORRELATION_BY_SLICES))
 

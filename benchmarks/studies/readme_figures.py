@@ -1,10 +1,10 @@
-"""Figures in README.md and docs/*.md, filled in from committed measurements.
+"""Fill in the figures of README.md and docs/*.md from the committed measurements.
 
     python -m amcnet.benchmarks.studies.readme_figures [--check]
 
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
-benchmarks/results: davis16.json, davis16-int8.json, ingredients.json, run-*.json (each the run.json of an `amc-infer`
-run), overlap.json, operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
+benchmarks/results: davis16.json, davis16-int8.json, ablation.json, run-*.json (each the run.json of an `amc-infer`
+run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
 h200.json and h200-paper.json of gpu_check, h200-correlation.json.
 """
 
@@ -97,8 +97,8 @@ def _row(name: str, region: float, boundary: float) -> str:
 
 
 def _ablation(results: Path) -> str:
-    """J&F after short trainings that lack one ingredient of the recipe, a column for each length."""
-    variants = _load(results / "ingredients.json")["variants"]
+    """J&F of short trainings without one ingredient of the recipe, a column per length."""
+    variants = _load(results / "ablation.json")["variants"]
     lengths = sorted({length for scores in variants.values() for length in scores}, key=int)
     lines = ["| J&F after | " + " | ".join(f"{length} iterations" for length in lengths) + " |"]
     lines.append("|---|" + "---|" * len(lengths))
@@ -124,7 +124,7 @@ def _speed(results: Path) -> str:
 def _bench(results: Path) -> str:
     """Latency of the networks alone by library, from the reports of amc-bench."""
     reports = [_load(results / name) for name in ("cpu.json", "cpu-paper.json")]
-    lines = ["| network alone, all cores | library | p50 ms | p95 ms | ratio to amcnet |", "|---|---|---|---|---|"]
+    lines = ["| network alone, all cores | runtime | p50 ms | p95 ms | ratio to amcnet |", "|---|---|---|---|---|"]
     for network in (network for report in reports for network in report["networks"]):
         size = "x".join(map(str, network["size"]))
         for row in network["rows"]:
@@ -132,18 +132,21 @@ def _bench(results: Path) -> str:
             mark = "" if row["stable"] else " (unstable)"
             times = f"{latency['p50_ms'] / ours:.2f}" if row is not network["rows"][0] else ""
             figures = f"{latency['p50_ms']:.1f}{mark} | {latency['p95_ms']:.1f} | {times}"
-            lines.append(f"| {network['name']}, {size} | {row['way']} | {figures} |")
+            lines.append(f"| {network['name']}, {size} | {row['runtime']} | {figures} |")
     return "\n".join(lines) + "\n"
 
 
 def _ratios(results: Path) -> str:
-    """Gain of each design choice, as ratios within one run."""
-    overlap, operators = _load(results / "overlap.json"), _load(results / "operators.json")
-    rows = {"stages one after the other / overlapping, whole `amc-infer`": overlap} | operators
+    """Speedup of each design choice, as ratios within one run."""
+    rows = _load(results / "operators.json")
     whole = _load(results / "cpu-speed.json")["amc-infer"]
-    rows |= {f"ONNX Runtime fp32 / {name}, whole `amc-infer`": row for name, row in whole.items() if row["ratio"] != 1}
+    rows |= {
+        f"ONNX Runtime FP32 / {_upper(name)}, whole `amc-infer`": row
+        for name, row in whole.items()
+        if row["ratio"] != 1
+    }
     int8 = _load(results / "int8.json")["networks"]
-    rows |= {f"fp32 / int8, {name}": row for name, row in int8.items()}
+    rows |= {f"FP32 / INT8, {'bundled network' if name == 'light' else name}": row for name, row in int8.items()}
     lines = ["| slower form / form in use | ratio (least to most) |", "|---|---|"]
     for name, row in rows.items():
         lines.append(f"| {name} | {row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) |")
@@ -151,22 +154,27 @@ def _ratios(results: Path) -> str:
 
 
 def _gpu(results: Path) -> str:
-    """Latency and fidelity of each file on the GPU, and the bound on what a correlation kernel could gain."""
+    """Latency and accuracy of each file on the GPU, and the upper bound of the speedup by a correlation kernel."""
     checks = [_load(results / name) for name in ("h200.json", "h200-paper.json")]
     gpu = checks[0]["environment"]["gpu"].partition(" (")[0]
-    lines = [f"| network on an {gpu} | library | ms per call | of which on the GPU | mean mask IoU with the CPU |"]
+    lines = [f"| network on an {gpu} | runtime | ms per call | of which on the GPU | mean mask IoU with the CPU |"]
     lines.append("|---|---|---|---|---|")
     for check in checks:
-        for file, ways in check["results"].items():
-            for way, row in ways.items():
+        for file, backends in check["results"].items():
+            for backend, row in backends.items():
                 times = f"{row['call']['p50_ms']:.1f} | {row['gpu_ms']['network']['p50']:.1f}"
-                lines.append(f"| {file} | {way} | {times} | {row['fidelity']['mean_iou']:.4f} |")
+                lines.append(f"| {file} | {_upper(backend)} | {times} | {row['fidelity']['mean_iou']:.4f} |")
     lines += ["", "| PWC-Net, same GPU | ms per call | with zero-cost correlation | upper bound of the speedup |"]
     lines.append("|---|---|---|---|")
     for name, row in _load(results / "h200-correlation.json")["networks"].items():
         times = f"{row['ours_ms']:.2f} | {row['free_ms']:.2f}"
         lines.append(f"| {name.removeprefix('PWC-Net ')} | {times} | {row['ratio']:.2f} |")
     return "\n".join(lines) + "\n"
+
+
+def _upper(name: str) -> str:
+    """ "OpenVINO int8" -> "OpenVINO INT8"."""
+    return name.replace("fp32", "FP32").replace("fp16", "FP16").replace("int8", "INT8")
 
 
 def _load(path: Path) -> dict[str, Any]:

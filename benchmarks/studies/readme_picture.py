@@ -1,4 +1,4 @@
-"""The animation at the top of the README: python -m amcnet.benchmarks.studies.readme_picture [-o docs/amcnet.webp]
+"""Make the animation at the top of the README: python -m amcnet.benchmarks.studies.readme_picture [-o docs/amcnet.webp]
 
 Segments the demo footage with the bundled network and writes video and overlay side by side as an animated WebP. Needs
 Pillow (pip install '.[test]').
@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.command import cli_entry_point
+from ...runtime.extras import require
 from ...runtime.files.atomic import replacing
 from ...runtime.output.overlay import blend
 from ...runtime.segmenter import Segmenter
 from ..demo import FOOTAGE
 
-PANEL = (426, 240)  # width, height of each half, px
-STRIDE = 2  # every second frame: 12.5 a second
+PANEL = (426, 240)  # width, height of each half in px
+STRIDE = 2  # every second frame: 12.5 frames per second
 DURATION_MS = 80
 GAP_PX = 4
 
@@ -34,8 +35,11 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", default=Path("docs/amcnet.webp"))
-    parser.add_argument("--quality", type=int, default=75, metavar="0-100", help="of the WebP frames (default: 75)")
+    parser.add_argument(
+        "--quality", type=int, default=75, metavar="0-100", help="quality of the WebP frames (default: 75)"
+    )
     arguments = parser.parse_args()
+    require("readme_picture", "PIL")
     write_animation(arguments.output, side_by_side(FOOTAGE), arguments.quality)
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1000:.0f} kB")
     return 0

@@ -1,10 +1,9 @@
-"""Time of whole commands: python -m amcnet.benchmarks.studies.startup [--clip FILE] [--rounds N] [--json FILE]
+"""Start-up time of whole commands: python -m amcnet.benchmarks.studies.startup [--clip FILE] [--rounds N] [--json FILE]
 
-`amc-infer` on a short clip, from the start of the process to the first mask on the disk and to the end, with OpenVINO
-whose cache of compiled networks is empty (cold) or filled by the run before (warm), and with ONNX Runtime; beside the
-start of Python with the libraries that each command needs, and a command whose source does not exist. All run in turn,
-`--rounds` times. Wall time depends on what else the machine does (the load average is in the results); the processor
-time, of the process alone, hardly does. For Linux.
+`amc-infer` on a short clip, from the start of the process to the first mask on disk and to its end: with OpenVINO and
+an empty (cold) or filled (warm) cache of compiled networks, and with ONNX Runtime. For comparison: Python importing the
+libraries alone, and a command whose source does not exist. The commands alternate for `--rounds` rounds. Wall time
+depends on the load of the machine, which is in the results; CPU time of the process hardly does. Linux only.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from ...runtime.machine_info import available_cores, processor_name
 from ..demo_clip import write_clip
 
 FRAMES = 104
-_INFER = "import sys; from amcnet.runtime.cli import main; sys.exit(main())"
-_WITHOUT_OPENVINO = "import sys; sys.modules['openvino'] = None\n"
+INFER = "import sys; from amcnet.runtime.cli import main; sys.exit(main())"
+WITHOUT_OPENVINO = "import sys; sys.modules['openvino'] = None\n"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A command to time; `precision` None: of the code alone, without arguments."""
+    """A command to time; precision None: run `code` without arguments."""
 
     code: str
     precision: str | None = None
@@ -43,22 +42,22 @@ class Variant:
 VARIANTS = {
     "python, import cv2, av, onnxruntime": Variant("import cv2, av, onnxruntime"),
     "python, import cv2, av, openvino": Variant("import cv2, av, openvino, openvino.frontend.onnx"),
-    "absent source": Variant("import sys; sys.argv.append('absent.mp4')\n" + _INFER),
-    "OpenVINO fp32, cold": Variant(_INFER, "fp32", fills_cache=True),
-    "OpenVINO fp32, warm": Variant(_INFER, "fp32"),
-    "OpenVINO int8, cold": Variant(_INFER, "int8", fills_cache=True),
-    "OpenVINO int8, warm": Variant(_INFER, "int8"),
-    "ONNX Runtime fp32": Variant(_WITHOUT_OPENVINO + _INFER, "fp32"),
-    "ONNX Runtime int8": Variant(_WITHOUT_OPENVINO + _INFER, "int8"),
+    "absent source": Variant("import sys; sys.argv.append('absent.mp4')\n" + INFER),
+    "OpenVINO fp32, cold": Variant(INFER, "fp32", fills_cache=True),
+    "OpenVINO fp32, warm": Variant(INFER, "fp32"),
+    "OpenVINO int8, cold": Variant(INFER, "int8", fills_cache=True),
+    "OpenVINO int8, warm": Variant(INFER, "int8"),
+    "ONNX Runtime fp32": Variant(WITHOUT_OPENVINO + INFER, "fp32"),
+    "ONNX Runtime int8": Variant(WITHOUT_OPENVINO + INFER, "int8"),
 }
 
 
 @cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="(7)")
-    parser.add_argument("--clip", type=Path, help=f"a short video (the demo's, {FRAMES} frames)")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds (default: 7)")
+    parser.add_argument("--clip", type=Path, help=f"a short video (default: a rendered clip, {FRAMES} frames)")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         clip = arguments.clip or Path(folder) / "clip.mp4"
@@ -83,7 +82,7 @@ def main() -> int:
 
 
 def _measure(variant: Variant, clip: Path, folder: Path) -> dict[str, float]:
-    """Seconds from the start to the first mask and to the end, and of the processor; `frames` that were made."""
+    """Wall and CPU seconds from the start of the process to the first mask and to its end."""
     output, cache = folder / "out", folder / "cache"
     if variant.fills_cache:
         for file in cache.rglob("*.compiled"):
@@ -113,7 +112,7 @@ def _measure(variant: Variant, clip: Path, folder: Path) -> dict[str, float]:
 
 
 def _processor_seconds(process: int) -> float:
-    """What `process` has used so far, from Linux's /proc; 0 for one that has ended."""
+    """CPU seconds of `process` from /proc; 0 if it has ended."""
     with suppress(OSError):
         user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
@@ -121,7 +120,7 @@ def _processor_seconds(process: int) -> float:
 
 
 def _medians(measured: list[dict[str, float]]) -> dict[str, float]:
-    """Of each figure the median, and the least."""
+    """Median and minimum of each value."""
     medians = {key: statistics.median(each[key] for each in measured) for key in measured[0]}
     return medians | {f"least_{key}": min(each[key] for each in measured) for key in measured[0]}
 

@@ -1,4 +1,4 @@
-"""amc-bench as a command: what it writes, what it says, and the page as a browser shows it."""
+"""amc-bench: its measurements, its output, and the HTML page in a browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from onnx import helper, numpy_helper, parser, save_model
 
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.benchmarks.latency import cli, scaling
-from amcnet.benchmarks.latency.bench import EMBEDDED, BenchOptions, bench
+from amcnet.benchmarks.latency.bench import BUNDLED, BenchOptions, bench
 from amcnet.benchmarks.latency.cli import write_report
 from amcnet.benchmarks.latency.latency import MeasureOptions
 from amcnet.benchmarks.latency.report_html import report_page
@@ -35,68 +35,65 @@ QUICK = MeasureOptions(runs=8, seconds=2, rounds=4, warm_up_seconds=0.2)
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Of the networks inside, on a short clip."""
+    """A report of the bundled network on a short clip."""
     clip = tmp_path_factory.mktemp("bench") / "clip.mp4"
     write_clip(clip, 16)
-    return bench(BenchOptions(video=clip, effort=QUICK))
+    return bench(BenchOptions(video=clip, measure=QUICK))
 
 
 @pytest.fixture
 def rich(report: dict[str, Any]) -> dict[str, Any]:
-    """With all that a report can hold, the figures made up: a peer, an absent one, a card, doubts, predictions."""
+    """A report with every optional part, with invented values."""
     made: dict[str, Any] = json.loads(json.dumps(report))
     network = made["networks"][0]
     ratio = {"ratio": 1.5, "ratio_min": 1.4, "ratio_max": 1.7}
     network["rows"].append(
-        network["rows"][0] | {"way": "A <peer> & co", "is_peer": True, "stable": False, "against_ours": ratio}
+        network["rows"][0]
+        | {"runtime": "A <baseline> & co", "is_baseline": True, "stable": False, "ratio_to_amcnet": ratio}
     )
-    network["absent"] = {"Another": "not installed: pip install another"}
+    network["not_measured"] = {"Another": "not installed: pip install another"}
     network["fidelity"] = {"onnx": {"iou": {"mean": 0.9961}}}
-    network["predictions"] = [
-        {"gpu": "T4", "precision": "fp16", "is_prediction": True, "fast_ms": 17, "likely_ms": 32, "slow_ms": 63}
-    ]
-    made["trust"]["doubts"] = ["other programs took 74% of the cores' time"]
+    made["stability"]["warnings"] = ["other processes used 74% of the CPU time"]
     made["notes"] = ["a note"]
     made["scaling"] = {
         "resolutions": [{"size": [426 * k, 240 * k], "ms_per_frame": 20.0 * k * k} for k in (1, 2, 3, 9)],
-        "batches": [{"batch": 1, "ms_per_picture": 20.0}, {"batch": 4, "ms_per_picture": 15.0}],
+        "batches": [{"batch": 1, "ms_per_image": 20.0}, {"batch": 4, "ms_per_image": 15.0}],
         "lengths": [{"frames": 24 * k, "resident_mib": 300.0} for k in (1, 2, 4)],
         "videos": [{"videos": k, "frames_per_second": 24.0, "startup_seconds": 0.5 * k} for k in (1, 2, 4)],
-        "doubts": ["the clock went from 3000 to 2000 MHz"],
+        "warnings": ["the clock changed from 3000 to 2000 MHz"],
     }
     return made
 
 
-def test_a_report_of_the_network_inside(report: dict[str, Any]) -> None:
-    assert [network["name"] for network in report["networks"]] == [path.name for path in EMBEDDED]
+def test_a_report_of_the_bundled_network(report: dict[str, Any]) -> None:
+    assert [network["name"] for network in report["networks"]] == [path.name for path in BUNDLED]
     network = report["networks"][0]
     (row,) = network["rows"]
     assert (network["name"], network["size"], network["trained"]) == ("amcnet-light.onnx", [256, 256], True)
     assert row["latency"]["runs"] == 8
-    assert [len(turn) for turn in row["latency"]["rounds_ms"]] == [2, 2, 2, 2]
-    # What is achieved follows from the median and the counts, and cannot be more than the ceiling by much.
+    assert [len(samples) for samples in row["latency"]["rounds_ms"]] == [2, 2, 2, 2]
+    # The achieved FLOP/s follow from the median and the counts, and cannot exceed the measured peak by much.
     assert row["achieved"]["flops_per_second"] == pytest.approx(
         network["cost"]["flops"] / row["latency"]["p50_ms"] * 1e3, rel=1e-3
     )
     assert 0 < row["achieved"]["share_of_compute"] < 1.5
     assert row["target"]["same_network"] is False
-    assert network["predictions"] == []
     assert report["frame"]["flow"] == "dis"
     assert json.loads(json.dumps(report, allow_nan=False)) == report
 
 
-def test_the_command_writes_three_files_and_compares_them(
+def test_the_command_writes_three_files_and_compares_two_reports(
     tmp_path: Path, report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cli, "bench", lambda options, progress: report)
     monkeypatch.setattr(sys, "argv", ["amc-bench", "-o", str(tmp_path / "a")])
     assert cli.main() == 0
-    said = capsys.readouterr().out
-    assert "amcnet-light.onnx at 256x256: " in said
-    assert "the paper's 57 ms is of another network" in said
+    printed = capsys.readouterr().out
+    assert "amcnet-light.onnx at 256x256: " in printed
+    assert "not comparable with the paper's 57 ms per frame on a GTX 1080 Ti: this network has 1." in printed
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["index.html", "report.json", "report.md"]
 
-    # What was measured here and now may be anything; what is compared is a machine without a tremor.
+    # The values measured here are noisy; the compared ones are not.
     steady = json.loads((tmp_path / "a" / "report.json").read_text())
     rows = [row for network in steady["networks"] for row in network["rows"]]
     for latency in (*(row["latency"] for row in rows), steady["frame"]["latency"], steady["reference"]):
@@ -105,9 +102,9 @@ def test_the_command_writes_three_files_and_compares_them(
     rows[0]["latency"]["rounds_ms"] = [[30.0, 30.3]] * 4
     (tmp_path / "b.json").write_text(json.dumps(steady))
     a, b = str(tmp_path / "a" / "report.json"), str(tmp_path / "b.json")
-    for words, status in (([a, a], 0), ([a, b], 1), ([b, a], 0), ([a, b, "--tolerance", "9"], 0), ([a, "none"], 2)):
-        monkeypatch.setattr(sys, "argv", ["amc-bench", "compare", *words])
-        assert cli.main() == status, words
+    for arguments, status in (([a, a], 0), ([a, b], 1), ([b, a], 0), ([a, b, "--tolerance", "9"], 0), ([a, "none"], 2)):
+        monkeypatch.setattr(sys, "argv", ["amc-bench", "compare", *arguments])
+        assert cli.main() == status, arguments
     assert "REGRESSION" in capsys.readouterr().out
 
 
@@ -127,31 +124,30 @@ def _tiny_pwcnet(path: Path) -> Path:
     return path
 
 
-def test_files_are_measured_in_turns_and_two_of_one_name_told_apart(tmp_path: Path) -> None:
+def test_files_alternate_and_those_of_equal_names_have_their_folders(tmp_path: Path) -> None:
     files = []
     for folder in ("old", "new"):
         (tmp_path / folder).mkdir()
         files.append(_tiny_pwcnet(tmp_path / folder / "pwcnet.onnx"))
     write_clip(tmp_path / "clip.mp4", 3)
     steps: list[str] = []
-    made = bench(BenchOptions(files=tuple(files), video=tmp_path / "clip.mp4", effort=QUICK), steps.append)
+    made = bench(BenchOptions(files=tuple(files), video=tmp_path / "clip.mp4", measure=QUICK), steps.append)
     assert [network["name"] for network in made["networks"]] == ["old/pwcnet.onnx", "new/pwcnet.onnx"]
     measured = [step.split(":")[0].removeprefix("measuring ") for step in steps if ": " in step]
-    there = ["the machine itself", "old/pwcnet.onnx", "new/pwcnet.onnx"]
-    back = there[::-1]
-    assert measured == [*there, *there, *back, *there, *back]  # warm-up, then four turns
+    forward = ["reference", "old/pwcnet.onnx", "new/pwcnet.onnx"]
+    back = forward[::-1]
+    assert measured == [*forward, *forward, *back, *forward, *back]  # warm-up, then four rounds
     assert made["frame"] is None  # without an AMC-Net there are no masks
     # The tiny network is one convolution of 4x4 over 3 channels, (2, 16, 32) in the end, behind a subtraction.
     assert made["networks"][0]["cost"]["flops"] == 2 * (2 * 16 * 32) * (3 * 4 * 4)
 
 
-def test_markdown_marks_what_is_unstable_and_what_is_predicted(rich: dict[str, Any]) -> None:
+def test_markdown_marks_unstable_rows(rich: dict[str, Any]) -> None:
     text = report_markdown(rich)
-    assert "**Unstable run:** other programs took 74% of the cores' time." in text
-    assert "| A <peer> & co (unstable) |" in text
+    assert "**Unstable measurement:** other processes used 74% of the CPU time." in text
+    assert "| A <baseline> & co (unstable) |" in text
     assert "1.50 (1.40 to 1.70)" in text
     assert "- Another: not measured; not installed: pip install another" in text
-    assert "**Prediction, not measured:**" in text
 
 
 class _Balance(HTMLParser):
@@ -174,16 +170,15 @@ class _Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_escaped_and_needs_nothing_else(rich: dict[str, Any]) -> None:
+def test_the_page_is_well_formed_escaped_and_self_contained(rich: dict[str, Any]) -> None:
     text = report_page(rich)
     page = _Balance()
     page.feed(text)
     assert page.open == []
     assert page.fetched == []
-    assert "A &lt;peer&gt; &amp; co" in text
-    assert "<peer>" not in text
-    assert "Unstable run." in text
-    assert "Prediction for GPUs" in text
+    assert "A &lt;baseline&gt; &amp; co" in text
+    assert "<baseline>" not in text
+    assert "Unstable measurement:" in text
     assert "0.9961" in text
 
 
@@ -198,13 +193,13 @@ def chromium() -> str:
 @pytest.mark.parametrize("width", [500, 1100])  # the narrowest window that headless Chromium opens, and a desk's
 def test_a_browser_shows_it_without_errors(rich: dict[str, Any], tmp_path: Path, chromium: str, width: int) -> None:
     write_report(rich, tmp_path)
-    picture = tmp_path / "page.png"
+    screenshot = tmp_path / "page.png"
     result = subprocess.run(
         [
             chromium,
             *("--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--hide-scrollbars"),
             *("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}"),
-            *(f"--window-size={width},1600", f"--screenshot={picture}"),
+            *(f"--window-size={width},1600", f"--screenshot={screenshot}"),
             (tmp_path / "index.html").as_uri(),
         ],
         capture_output=True,
@@ -212,7 +207,7 @@ def test_a_browser_shows_it_without_errors(rich: dict[str, Any], tmp_path: Path,
         check=True,
     )
     assert not re.findall(r"CONSOLE.*", result.stderr)
-    pixels = cv2.imread(str(picture))
+    pixels = cv2.imread(str(screenshot))
     assert pixels is not None
     assert pixels.shape[1] == width
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20  # not an empty page
@@ -221,15 +216,15 @@ def test_a_browser_shows_it_without_errors(rich: dict[str, Any], tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_how_cost_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scaling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "RESOLUTIONS", ((96, 64), (192, 128)))
     monkeypatch.setattr(scaling, "BATCHES", (1, 2))
     monkeypatch.setattr(scaling, "LENGTHS", (4, 8))
     monkeypatch.setattr(scaling, "VIDEOS", (1, 2))
     grown = scaling.measure_scaling(DEFAULT_AMCNET)
     assert [row["size"] for row in grown["resolutions"]] == [[96, 64], [192, 128]]
-    assert grown["batches"][0]["ms_per_picture"] > 0
-    assert grown["batches"][1]["ms_per_picture"] is None  # the network inside takes one picture at a time
+    assert grown["batches"][0]["ms_per_image"] > 0
+    assert grown["batches"][1]["ms_per_image"] is None  # the bundled network has the batch size 1
     assert [row["frames"] for row in grown["lengths"]] == [4, 8]
     assert all(row["resident_mib"] > 50 for row in grown["lengths"])
     assert all(row["frames_per_second"] > 0 for row in grown["videos"])
@@ -252,7 +247,7 @@ class _Clocks(threading.local):
         return {"frames": frames}
 
 
-def test_videos_at_once_are_measured_without_their_start_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parallel_videos_are_measured_without_their_start_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clocks, videos = _Clocks(), {"out0": (30.0, 0.1), "out1": (50.0, 0.2)}
     monkeypatch.setattr(scaling, "time", clocks)
     monkeypatch.setattr(
@@ -262,7 +257,7 @@ def test_videos_at_once_are_measured_without_their_start_up(tmp_path: Path, monk
     assert scaling._videos(None, tmp_path, 2) == {"videos": 2, "frames_per_second": 15.0, "startup_seconds": 50.2}
 
 
-def test_frames_that_were_ready_before_the_clock_started_do_not_count() -> None:
+def test_frames_that_are_complete_before_the_timing_starts_do_not_count() -> None:
     ready = [5.0] * 9
     assert scaling.steady_rate([*ready, *(5 + k / 10 for k in range(1, 51))]) == pytest.approx(10)
     assert scaling.steady_rate([1.0, 1.5]) == 2
@@ -297,9 +292,9 @@ from amcnet.benchmarks.latency.bench import BenchOptions, bench
 from amcnet.benchmarks.latency.cli import write_report
 from amcnet.benchmarks.latency.latency import MeasureOptions
 folder = pathlib.Path(sys.argv[1])
-effort = MeasureOptions(runs=4, seconds=1, rounds=2, warm_up_seconds=0)
+measure = MeasureOptions(runs=4, seconds=1, rounds=2, warm_up_seconds=0)
 files = (folder / "amcnet.engine",)
-write_report(bench(BenchOptions(files=files, video=folder / "clip.mp4", effort=effort)), folder)
+write_report(bench(BenchOptions(files=files, video=folder / "clip.mp4", measure=measure)), folder)
 """
     log = tmp_path / "log"
     result = on_fake_gpu(code, tmp_path, FAKE_CUDA_LOG=log)
@@ -308,10 +303,10 @@ write_report(bench(BenchOptions(files=files, video=folder / "clip.mp4", effort=e
     assert len(deserialized) == 2, "once to measure calls and stages, once in the run of amc-infer on whole frames"
     made = json.loads((tmp_path / "report.json").read_text())
     (network,) = made["networks"]
-    assert network["rows"][0]["way"].startswith("TensorRT 10.16.1.11 on NVIDIA Made-up GPU")
+    assert network["rows"][0]["runtime"].startswith("TensorRT 10.16.1.11 on NVIDIA Made-up GPU")
     assert list(network["rows"][0]["gpu_ms"]) == ["upload", "network", "download"]
-    assert "achieved" not in network["rows"][0]  # the ceilings are the CPU's, as long as no GPU is asked for
+    assert "achieved" not in network["rows"][0]  # the peaks are those of the CPU, unless --device cuda is given
     assert network["fidelity"] == {"engine": {"mean_iou": 0.999}}
     assert network["cost"]["bytes"] > 0
     assert made["frame"]["amcnet"] == "amcnet.engine"
-    assert "On the GPU alone: upload" in (tmp_path / "index.html").read_text()
+    assert "Time on the GPU: upload" in (tmp_path / "index.html").read_text()

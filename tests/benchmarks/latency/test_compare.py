@@ -1,4 +1,4 @@
-"""Two reports: the same, slower, or too restless to tell."""
+"""Comparison of two reports: equal, slower, or too noisy for a conclusion."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from amcnet.benchmarks.latency.bench import SCHEMA
 from amcnet.benchmarks.latency.compare import compare, comparison_table, machine_change
 from amcnet.benchmarks.latency.latency import Latency
 from amcnet.runtime.errors import InputError
@@ -16,22 +17,22 @@ from amcnet.runtime.errors import InputError
 
 def _report(path: Path, rounds_ms: Any, *, stable: bool = True, name: str = "a.onnx", machine_ms: float = 7.0) -> Path:
     latency = Latency(rounds_ms=tuple(map(tuple, rounds_ms))).to_json()
-    row = {"way": "fast", "latency": latency, "stable": stable}
+    row = {"runtime": "fast", "latency": latency, "stable": stable}
     machine = Latency(rounds_ms=((machine_ms,) * 4,) * 5).to_json()
-    report = {"schema": 1, "reference": machine, "networks": [{"name": name, "rows": [row]}], "frame": None}
+    report = {"schema": SCHEMA, "reference": machine, "networks": [{"name": name, "rows": [row]}], "frame": None}
     path.write_text(json.dumps(report))
     return path
 
 
 def _rounds(mean_ms: float, seed: int, wobble: float = 0.0) -> Any:
-    """Five turns of twenty runs: 2 % noise, and `wobble` from turn to turn."""
+    """Five rounds of twenty runs: 2 % noise, and `wobble` from round to round."""
     rng = np.random.default_rng(seed)
     return mean_ms * rng.normal(1, wobble, (5, 1)) * rng.normal(1, 0.02, (5, 20))
 
 
 def test_the_same_machine_twice_cannot_be_told_apart(tmp_path: Path) -> None:
     (row,) = compare(_report(tmp_path / "a", _rounds(10, 1)), _report(tmp_path / "b", _rounds(10, 2)))
-    assert row.verdict == "cannot tell"
+    assert row.verdict == "not significant"
     assert row.low < 0 < row.high
     assert not row.is_regression(0)
 
@@ -54,18 +55,18 @@ def test_a_machine_that_was_slower_is_no_regression(tmp_path: Path) -> None:
     assert machine_change(a, b) == pytest.approx(0.2)
     assert (row.first_ms, row.second_ms) == pytest.approx((10, 12), rel=0.02)
     assert row.change == pytest.approx(0, abs=0.02)
-    assert row.verdict == "cannot tell"
+    assert row.verdict == "not significant"
 
 
-def test_turns_that_differ_make_it_unsure(tmp_path: Path) -> None:
+def test_rounds_that_differ_widen_the_interval(tmp_path: Path) -> None:
     quiet = compare(_report(tmp_path / "a", _rounds(10, 1)), _report(tmp_path / "b", _rounds(10.5, 2)))
-    restless = compare(_report(tmp_path / "c", _rounds(10, 1, 0.1)), _report(tmp_path / "d", _rounds(10.5, 2, 0.1)))
+    noisy = compare(_report(tmp_path / "c", _rounds(10, 1, 0.1)), _report(tmp_path / "d", _rounds(10.5, 2, 0.1)))
     assert quiet[0].verdict == "slower"
-    assert restless[0].verdict == "cannot tell"
-    assert restless[0].high - restless[0].low > 3 * (quiet[0].high - quiet[0].low)
+    assert noisy[0].verdict == "not significant"
+    assert noisy[0].high - noisy[0].low > 3 * (quiet[0].high - quiet[0].low)
 
 
-def test_the_table_says_what_is_unstable_and_what_is_a_regression(tmp_path: Path) -> None:
+def test_the_table_marks_unstable_rows_and_regressions(tmp_path: Path) -> None:
     differences = compare(
         _report(tmp_path / "a", _rounds(10, 1)), _report(tmp_path / "b", _rounds(20, 2), stable=False)
     )
@@ -75,12 +76,14 @@ def test_the_table_says_what_is_unstable_and_what_is_a_regression(tmp_path: Path
     assert "REGRESSION" not in comparison_table(differences, tolerance=2)
 
 
-def test_what_is_no_report_is_said(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     report = _report(tmp_path / "a", _rounds(10, 1))
     (tmp_path / "b").write_text("{}")
-    with pytest.raises(InputError, match="no report"):
+    with pytest.raises(
+        InputError, match=r"not a report of this version of amc-bench: got schema None, expected 2\. Fix"
+    ):
         compare(report, tmp_path / "b")
     with pytest.raises(InputError, match="cannot be read"):
         compare(report, tmp_path / "missing")
-    with pytest.raises(InputError, match="no row in common"):
+    with pytest.raises(InputError, match="no row is in both reports"):
         compare(report, _report(tmp_path / "c", _rounds(10, 1), name="other.onnx"))

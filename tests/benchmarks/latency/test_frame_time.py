@@ -1,4 +1,4 @@
-"""Where a frame's time goes, and the sentence about it."""
+"""Time per frame by thread, and the bottleneck."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from amcnet.benchmarks.demo_clip import write_clip
-from amcnet.benchmarks.latency.frame_time import LANES, frame_gaps_ms, frame_time, lane_times, verdict
+from amcnet.benchmarks.latency.frame_time import THREADS, frame_gaps_ms, frame_time, thread_times, verdict
 from amcnet.runtime.mask_networks import frames_at_once
 
 
@@ -21,7 +21,7 @@ def test_stages_that_share_a_thread_add_up() -> None:
         "write masks": 1,
         "write overlay": 7,
     }
-    assert lane_times(stages, at_once=2) == {"decode": 2, "flow": 15, "network": 31, "encode": 8}
+    assert thread_times(stages, at_once=2) == {"decode": 2, "flow": 15, "network": 31, "encode": 8}
 
 
 def test_frames_that_come_in_pairs_take_half_of_the_time_between_pairs() -> None:
@@ -32,18 +32,25 @@ def test_frames_that_come_in_pairs_take_half_of_the_time_between_pairs() -> None
 
 def test_network_bound() -> None:
     said = verdict({"decode": 2.0, "flow": 15.0, "network": 31.0, "encode": 8.0}, cores_busy=0.5, at_once=2)
-    assert said == "network-bound: a faster engine gains until flow is next (31.0 ms a frame, flow 15.0)"
+    assert (
+        said == "network-bound: a faster network helps until flow is the bottleneck (31.0 ms per frame, flow 15.0 ms)"
+    )
 
 
 def test_decode_bound() -> None:
     said = verdict({"decode": 20.0, "flow": 15.0, "network": 3.0, "encode": 8.0}, cores_busy=0.5, at_once=2)
-    assert said == "decode-bound: a faster engine gains nothing (decode 20.0 ms a frame)"
+    assert said == "decode-bound: a faster network has no effect (decode takes 20.0 ms per frame)"
 
 
-def test_core_bound() -> None:
-    lanes = {"decode": 0.0, "flow": 20.0, "network": 20.0, "encode": 20.0}  # of two frames at once: 40 ms of work each
-    said = verdict(lanes, cores_busy=0.97, at_once=2)
-    assert "the network is 50% of the work, so one twice as fast gains about 25%" in said
+def test_cpu_bound() -> None:
+    threads = {
+        "decode": 0.0,
+        "flow": 20.0,
+        "network": 20.0,
+        "encode": 20.0,
+    }  # of two frames at once: 40 ms of work each
+    said = verdict(threads, cores_busy=0.97, at_once=2)
+    assert "the network is 50% of the work, so halving its time saves about 25% per frame" in said
 
 
 def test_a_run_of_the_default(tmp_path: Path) -> None:
@@ -54,6 +61,6 @@ def test_a_run_of_the_default(tmp_path: Path) -> None:
     gaps = 14 - frames_at_once()
     assert report["latency"]["runs"] == gaps - min(8, gaps // 2)  # the first ones warm up
     assert report["frames_per_second"] == pytest.approx(1e3 / report["latency"]["p50_ms"], rel=0.01)
-    assert {stage for stages in LANES.values() for stage in stages} >= set(report["stages_ms"])
-    assert report["critical_path"] in LANES
+    assert {stage for stages in THREADS.values() for stage in stages} >= set(report["stages_ms"])
+    assert report["critical_path"] in THREADS
     assert 0 < report["cores_busy"] <= 1.05

@@ -1,4 +1,4 @@
-"""make gpu-check: what it says without a GPU, what it finds on a made-up one, and what counts as agreement."""
+"""make gpu-check without a GPU, on a simulated GPU, and the bounds of agreement."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from amcnet.runtime.trt.machine import Machine
 
 OnFakeGpu = Callable[..., subprocess.CompletedProcess[str]]
 GPU_CHECK = "import sys; from amcnet.benchmarks.latency.gpu_check import main; sys.exit(main())"
-FEEDS = [{"x": np.full((4, 4), value, np.float32)} for value in (0.2, 0.6, 0.9)]
+BATCHES = [{"x": np.full((4, 4), value, np.float32)} for value in (0.2, 0.6, 0.9)]
 
 
 class _Backend(Closeable):
-    """Answers with what it is given, `shift` more."""
+    """Returns its input plus `shift`."""
 
     def __init__(self, output: str, shift: float = 0.0) -> None:
         self.name = f"by {shift}"
@@ -37,7 +37,7 @@ class _Backend(Closeable):
 
 
 @pytest.mark.parametrize(
-    ("network", "output", "shift", "passed"),
+    ("model", "output", "shift", "passed"),
     [
         ("amcnet", "mask", 0.0, True),
         ("amcnet", "mask", 0.05, True),
@@ -47,8 +47,8 @@ class _Backend(Closeable):
         ("pwcnet", "flow", 0.04, False),  # in both directions: 0.057 px
     ],
 )
-def test_what_counts_as_agreement(network: str, output: str, shift: float, passed: bool) -> None:
-    result = compare(_Backend(output), _Backend(output, shift), network, "fp16", FEEDS, seconds=0.05)
+def test_bounds_of_agreement(model: str, output: str, shift: float, passed: bool) -> None:
+    result = compare(_Backend(output), _Backend(output, shift), model, "fp16", BATCHES, seconds=0.05)
     assert result["passed"] is passed
     assert (result["backend"], result["reference"]) == (f"by {shift}", "by 0.0")
     assert result["fidelity"]["frames"] == 3
@@ -65,13 +65,13 @@ def test_what_counts_as_agreement(network: str, output: str, shift: float, passe
         ("6.1", []),
     ],
 )
-def test_only_what_the_gpu_can_run_is_built(compute_capability: str, expected: list[str]) -> None:
+def test_engines_that_the_gpu_can_run_are_built(compute_capability: str, expected: list[str]) -> None:
     both = {"tensorrt": "10.16.1.11", "tensorrt-rtx": "1.7.1.116"}
     machine = Machine(gpu="G", compute_capability=compute_capability, tensorrt=both)
     assert [" ".join(pair) for pair in _buildable(machine)] == expected
 
 
-def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path: Path) -> None:
+def test_without_a_gpu_nothing_is_written(tmp_path: Path) -> None:
     if Machine.here().has_gpu:
         pytest.skip("this machine has a GPU")
     command = [sys.executable, "-c", GPU_CHECK, "--results", str(tmp_path / "results")]
@@ -121,4 +121,4 @@ def test_an_engine_of_another_file_is_refused(
     engine = make_engine(tmp_path / "x.engine", "amcnet")
     result = on_fake_gpu(GPU_CHECK, "--engine", engine, "--results", tmp_path / "results", "--frames", 3, "--no-tests")
     assert result.returncode == 2
-    assert "the SHA-256 on its card is of another file" in result.stderr
+    assert "the SHA-256 of its card is that of another file" in result.stderr

@@ -1,4 +1,4 @@
-"""What is said of a machine that was busy, hot or not there."""
+"""Warnings about a machine that is busy, hot or throttled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from amcnet.benchmarks.latency.machine_state import MachineState, MachineWatch, trust
+from amcnet.benchmarks.latency.machine_state import MachineState, MachineWatch, stability
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -35,7 +35,7 @@ def machine(tmp_path: Path) -> tuple[Path, Path]:
     return proc, sys
 
 
-def test_what_linux_says_is_read(machine: tuple[Path, Path]) -> None:
+def test_the_counters_of_linux_are_read(machine: tuple[Path, Path]) -> None:
     state = MachineState.now(*machine)
     assert (state.clock_mhz, state.governor, state.temperature_c) == (2500, "performance", 61)
     assert (state.throttled, state.load) == (7, 0.75)
@@ -43,21 +43,21 @@ def test_what_linux_says_is_read(machine: tuple[Path, Path]) -> None:
     assert state.commands_s == {77: ("a (b) c", 4)}
 
 
-def test_a_machine_that_says_nothing_gives_an_empty_state(tmp_path: Path) -> None:
+def test_missing_files_give_an_empty_state(tmp_path: Path) -> None:
     state = MachineState.now(tmp_path, tmp_path)
     assert state.clock_mhz is state.temperature_c is state.throttled is state.load is None
-    assert trust(state, state)["doubts"] == []
+    assert stability(state, state)["warnings"] == []
 
 
-def test_a_quiet_machine_is_trusted() -> None:
+def test_a_quiet_machine_has_no_warnings() -> None:
     before = MachineState(busy_s=10, idle_s=10, own_s=5, clock_mhz=2500, throttled=7)
     after = MachineState(busy_s=20, idle_s=20, own_s=14.8, clock_mhz=2450, throttled=7)
-    report = trust(before, after)
-    assert report["doubts"] == []
+    report = stability(before, after)
+    assert report["warnings"] == []
     assert report["others_share"] == pytest.approx(0.01)
 
 
-def test_each_trouble_is_named() -> None:
+def test_each_disturbance_is_named() -> None:
     before = MachineState(commands_s={5: ("make", 1.0)}, clock_mhz=3000, throttled=0)
     after = MachineState(
         busy_s=80,
@@ -68,22 +68,24 @@ def test_each_trouble_is_named() -> None:
         throttled=1,
         commands_s={5: ("make", 21.0), 6: ("cc", 15.0), 7: ("sleep", 0.1)},
     )
-    assert trust(before, after)["doubts"] == [
-        "other programs took 40% of the cores' time (make 20%, cc 15%)",
-        "the host of this virtual machine took 10% of the cores' time",
-        "the processor was throttled for its heat",
-        "the clock went from 3000 to 2000 MHz",
+    assert stability(before, after)["warnings"] == [
+        "other processes used 40% of the CPU time (make 20%, cc 15%)",
+        "the hypervisor took 10% of the CPU time (steal time)",
+        "the processor was throttled because of its temperature",
+        "the clock changed from 3000 to 2000 MHz",
     ]
 
 
-def test_a_gpu_that_is_throttled_or_shared_is_said() -> None:
-    gpu = {"throttle_reasons": ["heat"], "other_processes": 2}
-    doubts = trust(MachineState(gpu=gpu), MachineState(gpu={"throttle_reasons": [], "other_processes": 2}))["doubts"]
-    assert doubts == ["the GPU was throttled before (heat)", "2 other programs were on the GPU"]
+def test_a_gpu_that_is_throttled_or_shared_is_named() -> None:
+    gpu = {"throttle_reasons": ["temperature"], "other_processes": 2}
+    warnings = stability(MachineState(gpu=gpu), MachineState(gpu={"throttle_reasons": [], "other_processes": 2}))[
+        "warnings"
+    ]
+    assert warnings == ["the GPU was throttled before the measurement (temperature)", "2 other processes used the GPU"]
 
 
-@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux says what others do")
-def test_own_work_is_not_that_of_others() -> None:
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="reads /proc of Linux")
+def test_own_work_is_not_counted_as_that_of_others() -> None:
     with MachineWatch() as watch:
         end = time.process_time() + 0.3
         while time.process_time() < end:

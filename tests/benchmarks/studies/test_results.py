@@ -1,4 +1,4 @@
-"""The committed reports of amc-bench: what they count is what is known, and the page can be built of them."""
+"""The committed reports of amc-bench and gpu_check have the current schema, and can be rendered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _load(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_a_page_is_built_of_it(name: str) -> None:
+def test_a_committed_report_can_be_rendered(name: str) -> None:
     report = _load(name)
     assert report["schema"] == SCHEMA
     for text in (report_page(report), report_markdown(report)):
