@@ -33,7 +33,11 @@ USES: list[tuple[str, str, int]] = [
     ("amc-bench", "ONNX Runtime, which is not installed. Fix: pip install 'amcnet[cpu]'", 2),
     ("export-onnx amcnet --seed 1", "export-onnx needs PyTorch, which is not installed. Fix: pip install", 2),
     ("export-onnx pwcnet --seed 1", "export-onnx needs PyTorch, which is not installed. Fix: pip install", 2),
-    (f"calibrate {MODEL} --clips clip.mp4 -o x.onnx", "calibrate needs ONNX IR, which is not installed. Fix: pip", 2),
+    (
+        f"amc-calibrate {MODEL} --clips clip.mp4 -o x.onnx",
+        "amc-calibrate needs ONNX IR, which is not installed. Fix: pip",
+        2,
+    ),
     (
         f"build-engine {MODEL} -o x.engine",
         "needs TensorRT-RTX, which is not installed. Fix: pip install 'amcnet[rtx]'",

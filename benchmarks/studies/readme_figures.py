@@ -158,7 +158,9 @@ def _startup(results: Path) -> str:
         first = f"{row['first_mask_processor_s']:.1f}" if "first_mask_processor_s" in row else ""
         lines.append(f"| {name} | {first} | {row['processor_s']:.1f} |")
     machine, load = startup["machine"], " to ".join(f"{load:.0f}" for load in sorted(startup["load_average"]))
-    lines.append(f"\nMedians of {startup['rounds']} runs; {machine['cores']} cores of {machine['processor']}, load {load}.")
+    lines.append(
+        f"\nMedians of {startup['rounds']} runs; {machine['cores']} cores of {machine['processor']}, load {load}."
+    )
     return "\n".join(lines) + "\n"
 
 
