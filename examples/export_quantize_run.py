@@ -15,7 +15,7 @@ import numpy as np
 
 from amcnet import Segmenter
 from amcnet.calibration import calibrate
-from amcnet.export import ExportOptions, Seed, export_amcnet
+from amcnet.export import Seed, export_amcnet
 from amcnet.models import AMCNetConfig
 
 
@@ -23,7 +23,7 @@ def export_quantize_run(video: Path, folder: Path, checkpoint: Path | None = Non
     """Write amcnet.onnx and amcnet.int8.onnx to `folder`; return the mean IoU of their masks over `video`."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = checkpoint or Seed(number=1)
-    exported = export_amcnet(weights, folder, ExportOptions(opset=17), config=AMCNetConfig(backbone="resnet18"))
+    exported = export_amcnet(weights, folder, config=AMCNetConfig(backbone="resnet18"))
     fp32 = exported.file.path
     print(f"{fp32}: max |ONNX Runtime - PyTorch| = {exported.max_difference:.1e}")
 
