@@ -18,6 +18,21 @@ _SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 amcnet.benchmarks.__path__.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 
+class RootIsAFolder:
+    """Collects the repository root as a folder. As a package, because of its __init__.py, pytest imports it by the name
+    of the folder, which fails for names such as amcnet-main.
+    """
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        return pytest.Dir.from_parent(parent, path=path) if path == parent.config.rootpath else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # As a plugin: hooks of a conftest.py are not called for the folder above it.
+    config.pluginmanager.register(RootIsAFolder())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests marked needs_cuda where there is no GPU; GPUs are detected only if such a test is collected."""
     marked = [item for item in items if item.get_closest_marker("needs_cuda")]
