@@ -1,21 +1,22 @@
-# Two commands do it all on a machine with Python 3.11 and make: `make demo` and `make test`.
+# Needs Python 3.11 or later. `make demo` and `make test` install what they need into .venv.
 PYTHON ?= $(firstword $(shell command -v python3.11 python3 python))
 BIN := .venv/bin
 SOURCES := pyproject.toml $(shell git ls-files '*.py' 'models/weights/*' 'benchmarks/demo_data/*' ':!tests' 2>/dev/null)
 
 .PHONY: demo test test-slow gpu-check gpu help clean
 help:
-	@echo "make demo       segment a film excerpt and a drawn clip, print where the masks are (installs into .venv first)"
-	@echo "make test       install everything into .venv; run ruff, mypy and the tests, but for the slow ones"
-	@echo "make test-slow  run the tests marked slow: networks at full size, the README's commands, memory"
-	@echo "make gpu-check  on a machine with an NVIDIA GPU: tests, agreement and speed of all that runs on it"
-	@echo "make clean      remove .venv and what the two made"
+	@echo "make demo       segment a film excerpt and a drawn clip, print the paths of the masks"
+	@echo "make test       run ruff, mypy and the tests that are not marked slow"
+	@echo "make test-slow  run the tests marked slow: full sizes, the commands of README.md and docs/"
+	@echo "make gpu-check  on a machine with an NVIDIA GPU: tests, agreement and speed on it"
+	@echo "make clean      remove .venv, .venv-gpu, demo and build"
+	@echo "Each installs into .venv first (gpu-check into .venv-gpu)."
 
 demo: .venv/demo-installed
 	$(BIN)/python -m amcnet.benchmarks.demo -o demo
 
-# The wheel is what is tested: an editable install would hide a file that the wheel lacks. The studies are not in it, and
-# are checked in the clone.
+# Tests the wheel: an editable install would hide a file missing from it. The studies are not in the wheel; mypy checks them
+# in the clone.
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -27,7 +28,7 @@ test: .venv/installed
 test-slow: .venv/installed
 	$(BIN)/pytest -n 2 --dist worksteal -m slow
 
-# What inference needs, and nothing else: no PyTorch.
+# The dependencies of inference only: no PyTorch.
 .venv/demo-installed: $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	rm -rf build/lib build/bdist.*
@@ -35,7 +36,7 @@ test-slow: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	touch $@
 
-# Anew whenever a file of the package changes; setuptools would keep removed files in build/lib.
+# Repeated when a file of the package changes. setuptools would keep removed files in build/lib.
 .venv/installed: constraints.txt $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	rm -rf build/lib build/bdist.*
@@ -43,14 +44,14 @@ test-slow: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	touch $@
 
-# In an environment of its own: ONNX Runtime for GPUs and the one for CPUs overwrite each other's files.
+# A separate environment: onnxruntime and onnxruntime-gpu overwrite each other's files.
 gpu-check: gpu .venv-gpu/installed
 	.venv-gpu/bin/python -m amcnet.benchmarks.latency.gpu_check
 
-# Said before some GB are installed.
+# Checked before several GB are installed.
 gpu:
 	@test -e /dev/nvidiactl || command -v nvidia-smi >/dev/null || \
-		{ echo "error: no NVIDIA GPU or no driver was found, and this checks what runs on one" >&2; exit 2; }
+		{ echo "error: no NVIDIA GPU or no driver was found, gpu-check needs one" >&2; exit 2; }
 
 .venv-gpu/installed: constraints.txt $(SOURCES)
 	test -x .venv-gpu/bin/python || $(PYTHON) -m venv .venv-gpu

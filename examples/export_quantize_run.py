@@ -2,7 +2,7 @@
 
 python examples/export_quantize_run.py VIDEO FOLDER [CHECKPOINT]
 
-Without a checkpoint, a ResNet-18 AMC-Net with untrained weights is used: its masks are meaningless, the steps are the
+Without a checkpoint, a ResNet-18 AMC-Net with untrained weights is used. Its masks are meaningless; the steps are the
 same. Needs `pip install '.[cpu,export]'`.
 """
 
@@ -14,26 +14,23 @@ from pathlib import Path
 import numpy as np
 
 from amcnet import Segmenter
-from amcnet.calibration import calibrate_on_batches
-from amcnet.export import ExportOptions, OnnxFile, Seed, export_amcnet
+from amcnet.calibration import calibrate
+from amcnet.export import Seed, export_amcnet
 from amcnet.models import AMCNetConfig
-from amcnet.runtime.inputs.clip_inputs import ClipInputs
-
-CALIBRATE_EVERY = 5  # frames
 
 
 def export_quantize_run(video: Path, folder: Path, checkpoint: Path | None = None) -> float:
     """Write amcnet.onnx and amcnet.int8.onnx to `folder`; return the mean IoU of their masks over `video`."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = checkpoint or Seed(number=1)
-    exported = export_amcnet(weights, folder, ExportOptions(opset=17), config=AMCNetConfig(backbone="resnet18"))
+    exported = export_amcnet(weights, folder, config=AMCNetConfig(backbone="resnet18"))
     fp32 = exported.file.path
     print(f"{fp32}: max |ONNX Runtime - PyTorch| = {exported.max_difference:.1e}")
 
     int8 = folder / "amcnet.int8.onnx"
-    batches = [item.inputs for item in ClipInputs(OnnxFile.read(fp32), [video], every=CALIBRATE_EVERY)]
-    calibrate_on_batches(fp32, int8, batches, target="cpu")
-    print(f"{int8}: calibrated with {len(batches)} frames")
+    min_iou = None if checkpoint else 0.0  # the default, or any for untrained weights
+    calibration = calibrate(fp32, int8, [video], target="cpu", frames=20, min_iou=min_iou)
+    print(f"{int8}: calibrated with {calibration.table.frames} frames")
 
     overlaps = []
     with Segmenter.load(fp32) as reference, Segmenter.load(int8) as quantized:

@@ -18,7 +18,7 @@ from amcnet import Frame, MaskFrame, Segmenter
 
 
 def camera_frames(number: int) -> Iterator[Frame]:
-    """The frames of a camera, with the seconds since its first one."""
+    """Frames of a camera; times are seconds since the first frame."""
     camera = cv2.VideoCapture(number)
     start = time.monotonic()
     try:
@@ -33,13 +33,13 @@ def camera_frames(number: int) -> Iterator[Frame]:
 
 
 def array_frames(clip: NDArray[np.uint8], frames_per_second: float = 25.0) -> Iterator[Frame]:
-    """The frames of `clip`, (frames, height, width, 3) uint8 RGB."""
+    """Frames of an array (frames, height, width, 3), uint8 RGB."""
     for index, pixels in enumerate(clip):
         yield Frame(pixels, index=index, pts=index, pts_seconds=index / frames_per_second)
 
 
 def segment(frames: Iterable[Frame]) -> Iterator[MaskFrame]:
-    """One mask per frame. Each mask needs the next frame for its optical flow, so it lags by at least one frame."""
+    """Yield one mask per frame. Optical flow needs the next frame, so masks lag by at least one frame."""
     with Segmenter.load() as segmenter:
         yield from segmenter.masks(frames)
 

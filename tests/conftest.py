@@ -14,12 +14,27 @@ from amcnet.export import Exported
 from amcnet.runtime.trt.machine import Machine
 
 _SHARED = Path(__file__).resolve().parents[1].parent / "shared"
-# The studies are run from a clone: they are not in the wheel, which is what the tests import.
+# The tests import the wheel, which lacks the studies: those are imported from the clone.
 amcnet.benchmarks.__path__.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 
+class RootIsAFolder:
+    """Collects the repository root as a folder. As a package, because of its __init__.py, pytest imports it by the name
+    of the folder, which fails for names such as amcnet-main.
+    """
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        return pytest.Dir.from_parent(parent, path=path) if path == parent.config.rootpath else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # As a plugin: hooks of a conftest.py are not called for the folder above it.
+    config.pluginmanager.register(RootIsAFolder())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked needs_cuda where there is no GPU; the machine is asked only if there is such a test."""
+    """Skip tests marked needs_cuda where there is no GPU; GPUs are detected only if such a test is collected."""
     marked = [item for item in items if item.get_closest_marker("needs_cuda")]
     if marked and not Machine.here().has_gpu:
         for item in marked:
@@ -28,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Callable[[str], Path]:
-    """`shared("data/videos")` is that part of the shared test data; the test is skipped where it is absent."""
+    """`shared("data/videos")`: path of that part of the shared test data; skips the test where it is absent."""
 
     def find(relative: str) -> Path:
         path = _SHARED / relative
@@ -41,7 +56,7 @@ def shared() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
-    """`exported("pwcnet")`: that network of data/exports.py, one file for all tests of the session and all workers."""
+    """`exported("pwcnet")`: that model of data/exports.py, exported once per session for all workers."""
     from exports import export_once
 
     folder = tmp_path_factory.getbasetemp()

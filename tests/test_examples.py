@@ -1,4 +1,4 @@
-"""The programs in examples/, run as a user runs them."""
+"""Runs of the programs in examples/."""
 
 from __future__ import annotations
 

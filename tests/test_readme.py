@@ -1,4 +1,4 @@
-"""README.md and docs/: commands run in their order, figures come from committed measurements, links resolve."""
+"""README.md and docs/: console blocks and Python examples run; figures, links, paths, extras and targets are true."""
 
 from __future__ import annotations
 
@@ -23,86 +23,118 @@ from amcnet.training.recipe import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in DOCUMENTS}
-COMMANDS = {
-    name: [line.split("#")[0].strip() for line in re.findall(r"^\$ (.+)$", text, re.MULTILINE)]
-    for name, text in TEXTS.items()
+TEXTS = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 }
-RESULTS = {  # of the commands of a document
-    "README.md": ["video-amcnet/overlay.mp4", "build/amcnet.int8.onnx", "build/amcnet.engine.json"],
-    "docs/benchmarks.md": ["scores.json"],
-    "docs/engines.md": ["build/amcnet.engine.json"],
-    "docs/formats.md": ["images/probabilities", "part/masks", "paper/run.json", "raft/run.json", "build/pipeline.onnx"],
-    "docs/quantization.md": ["build/amcnet.int8.onnx", "build/amcnet.int8.json", "video-amcnet/run.json"],
-    "docs/training.md": ["trial/best.pth", "build/amcnet.onnx"],
+ALL_TEXTS = TEXTS | {
+    name: (ROOT / name).read_text()
+    for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md", "models/weights/README.md")
 }
 SIZE = (96, 64)
 FRAMES = 8
 SECONDS = 300  # that the slowest command may take; 20 are usual
 
 
+def _console_blocks() -> dict[str, list[str]]:
+    """ "docs/formats.md, 1" -> the commands of its first block, those that begin with a dollar sign, without pip."""
+    blocks = {}
+    for name, text in TEXTS.items():
+        found = [
+            re.findall(r"^\$ (.+)$", block, re.MULTILINE) for block in re.findall(r"```console\n(.+?)```", text, re.S)
+        ]
+        # A block of pip alone is checked by test_the_extras_that_are_named_exist.
+        runs = [[line.split("#")[0].strip() for line in lines if not line.startswith("pip ")] for lines in found]
+        blocks |= {f"{name}, {number}": lines for number, lines in enumerate(filter(None, runs), 1)}
+    return blocks
+
+
+BLOCKS = _console_blocks()
+RESULTS = {  # files that the commands of a block write
+    "README.md, 1": ["video-amcnet/overlay.mp4", "build/amcnet.int8.onnx", "build/amcnet.engine.json"],
+    "docs/benchmarks.md, 1": ["scores.json"],
+    "docs/engines.md, 1": ["build/amcnet.engine.json"],
+    "docs/formats.md, 1": ["images/probabilities", "part/masks", "video-amcnet/run.json"],
+    "docs/formats.md, 2": ["paper/run.json", "raft/run.json"],
+    "docs/formats.md, 3": ["build/pipeline.onnx"],
+    "docs/quantization.md, 1": ["build/amcnet.int8.onnx", "build/amcnet.int8.json", "video-amcnet/run.json"],
+    "docs/training.md, 1": ["trial/best.pth", "build/amcnet.onnx"],
+}
+PYTHON_LINES = {"README.md": FRAMES, "docs/python.md": len(range(2, FRAMES, 2))}  # printed, one per frame
+
+
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    """A folder with the files that the documents' commands take as given."""
-    folder = tmp_path
-    torch.save(seed_weights(AMCNet(AMCNetConfig(backbone="resnet18")), 1).state_dict(), folder / "amc.pth")
-    torch.save(seed_weights(PWCNet(), 1).state_dict(), folder / "pwc.pth")
+    """A folder with the files that the documents' commands use."""
+    torch.save(seed_weights(AMCNet(AMCNetConfig(backbone="resnet18")), 1).state_dict(), tmp_path / "amc.pth")
+    torch.save(seed_weights(PWCNet(), 1).state_dict(), tmp_path / "pwc.pth")
+    _write_video(tmp_path / "video.mp4")
     rng = np.random.default_rng(0)
-    with av.open(str(folder / "video.mp4"), "w") as container:
+    for name in ("frames", "raft-flow", "annotations"):
+        (tmp_path / name).mkdir()
+        for index in range(FRAMES):
+            pixels = rng.integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
+            if name == "annotations":
+                pixels = (pixels[..., 0] > 127).astype(np.uint8) * np.uint8(255)
+            cv2.imwrite(str(tmp_path / name / f"{index:05d}.png"), pixels)
+    return tmp_path
+
+
+def _write_video(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height = SIZE
         for _ in range(FRAMES):
             pixels = rng.integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
-    for name in ("frames", "raft-flow", "annotations"):
-        (folder / name).mkdir()
-        for index in range(FRAMES):
-            pixels = rng.integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
-            if name == "annotations":
-                pixels = (pixels[..., 0] > 127).astype(np.uint8) * np.uint8(255)
-            cv2.imwrite(str(folder / name / f"{index:05d}.png"), pixels)
-    return folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_commands_run_in_order(name: str, workplace: Path) -> None:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    assert COMMANDS[name]
-    for command in COMMANDS[name]:
-        if command.startswith("pip "):
-            continue  # this environment is the result of it
-        status, _, with_progress = _run(shlex.split(command), workplace, environment)
-        assert status == 0, f"{command}\n{with_progress}"
-    for path in RESULTS[name]:
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_commands_of_a_block_run_in_order(block: str, workplace: Path) -> None:
+    for command in BLOCKS[block]:
+        status, _, errors = _run(shlex.split(command), workplace)
+        assert status == 0, f"{command}\n{errors}"
+    for path in RESULTS[block]:
         assert (workplace / path).exists(), path
     for masks in workplace.glob("video-amcnet/masks"):
         assert len(list(masks.iterdir())) == FRAMES
-    for python in re.findall(r"```python\n(.+?)```", TEXTS[name], re.DOTALL):
-        status, printed, with_progress = _run([sys.executable, "-c", python], workplace, environment)
-        assert status == 0, with_progress
-        assert len(printed.splitlines()) == FRAMES
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str, str]:
-    """Exit status, stdout and stderr. A command that hangs is aborted, and its stderr says where each thread was."""
+@pytest.mark.parametrize("name", PYTHON_LINES)
+def test_the_python_examples_run(name: str, tmp_path: Path) -> None:
+    _write_video(tmp_path / "video.mp4")
+    (python,) = re.findall(r"```python\n(.+?)```", TEXTS[name], re.DOTALL)
+    status, printed, errors = _run([sys.executable, "-c", python], tmp_path)
+    assert status == 0, errors
+    assert len(printed.splitlines()) == PYTHON_LINES[name]
+
+
+def _run(command: list[str], folder: Path) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr. A command that hangs is aborted; its stderr has the stack of each thread."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with subprocess.Popen(
         command,
         cwd=folder,
-        env=environment | {"PYTHONFAULTHANDLER": "1"},
+        env=os.environ | {"PATH": path, "PYTHONFAULTHANDLER": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         try:
-            printed, with_progress = process.communicate(timeout=SECONDS)
+            printed, errors = process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGABRT)
-            printed, with_progress = process.communicate()
-            with_progress = f"no end after {SECONDS} s\n{with_progress}"
-    return process.returncode, printed, with_progress
+            printed, errors = process.communicate()
+            errors = f"no end after {SECONDS} s\n{errors}"
+    return process.returncode, printed, errors
+
+
+def test_every_block_and_every_python_example_has_a_test() -> None:
+    assert sorted(BLOCKS) == sorted(RESULTS)
+    assert {name for name, text in TEXTS.items() if "```python" in text} == set(PYTHON_LINES)
 
 
 def test_the_figures_are_measured() -> None:
@@ -111,38 +143,46 @@ def test_the_figures_are_measured() -> None:
     assert "| ms per frame |" in README
 
 
-def test_the_readme_is_short_and_has_the_python_example() -> None:
+def test_the_readme_is_short() -> None:
     assert len(README.encode()) <= 7000
-    assert len(re.findall(r"```python\n", README)) == 1
 
 
-def test_the_extras_that_are_named_exist() -> None:
+@pytest.mark.parametrize("name", ALL_TEXTS)
+def test_the_extras_that_are_named_exist(name: str) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    texts = TEXTS | {"CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text()}
-    named = {
-        extra for text in texts.values() for group in re.findall(r"'\.\[(.+?)\]'", text) for extra in group.split(",")
-    }
-    assert "cpu" in named
-    assert named <= set(extras)
+    groups = re.findall(r"'(?:\.|amcnet)\[(.+?)\]'", ALL_TEXTS[name])
+    assert {extra for group in groups for extra in group.split(",")} <= set(extras)
+    assert groups or name != "README.md"
 
 
-@pytest.mark.parametrize("name", [*TEXTS, "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"])
+@pytest.mark.parametrize("name", ALL_TEXTS)
 def test_links_within_the_repository_resolve(name: str) -> None:
-    path = ROOT / name
-    links = re.findall(r"\]\((?!https?:)([^)]+)\)", path.read_text())
-    for link in links:
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", ALL_TEXTS[name]):
         file, _, anchor = link.partition("#")
-        target = path.parent / file if file else path
+        target = (ROOT / name).parent / file if file else ROOT / name
         assert target.exists(), link
         if anchor:
-            assert anchor in {_slug(title) for title in re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)}, (
-                link
-            )
+            titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            assert anchor in {_slug(title) for title in titles}, link
 
 
 def _slug(title: str) -> str:
     """The anchor of a heading, as code hosts make it."""
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("name", sorted(ALL_TEXTS.keys() - {"CHANGELOG.md"}))  # which names former paths too
+def test_the_paths_that_are_named_exist(name: str) -> None:
+    folders = sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "build")))
+    named = set(re.findall(rf"(?<![\w/.-])(?:{'|'.join(folders)})/[\w./*-]*[\w*/]", ALL_TEXTS[name]))
+    named |= {path.replace(".", "/") for path in re.findall(r"python -m amcnet\.([\w.]+)", ALL_TEXTS[name])}
+    missing = [path for path in named if not (_found(path) or _found(path + ".py"))]
+    assert not missing
+    assert named or name not in ("README.md", "CONTRIBUTING.md")
+
+
+def _found(path: str) -> bool:
+    return any(ROOT.glob(path.rstrip("/")))
 
 
 def test_every_recipe_is_documented() -> None:
@@ -151,6 +191,20 @@ def test_every_recipe_is_documented() -> None:
 
 def test_the_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    targets = re.findall(r"^make (\w+)", README, re.MULTILINE)
-    assert targets == ["demo", "test"]
-    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+    targets = set(re.findall(r"^(\w[\w-]*):", makefile, re.MULTILINE))
+    assert re.findall(r"^make ([\w-]+)", README, re.MULTILINE) == ["demo", "test"]
+    texts = ALL_TEXTS | {name: (ROOT / name).read_text() for name in (".ci/run", ".github/workflows/ci.yml")}
+    named = {
+        target
+        for text in texts.values()
+        for line in re.findall(r"^(?:make|.*run: make) .+$|`make [^`]+`", text, re.MULTILINE)
+        for target in re.findall(r"make ([a-z][a-z-]*)", line)
+    }
+    assert {"demo", "test", "test-slow", "gpu-check"} <= named <= targets
+
+
+def test_both_tiers_run_in_continuous_integration() -> None:
+    nightly = (ROOT / ".github/workflows/ci.yml").read_text().partition("\n  slow:\n")[2]
+    assert (ROOT / ".ci/run").read_text().splitlines()[-2:] == ["make test", "make test-slow"]
+    assert "schedule" in nightly
+    assert "run: make test-slow" in nightly

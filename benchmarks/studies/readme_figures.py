@@ -5,7 +5,7 @@
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
 benchmarks/results: davis16.json, davis16-int8.json, ablation.json, run-*.json (each the run.json of an `amc-infer`
 run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
-h200.json and h200-paper.json of gpu_check, h200-correlation.json.
+h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json.
 """
 
 from __future__ import annotations
@@ -153,6 +153,20 @@ def _ratios(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _startup(results: Path) -> str:
+    """Processor time of whole commands to the first mask and to the end."""
+    startup = _load(results / "startup.json")
+    lines = ["| command | processor s to the first mask | processor s in total |", "|---|---|---|"]
+    for name, row in startup["commands"].items():
+        first = f"{row['first_mask_processor_s']:.1f}" if "first_mask_processor_s" in row else ""
+        lines.append(f"| {name} | {first} | {row['processor_s']:.1f} |")
+    machine, load = startup["machine"], " to ".join(f"{load:.0f}" for load in sorted(startup["load_average"]))
+    lines.append(
+        f"\nMedians of {startup['rounds']} runs; {machine['cores']} cores of {machine['processor']}, load {load}."
+    )
+    return "\n".join(lines) + "\n"
+
+
 def _gpu(results: Path) -> str:
     """Latency and accuracy of each file on the GPU, and the upper bound of the speedup by a correlation kernel."""
     checks = [_load(results / name) for name in ("h200.json", "h200-paper.json")]
@@ -189,6 +203,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "speed": _speed,
     "bench": _bench,
     "ratios": _ratios,
+    "startup": _startup,
     "gpu": _gpu,
 }
 
