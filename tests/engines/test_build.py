@@ -210,10 +210,11 @@ def test_fp16_that_is_not_is_an_error(
 ) -> None:
     from amcnet.engines.precision import fp16
 
-    def only_says_so(source: Path, target: Path, **options: object) -> None:
+    def copy(source: Path, target: Path, **options: object) -> fp16.Fp16Report:
         target.write_bytes(source.read_bytes())
+        return fp16.Fp16Report(path=target, fp32_nodes={}, clipped={})
 
-    monkeypatch.setattr(fp16, "convert_to_fp16", only_says_so)
+    monkeypatch.setattr(fp16, "convert_to_fp16", copy)
     with pytest.raises(EngineError, match=r"--fp16: only 0\.0 % of the operations of pwcnet\.onnx"):
         _build(exported("pwcnet").file.path, tmp_path / "x.engine", fp16=True)
     assert _left(tmp_path) == []
