@@ -8,13 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
-from ..runtime.backends.onnxruntime_session import open_session
-from ..runtime.errors import ModelFileError
 from ..runtime.extras import require
 from ..runtime.files import onnx_file
 from ..runtime.files.atomic import make_folder, replacing
@@ -25,11 +22,7 @@ from .lowering import lower
 from .onnx_model import save, store_weights_fp16, to_onnx
 from .pipeline_module import Pipeline
 from .pipeline_module import preprocessing as pipeline_preprocessing
-
-MAX_DIFFERENCE = 1e-3  # probability for masks, pixels for flow
-# For weights stored in FP16 (11 significant bits), and for pipeline.onnx: its flow image has 8 bits, so that a flow
-# difference of 1e-5 px occasionally changes a gray level.
-MAX_DIFFERENCE_ROUNDED = 1e-2
+from .verification import MAX_DIFFERENCE, MAX_DIFFERENCE_ROUNDED, frame_pair, normalized, verify
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +103,8 @@ def export_amcnet(
         raise ValueError(f"size: got {size[0]}x{size[1]}, expected multiples of 32")
     network, checkpoint = _load_amcnet(weights, config)
     prepare = replace(spec.AMCNET, size=size)
-    frame, next_frame = _frame_pair(prepare.size)
-    inputs = {"image": _normalized(frame, prepare), "flow_image": _normalized(next_frame, prepare)}
+    frame, next_frame = frame_pair(prepare.size)
+    inputs = {"image": normalized(frame, prepare), "flow_image": normalized(next_frame, prepare)}
     outputs = ["mask"]
     if with_attention:
         outputs += [f"attention{5 - network.config.corrections + i}" for i in range(network.config.corrections)]
@@ -144,8 +137,8 @@ def export_pwcnet(
         raise ValueError(f"size: got {size[0]}x{size[1]}, expected multiples of 64")
     network, checkpoint = _load_pwcnet(weights)
     prepare = spec.pwcnet(size)
-    frame, next_frame = _frame_pair(size)
-    inputs = {"frame": _normalized(frame, prepare), "next_frame": _normalized(next_frame, prepare)}
+    frame, next_frame = frame_pair(size)
+    inputs = {"frame": normalized(frame, prepare), "next_frame": normalized(next_frame, prepare)}
     metadata = _metadata("pwcnet", checkpoint, prepare)
     wrapped = _Outputs(network, lambda flow: (flow,))
     return _export(wrapped, inputs, ["flow"], folder / "pwcnet.onnx", options, metadata)
@@ -187,7 +180,7 @@ def export_pipeline(
     pipeline = Pipeline(amcnet, pwcnet, video_size).eval()
     inputs = {
         name: torch.from_numpy(frame)[None]
-        for name, frame in zip(("frame", "next_frame"), _frame_pair(video_size), strict=True)
+        for name, frame in zip(("frame", "next_frame"), frame_pair(video_size), strict=True)
     }
     checkpoint = f"{amcnet_checkpoint} and {pwcnet_checkpoint}"
     metadata = _metadata("pipeline", checkpoint, pipeline_preprocessing(video_size))
@@ -239,23 +232,8 @@ def _export(
         gc.collect()
         rounds = options.fp16_weights or metadata[onnx_file.MODEL] == "pipeline"
         allowed = MAX_DIFFERENCE_ROUNDED if rounds else MAX_DIFFERENCE
-        max_difference = _difference(temporary, inputs, expected, allowed, path.name)
+        max_difference = verify(temporary, inputs, expected, allowed, path.name)
     return Exported(file=OnnxFile.read(path), max_difference=max_difference)
-
-
-def _difference(
-    path: Path, inputs: Mapping[str, Tensor], expected: list[np.ndarray], allowed: float, name: str
-) -> float:
-    session = open_session(path).session
-    results = session.run(None, {key: value.numpy() for key, value in inputs.items()})
-    difference = max(float(np.abs(a - b).max()) for a, b in zip(results, expected, strict=True))
-    if not difference <= allowed:  # NaN too
-        raise ModelFileError(
-            f"{name} does not match PyTorch: got max |difference| {difference:.2e}, expected at most {allowed:.0e}; no "
-            "file was written. Fix: try --opset 18, and report this with the versions of torch, onnxscript and "
-            "onnxruntime"
-        )
-    return difference
 
 
 def _load_amcnet(weights: Weights, config: AMCNetConfig | None) -> tuple[AMCNet, str]:
@@ -279,18 +257,3 @@ def _metadata(model: str, checkpoint: str, prepare: spec.Preprocessing) -> dict[
         onnx_file.PREPROCESSING: prepare.to_json(),
         onnx_file.TOOL_VERSION: __version__,
     }
-
-
-def _frame_pair(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Generate two images (H, W, 3) uint8 of a texture that moves by (5, -3) pixels."""
-    width, height = size
-    noise = np.random.default_rng(0).standard_normal((height // 8 + 3, width // 8 + 3, 3))
-    texture = np.kron(noise, np.ones((8, 8, 1)))
-    levels = np.clip(128 + 48 * texture, 0, 255).astype(np.uint8)
-    return levels[8 : 8 + height, 8 : 8 + width].copy(), levels[11 : 11 + height, 3 : 3 + width].copy()
-
-
-def _normalized(image: np.ndarray, prepare: spec.Preprocessing) -> Tensor:
-    ordered = image if prepare.channel_order == "RGB" else image[..., ::-1]
-    scaled = (ordered / 255.0 - prepare.mean) / prepare.std
-    return torch.from_numpy(scaled.transpose(2, 0, 1)[None].astype(np.float32))

@@ -30,7 +30,7 @@ EXTRAS = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}  # pip install "amcnet[
 OLDEST_COMPUTE_CAPABILITY = "7.5"  # supported by TensorRT 10, TensorRT 11 and TensorRT-RTX
 OLDEST_DRIVER_CUDA = (13, 0)  # required by the cu13 wheels of the extras
 RTX_COMPUTE_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
-SM75 = "7.5"  # built for on request only: no FP32 matrix products (engines/tensorrt_builder.py)
+SM75 = "7.5"  # built for only when it is asked for: its compiler knows less, see `_require_turing`
 RTX_DEFAULT_COMPUTE_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0")
 Shape = tuple[int, ...]
 

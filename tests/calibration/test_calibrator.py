@@ -49,7 +49,7 @@ def _int8_nodes(path: Path) -> set[str]:
 
 
 def _for_chain(seed: int = 0) -> list[dict[str, NDArray[Any]]]:
-    """Noise as `chain_onnx` takes it."""
+    """Noise as inputs of `chain_onnx`."""
     rng = np.random.default_rng(seed)
     shapes = {"0": (1, 4, 16, 16), "flow_image": (1, 1, 16, 16)}
     return [{name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()} for _ in range(4)]

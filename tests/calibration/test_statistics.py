@@ -1,4 +1,4 @@
-"""What is measured of tensors, against numpy, and how much memory that takes."""
+"""Tensor statistics against numpy, and the memory that they take."""
 
 from __future__ import annotations
 

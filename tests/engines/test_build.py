@@ -42,7 +42,7 @@ AMPERE_AND_LATER = ("8.6", "8.9", "12.0")
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Callable[..., Path]:
-    """`tiny(graph, **metadata)`: a file that says it is ours, of a graph in ONNX's text form."""
+    """`tiny(graph, **metadata)`: a file with the metadata of this package, of a graph in ONNX's text form."""
 
     def write(graph: str = "g (float[1, 4] x) => (float[1, 4] y) { y = Relu (x) }", **metadata: str) -> Path:
         model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {graph}')
@@ -57,7 +57,7 @@ def tiny(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def two_layers(tiny: Callable[..., Path], tmp_path: Path) -> Path:
-    """A file that says it is an AMC-Net, of two convolutions: 0.1 s where a real one takes many."""
+    """A file with the metadata of an AMC-Net, of two convolutions: it builds in 0.1 s."""
     graph = """g (float[1, 3, 64, 64] image, float[1, 3, 64, 64] flow_image) => (float[1, 1, 64, 64] mask)
         <float[1, 6, 64, 64] both, float[1, 8, 64, 64] first, float[1, 8, 64, 64] relu, float[1, 1, 64, 64] second> {
         [both] both = Concat <axis = 1> (image, flow_image)
@@ -210,10 +210,11 @@ def test_fp16_that_is_not_is_an_error(
 ) -> None:
     from amcnet.engines.precision import fp16
 
-    def only_says_so(source: Path, target: Path, **options: object) -> None:
+    def copy(source: Path, target: Path, **options: object) -> fp16.Fp16Report:
         target.write_bytes(source.read_bytes())
+        return fp16.Fp16Report(path=target, fp32_nodes={}, clipped={})
 
-    monkeypatch.setattr(fp16, "convert_to_fp16", only_says_so)
+    monkeypatch.setattr(fp16, "convert_to_fp16", copy)
     with pytest.raises(EngineError, match=r"--fp16: only 0\.0 % of the operations of pwcnet\.onnx"):
         _build(exported("pwcnet").file.path, tmp_path / "x.engine", fp16=True)
     assert _left(tmp_path) == []
@@ -543,8 +544,8 @@ def test_the_command_measures_on_clips(two_layers: Path, tmp_path: Path) -> None
     for clip, frames in (("a", 40), ("b", 5)):
         (tmp_path / clip).mkdir()
         for index in range(frames):
-            picture = np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
-            cv2.imwrite(str(tmp_path / clip / f"{index:05d}.png"), picture)
+            image = np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / clip / f"{index:05d}.png"), image)
     arguments = ("--flavor", "tensorrt-rtx", "--compute-capability", "8.6", "-o", tmp_path / "x.engine")
     clips = ("--probe-clip", tmp_path / "a", tmp_path / "b")
     result = _command(two_layers, "--fp16", *arguments, *clips)

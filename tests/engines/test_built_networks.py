@@ -1,4 +1,4 @@
-"""The networks built with TensorRT-RTX, small and (slow) at full size: what it parsed is what the file holds."""
+"""Networks built with TensorRT-RTX, small and (slow) at full size: the parsed network equals the file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _full(*networks: str) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def network_file(exported: Callable[[str], Exported]) -> Callable[[str], Path]:
-    """`network_file("pwcnet")`: the path of that network; `light` is the default one, in the package."""
+    """`network_file("pwcnet")`: the path of that network; `light` is the bundled one."""
     return lambda network: DEFAULT_AMCNET if network == "light" else exported(network).file.path
 
 
@@ -90,7 +90,7 @@ def _built(
 
 
 def _agrees(card: Card, network: str, fp32: Path, model: Path, precisions: Collection[str]) -> None:
-    """What was parsed is what stands in the file `model`, counted there by other means, and nothing is a plugin's.
+    """The parsed network equals the file `model`, counted independently, and has no plugin layers.
 
     `fp32` is the FP32 file, whose operations are the same.
     """

@@ -1,4 +1,4 @@
-"""What is read from the engine inspector's words."""
+"""Kernel precisions from the layer information of the engine inspector."""
 
 from __future__ import annotations
 

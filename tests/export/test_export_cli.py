@@ -1,4 +1,4 @@
-"""`export-onnx` as a person meets it."""
+"""The command `export-onnx`: its notes, errors and help."""
 
 from __future__ import annotations
 

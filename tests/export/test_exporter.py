@@ -1,4 +1,4 @@
-"""The files say what they are, hold what they should, and compute what PyTorch computes."""
+"""Exported files: metadata, contents, and agreement with PyTorch."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_a_dynamic_batch_computes_each_item(pwcnet: exporter.Exported, folder: P
 
 
 def test_no_batch_size_is_baked_in(amcnet: exporter.Exported) -> None:
-    """Renaming the first dimension is all that it takes to run another batch."""
+    """A free first dimension is sufficient to run another batch size."""
     model = onnx.load(amcnet.file.path)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -205,7 +205,7 @@ def test_nan_is_not_kept(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_amcnet_of_another_size_says_so(tmp_path: Path) -> None:
+def test_the_metadata_of_another_size(tmp_path: Path) -> None:
     light = AMCNetConfig(backbone="mobilenet_v2")
     small = export_amcnet(Seed(number=1), tmp_path, config=light, size=(96, 64), with_attention=True)
     assert Preprocessing.from_json(small.file.metadata["amcnet.preprocessing"]).size == (96, 64)
@@ -218,12 +218,12 @@ def test_amcnet_of_another_size_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(100, 64), (0, 64)])
-def test_pwcnet_wants_multiples_of_64(size: tuple[int, int], tmp_path: Path) -> None:
+def test_pwcnet_requires_multiples_of_64(size: tuple[int, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multiples of 64"):
         export_pwcnet(Seed(number=1), tmp_path, size=size)
 
 
-def test_weights_that_half_cannot_hold_stay_in_32_bits() -> None:
+def test_weights_beyond_fp16_stay_fp32() -> None:
     weights = {name: np.full(256, value, np.float32) for name, value in {"small": 65504.0, "large": -65520.0}.items()}
     initializers = [ir.tensor(value, name=name) for name, value in weights.items()]
     values = [
@@ -242,7 +242,7 @@ def test_fp16_weights_halve_the_file_and_hardly_move_the_mask(
     exported: Callable[[str], exporter.Exported], tmp_path: Path
 ) -> None:
     options = ExportOptions(fp16_weights=True)
-    half = export_amcnet(Seed(number=1), tmp_path, options, config=SMALL, size=(64, 64))
-    onnx.checker.check_model(onnx.load(half.file.path), full_check=True)
-    assert half.file.path.stat().st_size < 0.52 * exported("amcnet-64").file.path.stat().st_size
-    assert 0 < half.max_difference <= 1e-2
+    fp16 = export_amcnet(Seed(number=1), tmp_path, options, config=SMALL, size=(64, 64))
+    onnx.checker.check_model(onnx.load(fp16.file.path), full_check=True)
+    assert fp16.file.path.stat().st_size < 0.52 * exported("amcnet-64").file.path.stat().st_size
+    assert 0 < fp16.max_difference <= 1e-2

@@ -1,4 +1,4 @@
-"""The paper's network at full size: what the largest export needs of a machine."""
+"""Memory of the largest export, the pipeline with ResNet-101."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each custom operator, run alone in ONNX Runtime, against numpy."""
+"""Each custom operator in ONNX Runtime against numpy."""
 
 from __future__ import annotations
 

@@ -69,16 +69,16 @@ def _scene(size: tuple[int, int], shift: int) -> NDArray[np.uint8]:
     return np.clip(np.where(inside[..., None], disc, wall) + noise, 0, 255).astype(np.uint8)
 
 
-def _planes(picture: NDArray[np.uint8], mean: float = 0.0, std: float = 1.0) -> NDArray[np.float32]:
-    return ((picture / 255 - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
+def _planes(image: NDArray[np.uint8], mean: float = 0.0, std: float = 1.0) -> NDArray[np.float32]:
+    return ((image / 255 - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def light(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Network:
     """MobileNetV2 with attention maps, opset 18, a free batch, and weights stored in FP16."""
     full = Path(shutil.copy(exported("light-fp16-weights").file.path, tmp_path_factory.mktemp("light")))
-    pictures = [_planes(_scene((128, 128), shift), 0.45, 0.225) for shift in (0, 3)]
-    return _network(full, dict(zip(("image", "flow_image"), pictures, strict=True)))
+    images = [_planes(_scene((128, 128), shift), 0.45, 0.225) for shift in (0, 3)]
+    return _network(full, dict(zip(("image", "flow_image"), images, strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ def pwcnet(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPat
             tensor.CopyFrom(numpy_helper.from_array(4 * numpy_helper.to_array(tensor), tensor.name))
     full = tmp_path_factory.mktemp("pwcnet") / "pwcnet.onnx"
     onnx.save(model, full)
-    pictures = [_planes(_scene((128, 64), shift)) for shift in (0, 3)]
-    return _network(full, dict(zip(("frame", "next_frame"), pictures, strict=True)))
+    images = [_planes(_scene((128, 64), shift)) for shift in (0, 3)]
+    return _network(full, dict(zip(("frame", "next_frame"), images, strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_masks_stay(pipeline: Network) -> None:
     expected, rounded = pipeline.expected[0], pipeline.rounded[0]
     assert 1e-5 < np.abs(rounded - expected).max() < 2e-3  # not 0: it does round
     assert _iou(expected, rounded, 0.5) >= 0.995
-    # An untrained mask is nearly flat: 0.42 to 0.69. At its median half of all pixels are the close ones.
+    # An untrained mask is nearly flat: 0.42 to 0.69. At its median, half of the pixels are close to the threshold.
     assert _iou(expected, rounded, float(np.median(expected))) >= 0.985
 
 
@@ -213,10 +213,10 @@ def test_no_tensor_is_cast_to_the_same_type_twice(network: Network) -> None:
 
 def test_weights_stored_in_fp16_are_read_without_a_cast(light: Network) -> None:
     model = onnx.load(light.fp16)
-    halves = {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT16}
+    stored = {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT16}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    assert all(set(node.input[1:]) <= halves for node in convolutions)
-    assert not any(node.op_type == "Cast" and node.input[0] in halves for node in model.graph.node)
+    assert all(set(node.input[1:]) <= stored for node in convolutions)
+    assert not any(node.op_type == "Cast" and node.input[0] in stored for node in model.graph.node)
 
 
 def test_a_probed_range_makes_an_fp32_region(light: Network, tmp_path: Path) -> None:
@@ -250,8 +250,8 @@ def test_weights_beyond_fp16_are_an_error_or_clipped_and_counted(pwcnet: Network
     assert not (tmp_path / "fp16.onnx").exists()
     report = convert_to_fp16(tmp_path / "big.onnx", tmp_path / "fp16.onnx", allow_clipping=True)
     assert report.clipped == {tensor.name: 2}
-    halves = {t.name: numpy_helper.to_array(t) for t in onnx.load(report.path).graph.initializer}
-    assert halves[f"{tensor.name}/fp16"][0, 0, 0, :2].tolist() == [65504, -65504]
+    stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(report.path).graph.initializer}
+    assert stored[f"{tensor.name}/fp16"][0, 0, 0, :2].tolist() == [65504, -65504]
 
 
 def test_refuses_what_it_cannot_do(pwcnet: Network, tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_refuses_what_it_cannot_do(pwcnet: Network, tmp_path: Path) -> None:
 def test_rounding_rounds_what_onnx_runtime_does_not(tmp_path: Path) -> None:
     model = onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["": 17]>
-        half (float[2] x) => (float[2] y) { h = Cast <to = 10> (x) r = Relu (h) y = Cast <to = 1> (r) }
+        g (float[2] x) => (float[2] y) { h = Cast <to = 10> (x) r = Relu (h) y = Cast <to = 1> (r) }
     """)
     onnx.save(model, tmp_path / "fp16.onnx")
     emulate_fp16(tmp_path / "fp16.onnx", tmp_path / "emulated.onnx")

@@ -1,4 +1,4 @@
-"""Each rule finds what it is for, and only that."""
+"""Each rule matches the nodes that it is for, and no others."""
 
 from __future__ import annotations
 

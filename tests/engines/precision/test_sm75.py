@@ -17,14 +17,14 @@ from amcnet.runtime.files import onnx_file
 
 TEXT = """
 <ir_version: 8, opset_import: ["": 17]>
-g (float[1, 3, 6, 10] x) => (float[1, 3, 4, 5] small, float[1, 3, 6, 6] square, float16[1, 3, 6, 5] half) <
+g (float[1, 3, 6, 10] x) => (float[1, 3, 4, 5] small, float[1, 3, 6, 6] square, float16[1, 3, 6, 5] fp16) <
     float[1, 3, 6, 5] narrow, float[1, 3, 10, 6] turned, float16[1, 3, 6, 10] xh> {
     narrow = MatMul (x, across)
     small = MatMul (down, narrow)
     turned = Transpose <perm = [0, 1, 3, 2]> (x)
     square = MatMul (x, turned)
     xh = Cast <to = 10> (x)
-    half = MatMul (xh, across_half)
+    fp16 = MatMul (xh, across_half)
 }
 """
 

@@ -8,16 +8,18 @@ import pytest
 from amcnet.export.compare.fidelity import Run, flow_fidelity, mask_fidelity
 from amcnet.runtime.errors import ModelFileError
 
-FEEDS = [{"number": np.array(n)} for n in range(4)]
+BATCHES = [{"number": np.array(n)} for n in range(4)]
 
 
 def _gives(name: str, *values: object) -> Run:
-    return lambda feed: {name: np.array(values[int(feed["number"])], np.float32)}
+    return lambda inputs: {name: np.array(values[int(inputs["number"])], np.float32)}
 
 
 def test_masks() -> None:
-    full, half, none = [[1.0, 1.0, 1.0, 0.5]], [[0.9, 0.9, 0.0, 0.4]], [[0.0, 0.0, 0.49, 0.0]]
-    found = mask_fidelity(_gives("mask", full, full, none, half), _gives("mask", full, half, none, none), FEEDS)
+    all_set, half_set, none = [[1.0, 1.0, 1.0, 0.5]], [[0.9, 0.9, 0.0, 0.4]], [[0.0, 0.0, 0.49, 0.0]]
+    found = mask_fidelity(
+        _gives("mask", all_set, all_set, none, half_set), _gives("mask", all_set, half_set, none, none), BATCHES
+    )
     assert found.iou == (1.0, 0.5, 1.0, 0.0)
     assert found.flipped == 4 / 16
     assert found.mean_iou == 0.625
@@ -31,7 +33,7 @@ def test_flow() -> None:
     corner = still.copy()
     corner[0, :, 0, 0] = (0, 8)
     found = flow_fidelity(
-        _gives("flow", still, still, still, still), _gives("flow", still, shifted, corner, still), FEEDS
+        _gives("flow", still, still, still, still), _gives("flow", still, shifted, corner, still), BATCHES
     )
     assert found.frames == 4
     assert found.median_px == 0  # of 0, 5, 0 and 0
@@ -43,6 +45,6 @@ def test_flow() -> None:
 def test_values_that_are_not_finite_are_no_fidelity(measure: object, name: str) -> None:
     good, bad = np.zeros((1, 2, 1, 1)), np.full((1, 2, 1, 1), np.nan)
     with pytest.raises(ModelFileError, match=name):
-        measure(_gives(name, good), _gives(name, bad), FEEDS[:1])  # type: ignore[operator]
+        measure(_gives(name, good), _gives(name, bad), BATCHES[:1])  # type: ignore[operator]
     with pytest.raises(ValueError, match="got no input batches"):
         measure(_gives(name, good), _gives(name, good), [])  # type: ignore[operator]

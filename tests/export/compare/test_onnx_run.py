@@ -1,4 +1,4 @@
-"""A file as a function: its outputs by name, and its complaints in our words."""
+"""An ONNX file as a function: outputs by name, and the errors of this package."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_int8_does_not_overflow(runtime: bool, tmp_path: Path) -> None:
     }
     """.replace("WEIGHTS", ", ".join(["127"] * 64))
     onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
-    feed = {"x": np.full((1, 8, 8, 8), 255, np.float32)}
+    inputs = {"x": np.full((1, 8, 8, 8), 255, np.float32)}
     if runtime:
-        found = open_session(tmp_path / "m.onnx", 1).session.run(["y"], feed)[0]
+        found = open_session(tmp_path / "m.onnx", 1).session.run(["y"], inputs)[0]
     else:
-        found = onnx_run(tmp_path / "m.onnx")(feed)["y"]
+        found = onnx_run(tmp_path / "m.onnx")(inputs)["y"]
     assert set(found.ravel().tolist()) == {1024 * round(8 * 255 * 127 / 1024)}
