@@ -20,23 +20,23 @@ from .output.progress import Progress
 from .version import __version__
 
 _EXAMPLES = """examples:
-  amc-infer video.mp4                              the network inside, flow by OpenCV's DIS: nothing else needed
+  amc-infer video.mp4                              bundled network, flow by OpenCV's DIS
   amc-infer video.mp4 --amcnet build/amcnet.onnx --flow build/pwcnet.onnx      flow by PWC-Net
-  amc-infer video.mp4 --engine build/pipeline.engine                           all of it on an NVIDIA GPU
-  amc-infer frames/ --flow raft-flow/              pictures, and flow that is there already
+  amc-infer video.mp4 --engine build/pipeline.engine                           pipeline on an NVIDIA GPU
+  amc-infer frames/ --flow raft-flow/              images, precomputed flow
   amc-infer 'shot7/*.png' -o shot7-masks --probability
   ffmpeg -i in.mkv -f yuv4mpegpipe - | amc-infer -
-  amc-infer video.mp4 --resume                     go on after Ctrl-C
+  amc-infer video.mp4 --resume                     continue after Ctrl-C
 
 writes OUTPUT/masks/NNNNN.png (0 and 255, the video's size), OUTPUT/overlay.mp4 and OUTPUT/run.json
-exit status: 0 done, 2 an error whose message says how to mend it, 130 Ctrl-C
+exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C
 """
 
 
 @cli_entry_point
 def main() -> int:
     arguments = vars(_parser().parse_args())
-    from .infer import InferOptions, infer  # here, because PyAV and OpenCV take a while that --help need not wait for
+    from .infer import InferOptions, infer  # here: PyAV and OpenCV are slow to import, and --help does not use them
 
     arguments["output"] = arguments["output"] or _default_output(arguments["source"])
     options = InferOptions(**{field.name: arguments[field.name] for field in fields(InferOptions)})
@@ -51,7 +51,7 @@ def main() -> int:
         except (KeyboardInterrupt, AmcNetError):
             progress.close()
             if progress.done:
-                print(f"{progress.done} frames are finished in {options.output}; go on with --resume", file=sys.stderr)
+                print(f"{progress.done} frames are done in {options.output}; continue with --resume", file=sys.stderr)
             raise
     _print_summary(Path(options.output), report)
     return 0
@@ -62,7 +62,7 @@ def _print_summary(output: Path, report: dict[str, Any]) -> None:
         print(f"note: {note}", file=sys.stderr)
     for file in report["settings"]["files"].values():
         if not file["trained"]:
-            print(f"note: {file['name']} has untrained weights: these masks mean nothing", file=sys.stderr)
+            print(f"note: {file['name']} has untrained weights: the masks are meaningless", file=sys.stderr)
     stages = ", ".join(f"{stage} {q['p50']:.1f}" for stage, q in report["latency_ms"].items())
     print(f"{report['frames']} frames in {report['seconds']:.1f} s, {report['fps']:.1f} frames/s")
     print(f"median ms per frame (stages overlap): {stages}")
@@ -70,7 +70,7 @@ def _print_summary(output: Path, report: dict[str, Any]) -> None:
 
 
 def _default_output(source: str) -> Path:
-    """A folder in the current one, named after the file or folder; of a pattern after the folder it looks into."""
+    """A folder in the current one, named after the file or folder, or after the folder of a pattern."""
     if source == "-":
         return Path("stdin-amcnet")
     path = Path(urlsplit(source).path if "://" in source else source)
@@ -87,33 +87,37 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", help="a video, a picture, a folder of pictures, a quoted pattern, or - for y4m")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (SOURCE-amcnet)")
-    parser.add_argument("--amcnet", type=Path, metavar="FILE", help="AMC-Net from export-onnx (the one inside)")
-    parser.add_argument("--engine", type=Path, metavar="FILE", help="AMC-Net or pipeline from build-engine instead")
-    parser.add_argument("--trust", action="store_true", help="run an engine that is not the one its card describes")
+    parser.add_argument("source", help="video, image, folder of images, quoted pattern, or - for y4m on stdin")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: SOURCE-amcnet)")
+    parser.add_argument("--amcnet", type=Path, metavar="FILE", help="AMC-Net from export-onnx (default: bundled)")
+    parser.add_argument("--engine", type=Path, metavar="FILE", help="AMC-Net or pipeline from build-engine")
+    parser.add_argument("--trust", action="store_true", help="run an engine whose SHA-256 differs from its card")
     parser.add_argument(
-        "--flow", default="dis", metavar="dis|FILE|DIR", help="dis (default), a PWC-Net file, or a folder of flow"
+        "--flow", default="dis", metavar="dis|FILE|DIR", help="dis (default), PWC-Net file, or folder of flow"
     )
     parser.add_argument(
-        "--threshold", type=float, default=0.5, metavar="P", help="a pixel of this probability is in the mask (0.5)"
+        "--threshold",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="minimum probability of mask pixels (default: 0.5)",
     )
-    parser.add_argument("--probability", action="store_true", help="write OUTPUT/probabilities/NNNNN.png too, 16 bits")
-    parser.add_argument("--crf", action="store_true", help="follow the frame's edges by a dense CRF, 3 s a frame")
+    parser.add_argument("--probability", action="store_true", help="also write OUTPUT/probabilities/NNNNN.png, 16 bits")
+    parser.add_argument("--crf", action="store_true", help="refine the masks with a dense CRF, 3 s per frame")
     parser.add_argument(
-        "--device", choices=DEVICES, default="cpu", help="where ONNX files run (cpu); engines have the GPU"
+        "--device", choices=DEVICES, default="cpu", help="device of ONNX files (default: cpu); engines use the GPU"
     )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="of the network inside (auto: int8 where it makes the run faster)",
+        help="precision of the bundled network (default: auto, int8 if it makes the run faster)",
     )
-    parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (0)")
-    parser.add_argument("--frames", type=int, metavar="N", help="how many frames at most (all)")
-    parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (1)")
+    parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (default: 0)")
+    parser.add_argument("--frames", type=int, metavar="N", help="maximum number of frames (default: all)")
+    parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (default: 1)")
     earlier = parser.add_mutually_exclusive_group()
-    earlier.add_argument("--resume", action="store_true", help="go on with the run that OUTPUT holds")
-    earlier.add_argument("--overwrite", action="store_true", help="replace the run that OUTPUT holds")
+    earlier.add_argument("--resume", action="store_true", help="continue the run in OUTPUT")
+    earlier.add_argument("--overwrite", action="store_true", help="replace the run in OUTPUT")
     parser.add_argument("--version", action="version", version=f"amcnet {__version__}")
     return parser

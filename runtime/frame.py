@@ -73,11 +73,11 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceInfo:
-    """What is known of a source before its first frame is read.
+    """Description of a source, known before its first frame is read.
 
-    `frame_rate` is the source's own fraction (30000/1001 stays), None where there is none (a folder of pictures).
+    `frame_rate` is the source's own fraction (30000/1001 stays), None where there is none (a folder of images).
     `expected_frames` is how many frames will come after `start`, `frames` and `stride`, None if that is not known.
-    `video` is the file that audio can be copied from, None for pictures and for standard input.
+    `video` is the file that audio can be copied from, None for images and for standard input.
     """
 
     name: str

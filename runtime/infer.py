@@ -1,4 +1,4 @@
-"""A video to a folder of masks, an overlay video and a report: what `amc-infer` does."""
+"""Segmentation of a video into a folder of masks, an overlay video and a report, as `amc-infer` does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class InferOptions:
-    """What to segment and how; each field is a flag of `amc-infer` of the same name."""
+    """Options of `infer`; each is a flag of `amc-infer` with the same name."""
 
     source: str | Path
     output: str | Path
@@ -60,7 +60,7 @@ class InferOptions:
 def infer(
     options: InferOptions, progress: Callable[[SourceInfo, int], None] = lambda info, done: None
 ) -> dict[str, Any]:
-    """Write the masks, the overlay and run.json; return what run.json says.
+    """Write the masks, the overlay and run.json; return the content of run.json.
 
     `progress(info, frames_done)` is called after each frame. Nothing is written before the first mask is there. A run
     that ends early after that, by an error or Ctrl-C, leaves all finished masks, a playable overlay and run.json with
@@ -81,7 +81,7 @@ def infer(
         flow = loaded.enter_context(plan.open_flow(reader))
         segmenter = loaded.enter_context(Segmenter.open(plan))
         report["backend"] = segmenter.network.name
-        # Two masks are made again: the last frame's flow is that of the pair before it, which has to be there.
+        # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist.
         kept = max(finished - 2, 0)
 
         times, begin, done = StageTimes(), time.perf_counter(), 0
@@ -126,7 +126,7 @@ def _plan(options: InferOptions, frames: int | None) -> SegmenterPlan:
 def _masks(
     segmenter: Segmenter, reader: FrameReader, flow: Flow | None, times: StageTimes, folder: RunFolder, kept: int
 ) -> Generator[MaskFrame, None, None]:
-    """The masks of all frames of `reader`; the first `kept` from the files of an earlier run."""
+    """The masks of all frames of `reader`; the first `kept` ones are read from the files of an earlier run."""
     for frame in islice(reader, kept):
         path = folder.masks / f"{frame.index:05d}.png"
         mask = read_mask(path)
@@ -134,7 +134,7 @@ def _masks(
         if (mask_width, mask_height) != (width, height):
             raise InputError(
                 f"{path} is {mask_width}x{mask_height}, its frame {width}x{height}; expected the same size. "
-                "The source has changed: start anew by --overwrite"
+                "The source has changed: start again with --overwrite"
             )
         yield MaskFrame(frame, mask, mask.astype(np.float32))
     with closing(segmenter.masks(reader, flow, times)) as masks:
@@ -142,7 +142,7 @@ def _masks(
 
 
 def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
-    """run.json as it stands while the run goes on; what is in `settings` must be the same to resume it."""
+    """Content of run.json during the run; a run is resumed only if `settings` are equal."""
     source = Path(options.source)
     return {
         "schema": SCHEMA,

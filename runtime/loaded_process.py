@@ -1,4 +1,4 @@
-"""The process that loaded a network, told from a child forked after that."""
+"""Detection of the use of a network in a process forked after it was loaded."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from .errors import BackendError
 
 
 class LoadedProcess:
-    """Remembers the process that it is made in.
+    """The process in which this was made.
 
-    A fork copies the memory of a network, but not the threads that compute it: a call in the child would wait forever.
+    A fork copies the memory of a network but not the threads that compute it: a call in the child would block forever.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class LoadedProcess:
         """Raises BackendError in a child forked after this was made."""
         if not self.is_this:
             raise BackendError(
-                f"the network was loaded in process {self._id}, and this is process {os.getpid()}, forked from it: the "
-                "threads that compute are missing here. Load the network in the child, and only there, or start the "
+                f"the network was loaded in process {self._id}, and this is process {os.getpid()}, forked from it, "
+                "which has no threads to compute with. Load the network in the child, and only there, or start the "
                 "child without a fork: multiprocessing.get_context('spawn')"
             )

@@ -1,4 +1,4 @@
-"""Run an iterator in a thread of its own, a few items ahead: how reading, flow, network and writing overlap."""
+"""Prefetching: run an iterator in a thread of its own, a few items ahead, so that stages overlap."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Item = TypeVar("Item")
 
 
 def prefetch(items: Iterator[Item], ahead: int = 2) -> Generator[Item, None, None]:
-    """The same items in the same order, made in a thread that keeps at most `ahead` of them waiting.
+    """Yield `items` in their order, made in a thread that keeps at most `ahead` of them waiting.
 
-    An exception of `items` comes out here, where it would have come. Closing this generator (or dropping it) stops the
-    thread before its next item and waits for it; so does the end of the program, for a thread that dies inside OpenCV
-    takes the process with it.
+    An exception of `items` is raised here, at its place in the order. Closing or dropping this generator stops the
+    thread before its next item and waits for it, and so does the end of the program: a thread that is killed inside
+    OpenCV aborts the process.
     """
-    # SimpleQueue, whose calls are one C function each: Ctrl-C cannot leave a lock of theirs taken.
+    # Each call of SimpleQueue is one C function, so Ctrl-C cannot leave its lock taken.
     made: SimpleQueue[tuple[Item, None] | tuple[None, BaseException]] = SimpleQueue()
     room: SimpleQueue[None] = SimpleQueue()
     for _ in range(ahead):
@@ -53,7 +53,7 @@ def prefetch(items: Iterator[Item], ahead: int = 2) -> Generator[Item, None, Non
             if end is not None:
                 break
             room.put(None)
-            yield item  # type: ignore[misc]  # mypy does not know that one of the two is None
+            yield item  # type: ignore[misc]  # mypy cannot infer that one of the two is None
         if not isinstance(end, StopIteration):
             raise end
     finally:

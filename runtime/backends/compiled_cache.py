@@ -1,8 +1,8 @@
-"""Compiled networks, kept in the user's cache folder from one run to the next.
+"""Cache of compiled networks in the user's cache folder.
 
-OpenVINO compiles the light int8 network in 3.6 s and reads it back in 0.7. Its own CACHE_DIR does not notice changed
-bytes in the middle of a file, whose masks would be wrong, so files here carry their SHA-256. They appear whole or not
-at all, whatever other processes do at the same time.
+OpenVINO compiles the light INT8 network in 3.6 s and reads it back in 0.7 s. Its own CACHE_DIR does not detect changed
+bytes in the middle of a cached file, which lead to wrong masks; files here begin with the SHA-256 of their content.
+They are written atomically, so that several processes may use the cache at the same time.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from typing import Any
 from ..errors import OutputError
 from ..files.atomic import replacing
 
-MOST_BYTES = 256 * 2**20  # of all files; the light network takes 8 in int8 and 18 in FP32
+MOST_BYTES = 256 * 2**20  # of all files; the light network takes 8 MiB in INT8 and 18 in FP32
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
 class CompiledCache:
-    """The files in `folder`, which need not exist. Without a folder, or where it cannot be used, nothing is kept."""
+    """Cached files in `folder`, which is created when needed. None, or a folder that cannot be used: no cache."""
 
     folder: Path | None
 
     @classmethod
     def of_user(cls) -> CompiledCache:
-        """In the folder that the system has for caches."""
+        """The cache in the system's folder for caches."""
         try:
             return cls(_users_cache() / "amcnet" / "openvino")
         except RuntimeError:  # no home folder is known
             return cls(None)
 
     def read(self, key: dict[str, Any]) -> bytes | None:
-        """What `write` was given for an equal `key`; None if there is nothing, or not what was written."""
+        """Content that was written for an equal `key`; None if there is none, or if it was changed since."""
         if self.folder is None:
             return None
         path = self.folder / _name(key)
         try:
             if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
-                return None  # it would be run as a network
+                return None  # another user's file would be executed
             stored = path.read_bytes()
-            path.touch()  # so that the files that are used stay
+            path.touch()  # marks the file as used, for _remove_oldest
         except OSError:
             return None
         digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
         return content if hashlib.sha256(content).digest() == digest else None
 
     def write(self, key: dict[str, Any], content: bytes) -> None:
-        """Keep `content`, and remove the files used least recently beyond MOST_BYTES. What fails is left undone."""
+        """Store `content`, and remove the least recently used files beyond MOST_BYTES. Errors are ignored."""
         if self.folder is None or len(content) > MOST_BYTES:
             return
         with suppress(OutputError, OSError):
@@ -84,6 +84,6 @@ def _users_cache() -> Path:
         return Path.home() / "Library" / "Caches"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    # A relative path is to be ignored, says the specification of XDG_CACHE_HOME.
+    # The specification of XDG_CACHE_HOME says that relative paths are ignored.
     given = os.environ.get("XDG_CACHE_HOME", "")
     return Path(given) if os.path.isabs(given) else Path.home() / ".cache"

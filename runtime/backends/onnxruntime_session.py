@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime, on the CPU, or on an NVIDIA GPU and nowhere else."""
+"""Sessions of ONNX Runtime, on the CPU or on an NVIDIA GPU, without fallback from one to the other."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ..shared_setting import SharedSetting
 from .base import in_one_line
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-_WARNING, _FATAL = 2, 4  # severities: the library begins with the first, and no function of it reads the current one
+_WARNING, _FATAL = 2, 4  # severities: the first is the default, and the library has no function to read the current one
 _severity = _WARNING
-# It rounds to int8 what a file has in float between int8 tensors (calibration/float_guard.py). What is measured is what
-# runs: neither the comparison with the FP32 file nor the runtime has it.
+# This optimizer rounds FP32 values between INT8 tensors to INT8 (calibration/float_guard.py). It is disabled in the
+# runtime and in the comparison with the FP32 file, so that both run the same graph.
 _NOT_AS_WRITTEN = ["WeightBiasQuantization"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Session:
-    """An open one, with the library's module; `records`: its kernels become a CUDA graph."""
+    """An open session and the module of its library. records: whether its kernels are recorded as a CUDA graph."""
 
     library: Any
     session: Any
@@ -33,11 +33,11 @@ class Session:
 def open_session(
     model: Path | bytes, threads: int | None = None, device: str = "cpu", *, in_order: bool = False
 ) -> Session:
-    """Load `model`, a file or its content, for "cpu" or "cuda"; all sessions of this package are opened here.
+    """Load `model`, a file or its content, on "cpu" or "cuda". All sessions of this package are opened here.
 
-    threads: in each call on the CPU, None for one on each core. in_order: run the nodes in the order of the file. By
-    default those that only feed an output come last: a file with an output for each of its tensors could free none of
-    them until then. Raises BackendError, also where the GPU was asked for and not got.
+    threads: in each call on the CPU; None for one per core. in_order: run the nodes in the order of the file. By
+    default nodes whose result is only an output run last, so a file with an output per tensor keeps all in memory.
+    Raises BackendError, also if the GPU cannot be used.
     """
     onnxruntime = _import_onnxruntime()
     if device == "cuda":
@@ -47,16 +47,16 @@ def open_session(
         options.intra_op_num_threads = threads
     if in_order:
         options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
-    # Idle threads of the pool would otherwise spin, on the cores that decode and encode in the meantime.
+    # By default idle threads of the pool spin, on cores that decode and encode at the same time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # CPUs without VNNI would add int8 products up in 16 bits, which overflow: the light network in int8 had a mask IoU
-    # of 0.87, not 0.97. Others take no notice.
+    # CPUs without VNNI accumulate INT8 products in 16 bits, which overflow: the mask IoU of the light INT8 network is
+    # 0.87 then, instead of 0.97. The option has no effect on other CPUs.
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
     try:
         with quiet_onnxruntime if device == "cuda" else nullcontext():
             session, records = _open(onnxruntime, model, options, device)
-    except Exception as error:  # the library's exceptions have no common class of their own
+    except Exception as error:  # the library's exceptions have no common class
         raise BackendError(
             f"ONNX Runtime {onnxruntime.__version__} refuses {model if isinstance(model, Path) else 'the model'}: "
             f"{in_one_line(error)}; export the file again with export-onnx, or install a newer onnxruntime"
@@ -76,13 +76,13 @@ def _set_severity(severity: int) -> None:
     _severity = severity
 
 
-# For a session on the GPU, while it opens and at its first run: where cuDNN has no kernel for a fused form, the library
-# logs an error and takes another form. What cannot be run is an exception all the same.
+# For a session on the GPU, while it opens and during its first run: if cuDNN has no kernel for a fused operator, the
+# library logs an error and uses another kernel. Operators that cannot be run raise an exception in any case.
 quiet_onnxruntime = SharedSetting(lambda: _severity, _set_severity, _FATAL)
 
 
 def _open(onnxruntime: Any, model: Path | bytes, options: Any, device: str) -> tuple[Any, bool]:
-    """The session, and whether it records a CUDA graph: not where a part of the network runs on the CPU."""
+    """Open the session with a CUDA graph if the whole network runs on the GPU, else without: (session, records)."""
     records = device == "cuda"
 
     def session(records: bool) -> Any:
@@ -99,16 +99,16 @@ def _open(onnxruntime: Any, model: Path | bytes, options: Any, device: str) -> t
 
 
 def _providers(device: str, records: bool) -> list[Any]:
-    """`records`: the hundreds of kernels of a network are recorded as a graph, and launched by one call.
+    """Execution providers. records: record the hundreds of kernels of a network as a CUDA graph, launched by one call.
 
-    TF32, which the library would take by itself, has FP16's ten bits: precision is what the file says.
+    TF32, the default of the library, has the 10-bit mantissa of FP16; precision is defined by the ONNX file.
     """
     cuda = (_CUDA, {"use_tf32": "0", "enable_cuda_graph": str(int(records))})
     return [cuda, _CPU] if device == "cuda" else [_CPU]
 
 
 def _require_cuda(onnxruntime: Any) -> None:
-    """BackendError for a build without CUDA; else load CUDA's and cuDNN's libraries, if pip has installed them."""
+    """Load the libraries of CUDA and cuDNN that pip has installed. Raises BackendError for a build without CUDA."""
     if _CUDA not in onnxruntime.get_available_providers():
         raise BackendError(
             f"ONNX Runtime {onnxruntime.__version__} is the one for CPUs, and the GPU was asked for; replace it: "
@@ -118,9 +118,9 @@ def _require_cuda(onnxruntime: Any) -> None:
 
 
 def require_onnxruntime() -> str | None:
-    """Its package and version; None where its module comes in a package of another name. Imports nothing.
+    """Package and version of ONNX Runtime; None if its module is from a package of another name. Imports nothing.
 
-    Raises BackendError where there is none, or two, which overwrite each other's files.
+    Raises BackendError if it is not installed, or installed twice: the two packages overwrite each other's files.
     """
     installed = []
     for package in ("onnxruntime", "onnxruntime-gpu"):
@@ -134,7 +134,7 @@ def require_onnxruntime() -> str | None:
             "them. Remove both and install the one you want: pip uninstall -y onnxruntime onnxruntime-gpu && "
             "pip install 'amcnet[cpu]'"
         )
-    # Looked for by itself, not by its package's name: makers of other devices ship it under names of their own.
+    # The module is looked up, not the package: builds for other devices have packages of other names.
     if not installed:
         require("running an ONNX file", "onnxruntime")
     return installed[0] if installed else None

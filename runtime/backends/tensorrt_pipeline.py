@@ -1,4 +1,4 @@
-"""pipeline.engine: frames in, masks out; nothing but a frame and a mask a time crosses the bus."""
+"""TensorRT engine of a whole pipeline: frames in, masks out; one upload and one download per frame."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _SLOTS = 3  # while frame t+1 goes up and mask t-1 comes down, pair t is compute
 class PipelineBackend(Closeable):
     """Three slots, each with a frame and a mask. The network reads slots i and i+1 and writes the mask of slot i.
 
-    Uploads, the network and downloads are streams; the network waits for uploads and downloads for the network, by
-    events, the thread only for a mask, while the next pair is being computed. A frame is uploaded once: it is the
-    second of a pair, then the first.
+    Uploads, network and downloads run in three streams that wait for each other by events. The calling thread waits
+    only for a mask, while the next pair is computed. A frame is uploaded once: it is the second frame of one pair and
+    the first one of the next.
     """
 
     def __init__(self, file: EngineFile) -> None:
-        """Raises EngineError or BackendError, with what the card says, if it cannot be run here; ModelFileError."""
+        """Load the engine. Raises EngineError or BackendError if it cannot run on this machine, or ModelFileError."""
         self._file = file
         with ExitStack() as stack:
             self._engine = stack.enter_context(Engine(file))
@@ -48,10 +48,10 @@ class PipelineBackend(Closeable):
         self.name = f"{self._engine.name}, {'a' if self._graphs[0] else 'no'} CUDA graph"
 
     def masks(self, frames: Iterator[Frame], times: StageTimes) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
-        """Each frame with its mask (H, W) in [0, 1]; `times` collects the copy into page-locked memory and the wait.
+        """Each frame with its probability (H, W) in [0, 1]. `times` collects the copy to pinned memory and the wait.
 
-        The last frame is paired with the one before it, so its motion is seen backwards; a single one with itself.
-        An error of `frames` comes after the masks before it. Raises InputError for frames of another size.
+        The last frame is paired with the frame before it, with backward motion; a single frame is paired with itself.
+        An error of `frames` is raised after the masks before it. Raises InputError for frames of another size.
         """
         waiting: deque[Frame] = deque()
         number = 0
@@ -102,18 +102,18 @@ class PipelineBackend(Closeable):
         _, height, width, _ = slot.frame.host.shape
         if frame.pixels.shape != (height, width, 3):
             raise InputError(
-                f"frame {frame.index} is {frame.pixels.shape[1]}x{frame.pixels.shape[0]}, and {self._file.path} takes "
-                f"{width}x{height}; export and build it for that size: export-onnx pipeline --video-size "
+                f"frame {frame.index} is {frame.pixels.shape[1]}x{frame.pixels.shape[0]}; expected {width}x{height} "
+                f"for {self._file.path}. Export and build it for the video's size: export-onnx pipeline --video-size "
                 f"{frame.pixels.shape[1]}x{frame.pixels.shape[0]}"
             )
         with self._engine.on_device("failed"), times("upload"):
-            # Whatever used this slot is over: the mask of the frame that was in it has been waited for.
+            # The slot is free: the mask of the frame that was in it has been waited for.
             slot.frame.host[0] = frame.pixels
             slot.frame.upload(self._uploads)
             slot.uploaded.record(self._uploads)
 
     def _compute(self, number: int, *, backwards: bool) -> None:
-        """Pair `number` and the next one; `backwards`: and the one before, the first with itself."""
+        """Enqueue frame `number` and the next one; backwards: and the one before, or the first frame with itself."""
         slot, graph = self._slots[number % _SLOTS], self._graphs[number % _SLOTS]
         partner = max(number - 1, 0) if backwards else number + 1
         with self._engine.on_device("failed"):
@@ -139,7 +139,7 @@ class PipelineBackend(Closeable):
 
 
 class _Slot(Closeable):
-    """A frame and its mask, each here and on the GPU, and how far the GPU is with them."""
+    """A frame and its mask in pinned memory and on the GPU, and events for the progress of their stages."""
 
     def __init__(self, execution: Execution) -> None:
         frame, mask = execution.inputs["frame"], execution.outputs["mask"]

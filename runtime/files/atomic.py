@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written under a temporary name beside the final one, then renamed."""
+"""Atomic writing of files: under a temporary name beside the final one, then renamed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _ADVICE = {
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
-    """Turn an `OSError` met while writing `path` into an `OutputError` with the path, the reason and what to do."""
+    """Convert an `OSError` from writing `path` to an `OutputError` with the path, the reason and the fix."""
     reason = error.strerror or str(error) or type(error).__name__
     code = error.errno if error.errno is not None else 0
     return OutputError(f"cannot write {path}: {reason}; {_ADVICE.get(code, _ELSEWHERE)}")
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` and those above it where they are missing; `OutputError` if that cannot be done."""
+    """Create `folder` and its missing parents. Raises OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -43,7 +43,7 @@ def make_folder(folder: Path) -> None:
 
 
 def begin(path: Path) -> Path:
-    """Create an empty file beside `path` and return its name; what stands in the way of `path` is found here, early."""
+    """Create an empty temporary file beside `path`, and return it. Raises OutputError if `path` cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if path.is_dir():
@@ -55,7 +55,7 @@ def begin(path: Path) -> Path:
 
 
 def commit(temporary: Path, path: Path) -> None:
-    """Rename `temporary` to `path`. No fsync: a resumed run checks what it finds, and a disk takes its time."""
+    """Rename `temporary` to `path`. Raises OutputError. No fsync, which is slow: a resumed run checks its files."""
     try:
         temporary.replace(path)
     except OSError as error:
@@ -64,17 +64,17 @@ def commit(temporary: Path, path: Path) -> None:
 
 
 def discard(temporary: Path) -> None:
-    """Remove `temporary`; quietly, because a better error is on its way."""
+    """Remove `temporary` and ignore errors: it is called while another error is handled."""
     with suppress(OSError):
         temporary.unlink()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, renamed to `path` when the body succeeds and removed when it does not.
+    """Yield a temporary path beside `path`: renamed to `path` if the body succeeds, removed if it fails.
 
-    Every `OSError` of the body, of opening and of renaming becomes an `OutputError` that names `path`: do nothing but
-    writing in the body.
+    Every `OSError` of the body, of opening and of renaming becomes an `OutputError` that names `path`, so the body
+    should do nothing but write.
     """
     temporary = begin(path)
     try:

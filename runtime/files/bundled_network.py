@@ -1,4 +1,4 @@
-"""The trained networks that come with the package, and which of them this processor is fastest with."""
+"""Trained networks bundled with the package, and the choice of the faster one for this processor."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from ..errors import InputError
 from ..machine_info import multiplies_int8
 
 DEFAULT_AMCNET = Path(__file__).resolve().parents[2] / "models" / "weights" / "amcnet-light.onnx"
-"""models/weights/README.md is its card."""
+"""Model card: models/weights/README.md."""
 DEFAULT_INT8 = DEFAULT_AMCNET.with_suffix(".int8.onnx")
-"""The same, quantized for CPUs."""
+"""The same network, quantized to INT8 for CPUs."""
 PRECISIONS = ("auto", "fp32", "int8")
 
 
 def bundled_network(precision: str, device: str) -> Path:
-    """The file in this precision ("fp32", "int8", or "auto" for int8 on a CPU made for it) for "cpu" or "cuda".
+    """File of the bundled network for `device`, "cpu" or "cuda".
 
-    Raises InputError for one that there is not.
+    precision: "fp32", "int8", or "auto": INT8 on a CPU with instructions for it, else FP32.
+    Raises InputError for another precision, and for "int8" on a GPU.
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
     if precision == "int8" and device != "cpu":
-        raise InputError("the int8 network inside is for CPUs; leave out --precision or --device")
+        raise InputError("the bundled INT8 network is for CPUs; leave out --precision or --device")
     int8 = precision == "int8" or (precision == "auto" and device == "cpu" and multiplies_int8())
     return DEFAULT_INT8 if int8 else DEFAULT_AMCNET

@@ -75,7 +75,7 @@ class OnnxFile(ModelFile):
         missing = [key for key in REQUIRED if key not in metadata]
         if missing:
             raise ModelFileError(
-                f"{path} has no {missing[0]!r} in its metadata, so nothing says how to feed it; expected a file made "
+                f"{path} has no {missing[0]!r} in its metadata, which defines its inputs; expected a file made "
                 "by export-onnx; export it again from its checkpoint"
             )
         if model is not None and metadata[MODEL] != model:

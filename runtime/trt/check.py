@@ -1,4 +1,4 @@
-"""Can this machine run that file? One sentence before anything is deserialized, with the command that mends it."""
+"""Check whether a machine can run a file, before anything is deserialized: one sentence, with a command as the fix."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .machine import Machine, number
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Whether the machine can run the file, and one sentence: that it can, or why not and what to do."""
+    """Whether the machine can run the file, and one sentence: that it can, or the reason and the fix."""
 
     can_run: bool
     sentence: str
 
 
 def check_file(path: Path, machine: Machine) -> Verdict:
-    """X.engine or X.onnx. Raises EngineError or ModelFileError for a file that is missing or cannot be read."""
+    """Check X.engine or X.onnx. Raises EngineError or ModelFileError for a file that is missing or cannot be read."""
     return check_onnx(path, machine) if path.suffix == ".onnx" else check_engine(path, machine)
 
 
 def check_engine(path: Path, machine: Machine) -> Verdict:
-    """Raises EngineError for a missing engine and for a card that cannot be read."""
+    """Check an engine by its card and SHA-256. Raises EngineError if it is missing or its card cannot be read."""
     if not path.is_file():
         raise EngineError(f"{path}: no such file; expected an engine or an ONNX file")
     card = read_card(path)
@@ -45,7 +45,7 @@ def check_engine(path: Path, machine: Machine) -> Verdict:
 
 
 def check_card(path: Path, card: Card, machine: Machine) -> Verdict:
-    """Whether the machine runs the engine at `path` if it is what this card says."""
+    """Check an engine at `path` by its card alone."""
     problem = (
         _gpu_problem(card, machine) or _library_problem(path, card, machine) or _target_problem(path, card, machine)
     )
@@ -59,13 +59,13 @@ def check_card(path: Path, card: Card, machine: Machine) -> Verdict:
 
 
 def check_onnx(path: Path, machine: Machine) -> Verdict:
-    """Raises ModelFileError for a file that is not one of ours."""
+    """Check an ONNX file. Raises ModelFileError for a file that was not made by this package."""
     file = OnnxFile.read(path)
     if machine.onnxruntime is None:
         return _no(f"{path.name} needs ONNX Runtime, which is not installed: pip install 'amcnet[cpu]'")
     where = "GPU" if machine.has_gpu and "CUDA" in machine.onnxruntime_providers else "CPU"
     untrained = "; its weights are untrained: good for timing only" if file.untrained else ""
-    # Only products are in int8 there, and each goes back to float: a CPU gains little by it.
+    # Only products are INT8 in it, and each result is converted back to FP32: slow on a CPU.
     slow = file.precision == "int8" and file.metadata.get(onnx_file.INT8_TARGET) != "cpu" and where == "CPU"
     advice = "; it is made for TensorRT and slow here: amc-calibrate MODEL.onnx --target cpu" if slow else ""
     return Verdict(
@@ -76,7 +76,7 @@ def check_onnx(path: Path, machine: Machine) -> Verdict:
 
 
 def describe(machine: Machine) -> Iterator[str]:
-    """What the machine has, a line each, and what is missing for what."""
+    """GPU, driver and libraries of the machine, one line each, and what can be built and run with them."""
     yield f"GPU           {machine.gpu_name if machine.has_gpu else 'none found'}"
     cuda = f", CUDA up to {machine.cuda[0]}.{machine.cuda[1]}" if machine.cuda else ""
     yield f"driver        {(machine.driver or 'version unknown') + cuda if machine.has_gpu else 'none found'}"
@@ -90,13 +90,13 @@ def describe(machine: Machine) -> Iterator[str]:
     yield f"run ONNX files on the GPU: {_yes_or(_no_gpu(machine) or _no_cuda_provider(machine))}"
     for flavor, name in NAMES.items():
         missing = "" if flavor in machine.tensorrt else _install(flavor)
-        # TensorRT times kernels on the GPU it builds for; TensorRT-RTX compiles without one.
+        # TensorRT times kernels on the target GPU; TensorRT-RTX compiles without a GPU.
         building = missing or (_old_or_no_gpu(machine) if flavor == "tensorrt" else "")
         yield f"build {name} engines: {_yes_or(building)}"
         untargeted = flavor == "tensorrt-rtx" and machine.compute_capability not in RTX_COMPUTE_CAPABILITIES
         running = (
             _old_or_no_gpu(machine)
-            or (f"no, it does not know {machine.gpu_name}" if untargeted else "")
+            or (f"no, it does not support {machine.gpu_name}" if untargeted else "")
             or missing
             or ("" if machine.cuda_python else "no: pip install cuda-python")
         )
@@ -117,14 +117,14 @@ def _gpu_problem(card: Card, machine: Machine) -> str:
         )
     if machine.cuda is not None and machine.cuda < OLDEST_DRIVER_CUDA:
         return (
-            f"the driver {machine.driver or ''} knows CUDA up to {machine.cuda[0]}.{machine.cuda[1]}, and {name} needs "
+            f"the driver {machine.driver or ''} supports CUDA up to {machine.cuda[0]}.{machine.cuda[1]}; {name} needs "
             f"{OLDEST_DRIVER_CUDA[0]}.{OLDEST_DRIVER_CUDA[1]}; update the NVIDIA driver to 580 or later"
         )
     return ""
 
 
 def _or_on_the_cpu(card: Card) -> str:
-    """A pipeline's file runs nowhere else; the networks in it do."""
+    """Advice for a machine without a GPU. A pipeline needs one; the networks in it do not."""
     if card.onnx_metadata[onnx_file.MODEL] == "pipeline":
         return ", or run the networks in it on the CPU: amc-infer --help"
     return f", or run {card.onnx_name} on the CPU"
@@ -150,12 +150,12 @@ def _target_problem(path: Path, card: Card, machine: Machine) -> str:
     own = machine.compute_capability or ""
     if own in card.compute_capability:
         return ""
-    # The mode is called Ampere plus: it can neither be built on nor run on older GPUs.
+    # This mode, "Ampere plus", requires SM 8.0 or later both to build and to run.
     if card.hardware_compatible and number(own) >= (8, 0):
         return ""
     built_for = f"{path.name} was built for SM {', '.join(card.compute_capability)}, this GPU is {machine.gpu_name}"
     if card.flavor == "tensorrt-rtx" and own not in RTX_COMPUTE_CAPABILITIES:
-        return f"{built_for}, which TensorRT-RTX does not know; rebuild it: {_with_flavor(card, 'tensorrt')}"
+        return f"{built_for}, which TensorRT-RTX does not support; rebuild it: {_with_flavor(card, 'tensorrt')}"
     if card.flavor == "tensorrt-rtx" and own == SM75 and card.precision == "fp32":
         only = "for which TensorRT-RTX builds no fp32"
         return f"{built_for}, {only}; rebuild it here: {_with_flavor(card, 'tensorrt')}"
@@ -168,7 +168,7 @@ def _with_flavor(card: Card, flavor: str) -> str:
 
 
 def _is_later(version: str, built: str) -> bool:
-    """A version-compatible engine runs in later releases of its major version, and one of TensorRT 10 in 11."""
+    """Whether a version-compatible engine runs: in later releases of its major version, and from TensorRT 10 in 11."""
     ours, theirs = number(version), number(built)
     return ours >= theirs and (ours[0] == theirs[0] or (theirs[0], ours[0]) == (10, 11))
 

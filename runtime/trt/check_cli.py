@@ -1,4 +1,4 @@
-"""`amc-check`: can this machine run that file, and what does it have at all?"""
+"""`amc-check`: check whether this machine can run a file, or list its GPU, driver and libraries."""
 
 from __future__ import annotations
 

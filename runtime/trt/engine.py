@@ -1,4 +1,4 @@
-"""An engine on the GPU: checked by its card, deserialized, and run in execution contexts."""
+"""Engines on the GPU: checked by their card, deserialized, and run in execution contexts."""
 
 from __future__ import annotations
 
@@ -32,20 +32,23 @@ _DTYPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class TensorSpec:
-    """An input or output as it is bound: no size is free."""
+    """Shape and type of an input or output as it is bound; no size is free."""
 
     shape: Shape
     dtype: np.dtype[Any]
 
 
 class Engine(Closeable):
-    """A deserialized engine and the GPU that it is on. `execution()` gives what runs it.
+    """A deserialized engine and its GPU; `execution()` makes contexts that run it.
 
-    What is put into `parts` is closed before the engine, and while the GPU is current.
+    Resources in `parts` are closed before the engine, while the GPU is current.
     """
 
     def __init__(self, file: EngineFile) -> None:
-        """Raises EngineError, before anything is deserialized, if this machine cannot run it; BackendError."""
+        """Check and load the engine.
+
+        Raises EngineError, before the plan is deserialized, if the machine cannot run it; BackendError.
+        """
         verdict = check_card(file.path, file.card, this_machine())
         if not verdict.can_run:
             raise EngineError(verdict.sentence)
@@ -69,28 +72,28 @@ class Engine(Closeable):
         return self._plan
 
     def execution(self) -> Execution:
-        """A context of its own, for one thread at a time; close it before the engine."""
+        """A new execution context, for one thread at a time; close it before the engine."""
         return Execution(self)
 
     def layers(self) -> list[dict[str, Any]]:
-        """What the engine inspector says of each layer; engines/inspector.py counts precisions in it."""
+        """Output of the engine inspector per layer; engines/inspector.py counts precisions in it."""
         with self.on_device("cannot be inspected"):
             return layer_information(self.plan)
 
     @contextmanager
     def on_device(self, failed: str) -> Iterator[None]:
-        """Make the GPU current for the block; its errors come out with what the card says of the engine."""
+        """Make the GPU current for the block; errors of the block are raised with the engine's description added."""
         card, name = self.file.card, self.file.path.name
         try:
             with self.device.current():
                 yield
         except (EngineError, BackendError) as error:
             if str(error).startswith(name):
-                raise  # a block within this one has said it
+                raise  # the description was added by an inner block
             raise type(error)(
                 f"{name} ({self.file.model}, {card.precision}, built by {NAMES[card.flavor]} "
                 f"{card.version} for SM {', '.join(card.compute_capability)}) {failed}: {error}; "
-                f"build it again if that does not help: {card.rebuild}"
+                f"if the error remains, build the engine again: {card.rebuild}"
             ) from error
 
     def close(self) -> None:
@@ -102,9 +105,9 @@ class Engine(Closeable):
 
 
 class Execution(Closeable):
-    """An execution context of an engine. What is bound and given to it may be the caller's own, PyCUDA's for example:
+    """An execution context of an engine. Memory and streams may belong to the caller, to PyCUDA for example:
 
-        import pycuda.autoprimaryctx  # not autoinit: engines run in the primary context, and memory must be of it
+        import pycuda.autoprimaryctx  # not autoinit: engines run in the primary context, which must own the memory
         import pycuda.driver, pycuda.gpuarray
 
         with Engine(EngineFile.read("pipeline.engine")) as engine, engine.execution() as execution:
@@ -118,7 +121,7 @@ class Execution(Closeable):
             stream.synchronize()
             mask = memory["mask"].get()[0]
 
-    An engine with free sizes is run at the least of its profile.
+    An engine with free sizes runs at the minimum shapes of its profile.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -136,13 +139,13 @@ class Execution(Closeable):
 
     @property
     def tensors(self) -> dict[str, TensorSpec]:
-        """All that must be bound, by name."""
+        """All inputs and outputs, which must be bound before the first run, by name."""
         return self.inputs | self.outputs
 
     def bind(self, name: str, memory: Any) -> None:
-        """Read or write `name` in `memory` of the GPU from now on, which stays the caller's.
+        """Use `memory` on the GPU for the input or output `name` in later runs; the caller keeps it alive.
 
-        memory: see `DeviceMemory.of`. Raises BackendError for an unknown name or memory of another shape or type.
+        memory: see `DeviceMemory.of`. Raises BackendError for an unknown name, or memory of another shape or type.
         """
         if name not in self.tensors:
             raise BackendError(f"{self._engine.file.path.name} has no {name!r}; expected {', '.join(self.tensors)}")
@@ -153,17 +156,17 @@ class Execution(Closeable):
             bind(self._engine.plan, self._context, name, given.address)
 
     def enqueue(self, stream: Any) -> None:
-        """Give the work to a stream, ours or the caller's (see `stream_handle`), and do not wait for it."""
+        """Enqueue a run on a stream of this package or of the caller (see `stream_handle`), without waiting for it."""
         with self._engine.on_device("cannot be run"):
             enqueue(self._engine.plan, self._context, stream_handle(stream))
 
     def record(self, stream: Stream, work: Callable[[], None]) -> Graph | None:
-        """`work`, which ran once and enqueues this, as a CUDA graph; None for an engine that cannot be recorded."""
+        """Record `work`, which enqueues this and has run once, as a CUDA graph; None if that is not possible."""
         if not can_capture(self._engine.plan, self._context, stream.handle):
             return None
         try:
             return Graph(stream, work)
-        except (BackendError, EngineError):  # an engine that waits for its own results in between, for example
+        except (BackendError, EngineError):  # for example an engine that synchronizes during its run
             return None
 
     def close(self) -> None:

@@ -84,7 +84,7 @@ def test_notes_are_told(run: Run, make_clip: MakeClip, tmp_path: Path, networks:
     assert status == 0
     truncated, untrained = err.splitlines()
     assert truncated.startswith("note: cut.mkv: ")
-    assert untrained == "note: seeded.onnx has untrained weights: these masks mean nothing"
+    assert untrained == "note: seeded.onnx has untrained weights: the masks are meaningless"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_an_error_on_the_way_says_what_is_finished(run: Run, amcnet_onnx: Path) 
     status, _, err = run("shots/*.png", "--amcnet", amcnet_onnx)
     assert status == 2
     hint, error = err.splitlines()
-    assert hint == "2 frames are finished in shots-amcnet; go on with --resume"
+    assert hint == "2 frames are done in shots-amcnet; continue with --resume"
     assert error.startswith("error: shots/3.png: the picture cannot be decoded")
 
 
@@ -247,7 +247,7 @@ def test_ctrl_c_ends_it_in_order(
     assert err.splitlines() == [
         "",
         "stopping after the current frame; press Ctrl-C again to stop at once",
-        f"{report['frames']} frames are finished in {output}; go on with --resume",
+        f"{report['frames']} frames are done in {output}; continue with --resume",
     ]
     assert len(list((output / "masks").iterdir())) == report["frames"]
     with av.open(str(output / "overlay.mp4")) as container:

@@ -46,7 +46,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 _SLOW_LOOK_UP = """
 import sys, time
 import numpy.lib
-from amcnet.runtime import openvino_backend
+from amcnet.runtime.backends import openvino_backend
 from amcnet.runtime.segmenter import Segmenter
 
 before = numpy.lib.NumpyVersion.__init__

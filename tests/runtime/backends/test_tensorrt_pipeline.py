@@ -139,7 +139,10 @@ with open_pipeline(file) as pipeline:
     engine = make_engine(tmp_path / "x.engine", "pipeline")
     raised, other_size, first = _done(on_fake_gpu(IMPORTS + code, engine)).splitlines()
     assert raised == "3 out of the frames"
-    message = "frame 0 is 20x10, and {} takes 64x48; export and build it for that size: export-onnx pipeline --video-s"
+    message = (
+        "frame 0 is 20x10; expected 64x48 for {}. Export and build it for the video's size: "
+        "export-onnx pipeline --video-s"
+    )
     assert other_size.startswith(f"2 {message.format(engine)}")
     assert first.startswith(f"0 {message.format(engine)}")
     assert first.endswith("--video-size 20x10")

@@ -206,8 +206,8 @@ def test_vectors_marked_unknown_become_nan(tmp_path: Path) -> None:
     [
         (b"", "expected the number 202021.25"),
         (b"PIEF" + _flo_bytes(_random_flow(2, 2))[4:], "expected the number 202021.25"),
-        (_flo_bytes(_random_flow(2, 3))[:-1], "3x2, which is 60 bytes, but it has 59"),
-        (_flo_bytes(_random_flow(2, 3)) + b"\0", "but it has 61"),
+        (_flo_bytes(_random_flow(2, 3))[:-1], "got 59 bytes, expected 60 for the 3x2"),
+        (_flo_bytes(_random_flow(2, 3)) + b"\0", "got 61 bytes, expected 60"),
         (_flo_bytes(_random_flow(2, 3))[:9], "damaged"),
         (struct.pack("<fii", 202021.25, -1, -1) + bytes(8), "-1x-1"),
     ],

@@ -53,5 +53,5 @@ def test_bad_json_says_what_was_expected(text: str) -> None:
 def test_a_missing_key_is_named() -> None:
     fields = json.loads(AMCNET.to_json())
     del fields["std"]
-    with pytest.raises(ModelFileError, match="no key 'std'"):
+    with pytest.raises(ModelFileError, match="key 'std' is missing"):
         Preprocessing.from_json(json.dumps(fields))

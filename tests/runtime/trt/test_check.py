@@ -79,7 +79,7 @@ def test_fp32_for_turing(write_engine: MakeEngine) -> None:
 
 def test_a_gpu_that_tensorrt_rtx_does_not_know(write_engine: MakeEngine) -> None:
     assert _sentence(write_engine(), H200).endswith(
-        "this GPU is H200 (SM 9.0), which TensorRT-RTX does not know; rebuild it: "
+        "this GPU is H200 (SM 9.0), which TensorRT-RTX does not support; rebuild it: "
         "build-engine amcnet.onnx --fp16 --flavor tensorrt"
     )
 
@@ -147,7 +147,7 @@ def test_missing_driver(write_engine: MakeEngine) -> None:
 def test_old_driver(write_engine: MakeEngine) -> None:
     old = replace(RTX_3060, driver="535.54.03", cuda=(12, 2))
     assert _sentence(write_engine(), old) == (
-        "the driver 535.54.03 knows CUDA up to 12.2, and TensorRT-RTX needs 13.0; update the NVIDIA driver to 580 or "
+        "the driver 535.54.03 supports CUDA up to 12.2; TensorRT-RTX needs 13.0; update the NVIDIA driver to 580 or "
         "later"
     )
 

@@ -32,7 +32,7 @@ except AmcNetError as error:
     print(type(error).__name__, error)
 """
 ABOUT = "x.engine (pipeline, fp16, built by TensorRT 10.16.1.11 for SM 8.6)"
-AGAIN = "build it again if that does not help: build-engine pipeline.onnx --fp16 --flavor tensorrt"
+AGAIN = "if the error remains, build the engine again: build-engine pipeline.onnx --fp16 --flavor tensorrt"
 
 
 def _done(result: subprocess.CompletedProcess[str]) -> str:
@@ -108,7 +108,14 @@ def test_contexts_go_before_engines_and_engines_before_the_gpu(
     log = tmp_path / "log"
     _done(on_fake_gpu(IMPORTS + TRY, make_engine(tmp_path / "x.engine", "pipeline"), FAKE_CUDA_LOG=log))
     dropped = [line.split()[1].split(":")[0] for line in log.read_text().splitlines()]
-    assert dropped == ["context-made", "context-dropped", "engine-dropped", "runtime-dropped", "released"]
+    assert dropped == [
+        "deserialized",
+        "context-made",
+        "context-dropped",
+        "engine-dropped",
+        "runtime-dropped",
+        "released",
+    ]
 
 
 def test_memory_and_streams_of_the_callers_own(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
