@@ -35,7 +35,7 @@ exit status: 0 done, 2 an error whose message says how to mend it, 130 Ctrl-C
 
 @cli_entry_point
 def main() -> int:
-    arguments = vars(_parser().parse_args())
+    arguments = vars(_parser().parse_args(_files_first(sys.argv[1:])))
     from .infer import InferOptions, infer  # here, because PyAV and OpenCV take a while that --help need not wait for
 
     arguments["output"] = arguments["output"] or _default_output(arguments["source"])
@@ -67,6 +67,11 @@ def _print_summary(output: Path, report: dict[str, Any]) -> None:
     print(f"{report['frames']} frames in {report['seconds']:.1f} s, {report['fps']:.1f} frames/s")
     print(f"median ms per frame (stages overlap): {stages}")
     print(f"masks    {output / 'masks'}\noverlay  {output / 'overlay.mp4'}\nreport   {output / 'run.json'}")
+
+
+def _files_first(arguments: list[str]) -> list[str]:
+    """The arguments, with `./` before those that begin with a dash and are a file: `-clip.mp4` is not an option."""
+    return [f"./{each}" if each.startswith("-") and Path(each).is_file() else each for each in arguments]
 
 
 def _default_output(source: str) -> Path:
@@ -112,6 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (0)")
     parser.add_argument("--frames", type=int, metavar="N", help="how many frames at most (all)")
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (1)")
+    parser.add_argument("--video-stream", type=int, metavar="N", help="N-th video stream, from 0 (the main one)")
+    parser.add_argument(
+        "--deinterlace", choices=("auto", "yes", "no"), default="auto", help="bwdif (auto: frames marked as interlaced)"
+    )
+    parser.add_argument(
+        "--names", choices=("index", "source"), default="index", help="name masks 00000.png, or as the images (index)"
+    )
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--resume", action="store_true", help="go on with the run that OUTPUT holds")
     earlier.add_argument("--overwrite", action="store_true", help="replace the run that OUTPUT holds")

@@ -1,4 +1,4 @@
-"""RGB pictures and their times in, one H.264 track of an MP4 file out."""
+"""RGB images with their times as one H.264 track of an MP4 file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ticks_per_second(info: SourceInfo) -> int:
 
 
 class VideoTrack:
-    """Encodes pictures of one size, (W, H), each shown from its own time to that of the next.
+    """Encodes images of one size, (W, H), each shown from its own time to that of the next.
 
     `add` and `finish` write to `output` and raise `av.FFmpegError` if that fails. Times are in units of
     `info.time_base`, counted from `origin` (seconds of the source).
@@ -42,6 +42,7 @@ class VideoTrack:
         self._tick = Fraction(1, ticks_per_second(info))  # seconds
         self._output, self._info, self._origin = output, info, origin
         self._interval = 0  # ticks between the latest two frames
+        self._own_duration: int | None = None  # ticks, of the latest frame
         self._count = 0
         self._held: av.VideoFrame | None = None  # the latest picture, until its duration is known
         self._durations: dict[int, int] = {}  # ticks, by time, of the pictures inside the encoder
@@ -52,6 +53,7 @@ class VideoTrack:
         stream.options = {"preset": "superfast", "crf": "20", "bf": "0"}
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p" if _is_even(size) else "yuv444p"
+        stream.codec_context.sample_aspect_ratio = info.sample_aspect_ratio
         stream.time_base = stream.codec_context.time_base = self._tick
         # BT.601, because programs that ignore the tag assume it: theirs are the right colors too.
         stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED
@@ -66,8 +68,11 @@ class VideoTrack:
         """When a picture of time `pts` begins in the output."""
         return pts * self._info.time_base - self._origin
 
-    def add(self, pixels: NDArray[np.uint8], pts: int) -> None:
-        """Add `pixels` (H, W, 3) RGB, to be shown from `pts`; another size than the track's is scaled to it."""
+    def add(self, pixels: NDArray[np.uint8], pts: int, duration: int | None = None) -> None:
+        """Add `pixels` (H, W, 3) RGB, to be shown from `pts`; another size than the track's is scaled to it.
+
+        `duration` matters for the last frame: None gives it that of the frame before.
+        """
         if pixels.shape[1::-1] != self.size:
             pixels = cv2.resize(pixels, self.size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         picture = _to_yuv(pixels)
@@ -81,6 +86,7 @@ class VideoTrack:
             self._interval = ticks - self._last
             self._encode_held(self._interval)
         self._held, self._last = picture, ticks
+        self._own_duration = round(duration * self._info.time_base / self._tick) if duration else None
         self._count += 1
 
     def finish(self) -> Fraction:
@@ -103,10 +109,12 @@ class VideoTrack:
             self._output.mux(packet)
 
     def _last_duration(self) -> int:
-        """As long as the frame before, give or take what makes `frame_rate` the track's average to the last digit where
-        the source's times are rounded (Matroska: to 1 ms).
+        """Its own, or else that of the frame before, within what makes `frame_rate` the track's average to the last
+        digit where the source's times are rounded (Matroska: to 1 ms).
         """
         rate = self._info.frame_rate
+        if self._own_duration:
+            return self._own_duration
         if rate is None:
             return self._interval or round(Fraction(1, 25) / self._tick)
         if self._interval == 0:

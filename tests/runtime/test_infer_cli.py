@@ -135,7 +135,7 @@ def test_an_error_on_the_way_says_what_is_finished(run: Run, amcnet_onnx: Path) 
     assert status == 2
     hint, error = err.splitlines()
     assert hint == "2 frames are finished in shots-amcnet; go on with --resume"
-    assert error.startswith("error: shots/3.png: the picture cannot be decoded")
+    assert error.startswith("error: shots/3.png: the image cannot be decoded")
 
 
 @pytest.mark.parametrize(
