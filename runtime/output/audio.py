@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
@@ -14,7 +15,7 @@ from av.video.stream import VideoStream
 
 from ..errors import InputError
 from ..video.timestamps import ClockJumps, has_clock_jumps
-from ..video.video_stream import FALLBACK_RATE, frame_rate, open_container
+from ..video.video_stream import FALLBACK_RATE, frame_rate, open_container, tag_text
 
 # What players expect inside an MP4 file and what therefore is copied (by the names of FFmpeg's decoders); the rest,
 # Vorbis, PCM, WMA and so on, becomes AAC. E-AC-3 too: the muxer reads its packets and gives up the whole file at a
@@ -49,9 +50,10 @@ class SourceAudio:
         self._left_out = False
         try:
             self._source = open_container(str(path))
-            self._track = self._source.streams[track]
-            self._video = self._source.streams[video] if has_clock_jumps(self._source) else None
-        except (InputError, IndexError) as error:
+            self._track = next(stream for stream in self._source.streams.audio if stream.index == track)
+            if has_clock_jumps(self._source):
+                self._video = next(stream for stream in self._source.streams.video if stream.index == video)
+        except (InputError, StopIteration) as error:
             self.leave_out(error)
 
     def attach(self, output: OutputContainer, origin: Fraction | None) -> None:
@@ -75,7 +77,7 @@ class SourceAudio:
             self._note_layout()
         self._pull()
         if self._next is not None:
-            kept = {key: value for key, value in self._track.metadata.items() if key in ("language", "title")}
+            kept = {key: tag_text(value) for key, value in self._track.metadata.items() if key in ("language", "title")}
             self._next.stream.metadata.update(kept)
         if self._next is None:
             self.leave_out()
@@ -145,11 +147,14 @@ def _joined(source: InputContainer, track: AudioStream, video: VideoStream) -> I
     def ready(most: int) -> Iterator[av.Packet[AudioStream]]:
         while held and (held[0][1] < len(clock.shifts) or len(held) > most):
             packet, piece = held.popleft()
+            assert packet.pts is not None
+            assert packet.dts is not None
             shift = round(clock.shifts[min(piece, len(clock.shifts) - 1)] / packet.time_base)
             packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
             yield packet
 
-    for packet in source.demux(video, track):
+    both: Iterator[av.Packet[Any]] = source.demux(video, track)
+    for packet in both:
         if packet.stream.index == video.index:
             clock.place(packet)
         elif packet.pts is not None and packet.dts is not None:

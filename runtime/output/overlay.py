@@ -159,4 +159,4 @@ def _encodable(width: int, height: int) -> tuple[int, int]:
     scale = _LARGEST / max(width, height)
     if scale >= 1:
         return width, height
-    return max(2, round(width * scale) // 2 * 2), max(2, round(height * scale) // 2 * 2)
+    return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))

@@ -11,7 +11,7 @@ from av.container import InputContainer
 from ..errors import InputError
 from ..frame import SourceInfo
 from ..video.timestamps import has_clock_jumps
-from ..video.video_stream import open_container
+from ..video.video_stream import open_container, tag_text
 from .audio import SourceAudio
 
 _FORMAT_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"})
@@ -50,7 +50,9 @@ class SourceTracks:
                 audio=[SourceAudio(path, stream.index, info.video_stream) for stream in source.streams.audio],
                 video_start=start,
                 zero=_zero(source),
-                tags={key: _text(value) for key, value in source.metadata.items() if key.lower() not in _FORMAT_TAGS},
+                tags={
+                    key: tag_text(value) for key, value in source.metadata.items() if key.lower() not in _FORMAT_TAGS
+                },
                 notes=[f"{' and '.join(kinds)} of {path.name} cannot be kept in the overlay"] if kinds else [],
             )
 
@@ -65,8 +67,3 @@ def _zero(source: InputContainer) -> Fraction:
     """
     first = Fraction(source.start_time or 0, 1_000_000)
     return first if has_clock_jumps(source) or first >= 1 else Fraction(0)
-
-
-def _text(value: str) -> str:
-    """A tag as text: bytes that were not UTF-8 are read as Latin-1, which old AVI and WMV files have."""
-    return value.replace("\0", "").strip()

@@ -130,7 +130,8 @@ def tiff_pages(path: Path) -> list[tuple[int, int]]:
             return []
         big = version == 43
         offset = int.from_bytes(head[8:16] if big else head[4:8], order)
-        sizes, seen = [], set()
+        sizes: list[tuple[int, int]] = []
+        seen = set()
         while offset and offset not in seen:
             seen.add(offset)
             file.seek(offset)

@@ -48,7 +48,7 @@ class ToRgb:
                 f"{self._name}: {frame.format.name} frames with color matrix {frame.colorspace} cannot be converted "
                 f"to RGB ({error.strerror}); encode the video anew in BT.709"
             ) from error
-        pixels = self._tone_mapped(rgb, frame, transfer) if hdr else np.asarray(rgb, np.uint8)
+        pixels = self._tone_mapped(np.asarray(rgb, np.uint16), frame, transfer) if hdr else np.asarray(rgb, np.uint8)
         return np.ascontiguousarray(self._orientation.apply(pixels))
 
     def _tone_mapped(self, rgb: NDArray[np.uint16], frame: av.VideoFrame, transfer: int) -> NDArray[np.uint8]:

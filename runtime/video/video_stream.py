@@ -21,13 +21,14 @@ FALLBACK_RATE = Fraction(25)
 
 def open_container(name: str, y4m: BinaryIO | None = None) -> av.container.InputContainer:
     """Open the file or URL `name`, or the y4m stream `y4m`. Raises InputError."""
-    # Metadata is for people: bytes that are not UTF-8 (titles in Latin-1) become U+FFFD.
+    # Titles in old files are often in Latin-1: bytes that are not UTF-8 are no reason to refuse a video.
+    any_text = "surrogateescape"
     try:
         if y4m is not None:
-            return av.open(y4m, "r", format="yuv4mpegpipe", metadata_errors="replace")
+            return av.open(y4m, "r", format="yuv4mpegpipe", metadata_errors=any_text)
         if "://" in name:
-            return av.open(name, "r", timeout=NETWORK_TIMEOUT_S, metadata_errors="replace")
-        return av.open(local(name), "r", metadata_errors="replace")
+            return av.open(name, "r", timeout=NETWORK_TIMEOUT_S, metadata_errors=any_text)
+        return av.open(local(name), "r", metadata_errors=any_text)
     except (FFmpegError, OSError, ValueError) as error:
         if y4m is not None:
             raise InputError(
@@ -84,6 +85,15 @@ def frame_rate(stream: av.VideoStream) -> Fraction | None:
         return None
     has_times = stream.start_time is not None
     return mean if not guess or (has_times and guess > mean * Fraction(3, 2)) else guess
+
+
+def tag_text(value: str) -> str:
+    """A metadata value of `open_container` as text: UTF-8, or else Latin-1, which old AVI and WMV files have."""
+    stored = value.encode("utf-8", "surrogateescape").strip(b"\0 ")
+    try:
+        return stored.decode("utf-8")
+    except UnicodeDecodeError:
+        return stored.decode("latin-1")
 
 
 def seconds_in_tag(tag: str | None) -> Fraction | None:
