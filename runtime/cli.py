@@ -79,7 +79,7 @@ def _default_output(source: str) -> Path:
     if source == "-":
         return Path("stdin-amcnet")
     path = Path(urlsplit(source).path if "://" in source else source)
-    while not path.exists() and any(wildcard in str(path) for wildcard in "*?["):
+    while not path.exists() and any(wildcard in str(path) for wildcard in "*?[%"):
         path = path.parent
     path = path.resolve()
     return Path(f"{(path.name if path.is_dir() else path.stem) or 'frames'}-amcnet")
@@ -114,6 +114,15 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="of the network inside (auto: int8 where it makes the run faster)",
     )
+    _add_source_options(parser)
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", action="store_true", help="go on with the run that OUTPUT holds")
+    earlier.add_argument("--overwrite", action="store_true", help="replace the run that OUTPUT holds")
+    parser.add_argument("--version", action="version", version=f"amcnet {__version__}")
+    return parser
+
+
+def _add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (0)")
     parser.add_argument("--frames", type=int, metavar="N", help="how many frames at most (all)")
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (1)")
@@ -124,8 +133,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--names", choices=("index", "source"), default="index", help="name masks 00000.png, or as the images (index)"
     )
-    earlier = parser.add_mutually_exclusive_group()
-    earlier.add_argument("--resume", action="store_true", help="go on with the run that OUTPUT holds")
-    earlier.add_argument("--overwrite", action="store_true", help="replace the run that OUTPUT holds")
-    parser.add_argument("--version", action="version", version=f"amcnet {__version__}")
-    return parser

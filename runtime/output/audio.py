@@ -14,7 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from ..errors import InputError
-from ..video.timestamps import ClockJumps, has_clock_jumps
+from ..video.timestamps import ClockJumps
 from ..video.video_stream import FALLBACK_RATE, frame_rate, open_container, tag_text
 
 # What players expect inside an MP4 file and what therefore is copied (by the names of FFmpeg's decoders); the rest,
@@ -51,8 +51,7 @@ class SourceAudio:
         try:
             self._source = open_container(str(path))
             self._track = next(stream for stream in self._source.streams.audio if stream.index == track)
-            if has_clock_jumps(self._source):
-                self._video = next(stream for stream in self._source.streams.video if stream.index == video)
+            self._video = next(stream for stream in self._source.streams.video if stream.index == video)
         except (InputError, StopIteration) as error:
             self.leave_out(error)
 
@@ -127,19 +126,23 @@ def _in_order(
     """The packets of `track`, without those that have no time (the last one, empty, among them) and without jumps back,
     as damaged and joined streams have them and no MP4 file can.
     """
+    clock = None
+    if video is not None:
+        clock = ClockJumps.of(source, video.time_base or Fraction(1, 1000), frame_rate(video) or FALLBACK_RATE)
     latest: int | None = None
-    for packet in source.demux(track) if video is None else _joined(source, track, video):
+    for packet in source.demux(track) if video is None or clock is None else _joined(source, track, video, clock):
         if packet.pts is not None and packet.dts is not None and (latest is None or packet.dts > latest):
             latest = packet.dts
             yield packet
 
 
-def _joined(source: InputContainer, track: AudioStream, video: VideoStream) -> Iterator[av.Packet[AudioStream]]:
+def _joined(
+    source: InputContainer, track: AudioStream, video: VideoStream, clock: ClockJumps
+) -> Iterator[av.Packet[AudioStream]]:
     """The packets of `track`, with the jumps of the clock closed as they are in the video.
 
     The n-th jump in the sound is the n-th in the video; sound that comes before its video in the file is held back.
     """
-    clock = ClockJumps(video.time_base or Fraction(1, 1000), frame_rate(video) or FALLBACK_RATE)
     held: deque[tuple[av.Packet[AudioStream], int]] = deque()  # with the number of jumps before it
     last_dts: int | None = None
     jumps = 0

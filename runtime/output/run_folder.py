@@ -59,8 +59,8 @@ class RunFolder:
             for theirs in (self.masks, self.probabilities, self.overlay):
                 if theirs.exists():
                     raise OutputError(
-                        f"{theirs} is in the way, and without {self.report.name} beside it nothing says that it may be "
-                        "replaced; expected a new folder, or one that amc-infer made. Choose another with -o"
+                        f"{theirs} is in the way, and there is no {self.report.name} beside it that would permit "
+                        "replacing it; expected a new folder, or one that amc-infer made. Choose another with -o"
                     )
         elif resume:
             self._compare(settings)
@@ -73,7 +73,7 @@ class RunFolder:
         return 0
 
     def complete_report(self) -> dict[str, Any] | None:
-        """What run.json says, if the run has come to its end. Call `finished` first."""
+        """The contents of run.json if the run is complete, else None. Call `finished` first."""
         report: dict[str, Any] = json.loads(self.report.read_text()) if self.report.exists() else {}
         return report if report.get("complete") else None
 
@@ -138,7 +138,7 @@ class RunFolder:
             earlier = _flat(json.loads(self.report.read_text())["settings"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{self.report} cannot be read ({error!r}), so nothing says what to resume; start anew by --overwrite"
+                f"{self.report} cannot be read ({error!r}), so the run cannot be resumed; start anew by --overwrite"
             ) from error
         now = _flat(settings)
         for key in earlier | now:

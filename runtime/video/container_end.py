@@ -83,6 +83,29 @@ def _y4m(file: BinaryIO, size: int) -> bool:
     return position > size
 
 
+class Y4mPipe:
+    """A y4m stream that cannot be read twice, with a count of its bytes."""
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+        self._begin = b""
+        self._size = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes of the stream, at most `size`."""
+        data = self._pipe.read(size)
+        self._size += len(data)
+        if len(self._begin) < 1024:
+            self._begin += data[:1024]
+        return data
+
+    def ends_inside_frame(self) -> bool:
+        """Whether the bytes read so far are not a whole number of frames."""
+        header = self._begin.partition(b"\n")[0]
+        frame = _y4m_frame_bytes(header.decode("ascii", "replace").split())
+        return frame > 0 and (self._size - len(header) - 1) % (frame + len(b"FRAME\n")) != 0
+
+
 def _y4m_frame_bytes(fields: list[str]) -> int:
     values = {field[0]: field[1:] for field in fields[1:]}
     kind = values.get("C", "420jpeg")

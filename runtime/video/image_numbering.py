@@ -26,7 +26,8 @@ def numbering_notes(name: str, paths: list[Path]) -> list[str]:
     twice = [path for numbered in series.values() for same in numbered.values() if len(same) > 1 for path in same]
     if twice:
         notes.append(f"{name}: {_few(twice)} have the same number; each is a frame of its own")
-    numbers = sorted(max((list(numbered) for numbered in series.values()), key=len, default=[]))
+    longest = max(series.values(), key=lambda numbered: len(numbered), default={})
+    numbers = sorted(longest)
     missing = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
     # Numbers in steps (every 5th frame, times in ms) are no gaps.
     steps = [after - before for before, after in pairwise(numbers)]

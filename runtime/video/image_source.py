@@ -111,7 +111,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         return to_rgb8(np.asarray(image))
     rgb = _read_by_ffmpeg(path)
     if rgb is None:
-        raise InputError(f"{path}: the image cannot be decoded: damaged, or not what its name says; save it anew")
+        raise InputError(
+            f"{path}: the image cannot be decoded: damaged, or of another format than its suffix; save it anew"
+        )
     return rgb
 
 

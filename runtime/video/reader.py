@@ -60,7 +60,7 @@ def open_frames(
 class FrameReader(Closeable, Iterator[Frame]):
     """An iterator of `Frame`, and a context manager that closes the source. Made by `open_frames`.
 
-    `info` is what is known of the source. No frame is held longer than until the next one is asked for.
+    `info` is what is known of the source. A frame is held until the next one only.
     """
 
     def __init__(self, raw: RawSource, *, start: int, frames: int | None, stride: int) -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 
 _LARGEST_REORDERING = 16  # frames: the limit of H.264 and HEVC
+_TS_DISCONT = 0x200  # AVFMT_TS_DISCONT
 _LONGEST_GAP_SECONDS = 2  # between two packets of a broadcast stream; a longer one is a clock that was set anew
 
 
@@ -79,19 +80,24 @@ class CodingOrder:
 class ClockJumps:
     """Closes the jumps of a clock in the packets of one video stream, in the order of the file.
 
-    Decoding times rise throughout a stream. Where they fall back, or leap by more than 2 s and 25 frames, a recording
-    was joined to another: its first packet comes where the latest frame before it ends. For broadcast formats only
-    (FFmpeg's AVFMT_TS_DISCONT); elsewhere a gap is part of the video. `shifts` are the seconds added to the times of
-    each piece; the first is 0.
+    Decoding times rise throughout a stream. Where they fall back, or (in MPEG-TS and MPEG-PS) leap by more than 2 s and
+    25 frames, a recording was joined to another: its first packet comes where the latest frame before it ends.
+    `shifts` are the seconds added to the times of each piece; the first is 0.
     """
 
-    def __init__(self, time_base: Fraction, frame_rate: Fraction) -> None:
+    def __init__(self, time_base: Fraction, frame_rate: Fraction, *, leaps: bool) -> None:
         self.shifts = [Fraction(0)]
         self._time_base = time_base
         self._frame = max(1, round(1 / (frame_rate * time_base)))
-        self._leap_seconds = max(Fraction(_LONGEST_GAP_SECONDS), 25 / frame_rate)
+        self._leap_seconds = max(Fraction(_LONGEST_GAP_SECONDS), 25 / frame_rate) if leaps else None
         self._last_dts: int | None = None
         self._end = 0  # of the frames so far, with the shift
+
+    @classmethod
+    def of(cls, container: av.container.InputContainer, time_base: Fraction, frame_rate: Fraction) -> ClockJumps | None:
+        """None for formats whose times cannot jump: a gap is part of the video there."""
+        leaps = container.format.name in ("mpegts", "mpeg")
+        return cls(time_base, frame_rate, leaps=leaps) if has_clock_jumps(container) else None
 
     def place(self, packet: av.Packet[av.VideoStream]) -> None:
         """Change the times of the next packet of the video stream."""
@@ -107,9 +113,11 @@ class ClockJumps:
 
     def is_jump(self, last: int | None, dts: int, time_base: Fraction) -> bool:
         """Whether the decoding time `dts` cannot follow `last`, both in units of `time_base` seconds."""
-        return last is not None and (dts < last or (dts - last) * time_base > self._leap_seconds)
+        if last is None:
+            return False
+        return dts < last or (self._leap_seconds is not None and (dts - last) * time_base > self._leap_seconds)
 
 
 def has_clock_jumps(container: av.container.InputContainer) -> bool:
     """Whether times in this format may jump (MPEG-TS, MPEG-PS, Ogg, HLS, RTP)."""
-    return bool(container.format.flags & 0x200)  # AVFMT_TS_DISCONT
+    return bool(container.format.flags & _TS_DISCONT)

@@ -26,7 +26,7 @@ def to_sdr(rgb: NDArray[np.uint16], transfer: int, peak_nits: float = 1000.0) ->
     Tone mapping is the EETF of ITU-R BT.2390, section 5.4.1, applied to max(R, G, B), which keeps the hue. `peak_nits`
     is the brightest value of the PQ content; HLG is shown at 1000. SDR is coded by the inverse of BT.1886 (gamma 2.4).
 
-    Measured: 45 ms per frame at 1280x720.
+    Measured: 58 ms of CPU time per frame at 1280x720 (HLG: 69 ms).
     """
     peak = _HLG_PEAK_NITS if transfer == HLG else max(peak_nits, WHITE_NITS)
     linear = _hlg_light(rgb) if transfer == HLG else _pq_light(peak)[rgb]  # (H, W, 3) in [0, 1], 1 is the peak

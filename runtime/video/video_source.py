@@ -14,10 +14,10 @@ from av.error import FFmpegError
 
 from ..errors import InputError
 from ..frame import SourceInfo
-from .container_end import ends_inside_unit
+from .container_end import Y4mPipe, ends_inside_unit
 from .deinterlace import Deinterlacer
 from .mp4_header import dolby_vision_profile, encryption_scheme
-from .timestamps import ClockJumps, CodingOrder, FrameTimes, has_clock_jumps
+from .timestamps import ClockJumps, CodingOrder, FrameTimes
 from .to_rgb import ToRgb
 from .undecoded_frame import UndecodedFrame
 from .video_stream import EXPECTED, FALLBACK_RATE, choose_stream, frame_rate, open_container, seconds_in_tag
@@ -47,7 +47,8 @@ class VideoSource:
         self, name: str, y4m: BinaryIO | None = None, *, video_stream: int | None = None, deinterlace: str = "auto"
     ) -> None:
         self._name = name
-        self._container = open_container(name, y4m)
+        self._pipe = Y4mPipe(y4m) if y4m is not None else None
+        self._container = open_container(name, self._pipe)
         try:
             self._stream, self._stream_note = choose_stream(name, self._container, video_stream)
             self._stream.thread_type = "AUTO"
@@ -56,7 +57,7 @@ class VideoSource:
             time_base, rate = self.info.time_base, self.info.frame_rate or FALLBACK_RATE
             self._times = FrameTimes(time_base, rate)
             self._coding_order = CodingOrder() if self._container.format.name == "avi" else None
-            self._clock = ClockJumps(time_base, rate) if has_clock_jumps(self._container) else None
+            self._clock = ClockJumps.of(self._container, time_base, rate)
             self._deinterlacer = Deinterlacer(deinterlace)
             self._to_rgb = ToRgb(name, self._stream.codec_context)
             self._read = self._failed = self._damaged = 0
@@ -198,6 +199,8 @@ class VideoSource:
 
     @functools.cached_property
     def _ends_inside_unit(self) -> bool:
+        if self._pipe is not None:
+            return self._pipe.ends_inside_frame()
         return self.info.video is not None and ends_inside_unit(self.info.video, self._container.format.name)
 
     def _why_nothing_decodes(self) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 from av.error import FFmpegError
 from av.stream import Disposition
 
 from ..errors import InputError
+from .container_end import Y4mPipe
 from .mp4_header import codec_code
 
 EXPECTED = "expected a video such as mp4, mkv, webm, mov or avi, a folder of images, or '-' for y4m"
@@ -19,7 +19,7 @@ NETWORK_TIMEOUT_S = 30.0
 FALLBACK_RATE = Fraction(25)
 
 
-def open_container(name: str, y4m: BinaryIO | None = None) -> av.container.InputContainer:
+def open_container(name: str, y4m: Y4mPipe | None = None) -> av.container.InputContainer:
     """Open the file or URL `name`, or the y4m stream `y4m`. Raises InputError."""
     # Titles in old files are often in Latin-1: bytes that are not UTF-8 are no reason to refuse a video.
     any_text = "surrogateescape"

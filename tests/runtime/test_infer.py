@@ -442,7 +442,7 @@ def test_masks_that_are_not_ours_are_never_replaced(options: InferOptions, flags
     theirs = Path(options.output) / "masks" / "00000.png"
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(b"drawn by hand")
-    with pytest.raises(OutputError, match=r"masks is in the way, and without run\.json.*another with -o"):
+    with pytest.raises(OutputError, match=r"masks is in the way, and there is no run\.json.*another with -o"):
         infer(replace(options, **flags))
     assert theirs.read_bytes() == b"drawn by hand"
 

@@ -30,7 +30,7 @@ def _overlay(source: Path, path: Path, **selection: int) -> OverlayWriter:
 
 
 def _clip(path: Path, tracks: list[tuple[str, str, dict[str, str]]], metadata: dict[str, str] | None = None) -> Path:
-    """Half a second of video with audio tracks of (codec, layout, metadata); channel n has a tone of 300 Hz * (n + 1)."""
+    """Half a second of video with audio tracks of (codec, layout, tags); channel n has a tone of 300 Hz * (n + 1)."""
     with av.open(str(path), "w") as container:
         container.metadata.update(metadata or {})
         video = container.add_stream("mpeg4", rate=25, width=64, height=48, pix_fmt="yuv420p")
