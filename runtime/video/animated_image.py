@@ -28,7 +28,7 @@ class AnimatedWebp:
         if not hasattr(cv2, "imdecodeanimation"):
             raise InputError(
                 f"{name}: got an animated WebP and OpenCV {cv2.__version__}, which reads its first frame only. "
-                "Fix: pip install 'opencv-python-headless>=4.11'"
+                "Fix: pip install 'opencv-python-headless>=4.12'"
             )
         self._name = name
         stored = path.read_bytes()

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from amcnet.runtime.frame import Frame, SourceInfo
 from amcnet.runtime.output.overlay import OverlayWriter
@@ -172,6 +173,17 @@ def test_sound_and_frames_of_joined_pieces_stay_together(
         for piece in range(3):
             moment = times[25 * piece] + 0.5
             assert _sound_at(tmp_path / "overlay.mp4", moment) == pytest.approx(0.5, abs=0.03), (name, piece)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_the_last_frame_of_an_animation_lasts_as_long_as_it_has_to(tmp_path: Path, suffix: str) -> None:
+    images = [Image.new("RGB", (64, 48), (80 * index, 90, 30)) for index in range(3)]
+    clip = tmp_path / f"clip.{suffix}"
+    images[0].save(clip, save_all=True, append_images=images[1:], duration=[100, 900, 40])
+    _overlay(clip, tmp_path / "overlay.mp4")
+    with av.open(str(tmp_path / "overlay.mp4")) as container:
+        stream = container.streams.video[0]
+        assert float(stream.duration * stream.time_base) == pytest.approx(1.04)
 
 
 @pytest.mark.parametrize("rotation", [0, 90])

@@ -55,7 +55,7 @@ def test_an_animated_webp_needs_a_recent_opencv(tmp_path: Path, monkeypatch: pyt
     path = _save_animation(tmp_path / "a.webp", [40, 40, 40])
     monkeypatch.delattr(cv2, "imdecodeanimation")
     with pytest.raises(
-        InputError, match=r"got an animated WebP and OpenCV .* Fix: pip install 'opencv-python-headless>=4.11'"
+        InputError, match=r"got an animated WebP and OpenCV .* Fix: pip install 'opencv-python-headless>=4.12'"
     ):
         open_frames(path)
 

@@ -155,6 +155,12 @@ def test_dolby_vision_without_a_compatible_base_layer_is_refused(
                 open_frames(path)
         else:
             assert len(_read(path)[0]) == 3
+    # Matroska: the name of the box and the record are two elements of a BlockAdditionMapping.
+    path = kinds.encode(tmp_path / "clip.mkv", _images(clip_picture, 3), "libx264")
+    mapping = b"\x41\xe7\x84dvcC\x41\xed\x98" + bytes([1, 0, 5 << 1, 0b00101101, 0]) + bytes(19)
+    path.write_bytes(path.read_bytes() + b"\xec" + bytes([0x80 | len(mapping)]) + mapping)  # inside a Void element
+    with pytest.raises(InputError, match="got Dolby Vision profile 5"):
+        open_frames(path)
 
 
 def _comb(frame: Frame) -> float:
