@@ -35,7 +35,7 @@ exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C
 
 @cli_entry_point
 def main() -> int:
-    arguments = vars(_parser().parse_args())
+    arguments = vars(_parser().parse_args(_files_first(sys.argv[1:])))
     from .infer import InferOptions, infer  # here: PyAV and OpenCV are slow to import, and --help does not use them
 
     arguments["output"] = arguments["output"] or _default_output(arguments["source"])
@@ -69,12 +69,17 @@ def _print_summary(output: Path, report: dict[str, Any]) -> None:
     print(f"masks    {output / 'masks'}\noverlay  {output / 'overlay.mp4'}\nreport   {output / 'run.json'}")
 
 
+def _files_first(arguments: list[str]) -> list[str]:
+    """The arguments, with `./` before those that begin with a dash and are a file: `-clip.mp4` is not an option."""
+    return [f"./{each}" if each.startswith("-") and Path(each).is_file() else each for each in arguments]
+
+
 def _default_output(source: str) -> Path:
     """A folder in the current one, named after the file or folder, or after the folder of a pattern."""
     if source == "-":
         return Path("stdin-amcnet")
     path = Path(urlsplit(source).path if "://" in source else source)
-    while not path.exists() and any(wildcard in str(path) for wildcard in "*?["):
+    while not path.exists() and any(wildcard in str(path) for wildcard in "*?[%"):
         path = path.parent
     path = path.resolve()
     return Path(f"{(path.name if path.is_dir() else path.stem) or 'frames'}-amcnet")
@@ -113,11 +118,30 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="precision of the bundled network (default: auto, int8 if it makes the run faster)",
     )
-    parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (default: 0)")
-    parser.add_argument("--frames", type=int, metavar="N", help="maximum number of frames (default: all)")
-    parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (default: 1)")
+    _add_source_options(parser)
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--resume", action="store_true", help="continue the run in OUTPUT")
     earlier.add_argument("--overwrite", action="store_true", help="replace the run in OUTPUT")
     parser.add_argument("--version", action="version", version=f"amcnet {__version__}")
     return parser
+
+
+def _add_source_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (default: 0)")
+    parser.add_argument("--frames", type=int, metavar="N", help="maximum number of frames (default: all)")
+    parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (default: 1)")
+    parser.add_argument(
+        "--video-stream", type=int, metavar="N", help="video stream, counted from 0 (default: the main one)"
+    )
+    parser.add_argument(
+        "--deinterlace",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="deinterlace with bwdif (default: auto, frames marked as interlaced)",
+    )
+    parser.add_argument(
+        "--names",
+        choices=("index", "source"),
+        default="index",
+        help="name masks 00000.png, or as the source images (default: index)",
+    )

@@ -17,13 +17,15 @@ class Frame:
         Frame(image, index=0, pts=0, pts_seconds=0.0)
 
     `pixels` is (H, W, 3) uint8 RGB. `index` counts the frames that were asked for, from 0. `pts` is the time of
-    presentation in units of the source's `time_base`, `pts_seconds` the same in seconds.
+    presentation in units of the source's `time_base`, `pts_seconds` the same in seconds. `duration` is in the unit of
+    `pts`, for a frame with a duration of its own (GIF, APNG, WebP); the others last until the next.
     """
 
     pixels: NDArray[np.uint8]
     index: int
     pts: int
     pts_seconds: float
+    duration: int | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or self.pixels.dtype != np.uint8:
@@ -77,7 +79,9 @@ class SourceInfo:
 
     `frame_rate` is the source's own fraction (30000/1001 stays), None where there is none (a folder of images).
     `expected_frames` is how many frames will come after `start`, `frames` and `stride`, None if that is not known.
-    `video` is the file that audio can be copied from, None for images and for standard input.
+    `video` is the file that audio can be copied from, None for images and for standard input; `video_stream` is the
+    index of its stream that is read. `names` are the file names of the images, empty for a video.
+    `sample_aspect_ratio` is the width of a pixel over its height.
     """
 
     name: str
@@ -85,3 +89,6 @@ class SourceInfo:
     frame_rate: Fraction | None = None
     expected_frames: int | None = None
     video: Path | None = None
+    video_stream: int = 0
+    sample_aspect_ratio: Fraction = Fraction(1)
+    names: tuple[str, ...] = ()

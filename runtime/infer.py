@@ -22,6 +22,7 @@ from .files.onnx_file import CHECKPOINT_SHA256, file_sha256
 from .flow.flow import Flow
 from .frame import MaskFrame, SourceInfo
 from .machine_info import processor_name
+from .output.frame_list import FrameList, mask_names
 from .output.mask_files import read_mask, write_mask, write_probability
 from .output.overlay import OverlayWriter
 from .output.run_folder import RunFolder
@@ -53,6 +54,9 @@ class InferOptions:
     start: int = 0
     frames: int | None = None
     stride: int = 1
+    video_stream: int | None = None
+    deinterlace: str = "auto"
+    names: str = "index"
     resume: bool = False
     overwrite: bool = False
 
@@ -67,11 +71,19 @@ def infer(
     "complete": false. What can be checked without a network is checked before one is loaded. Raises the errors of
     `Segmenter.load`, `open_frames` and OutputError.
     """
-    folder = RunFolder(Path(options.output))
     with (
-        open_frames(options.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
+        open_frames(
+            options.source,
+            start=options.start,
+            frames=options.frames,
+            stride=options.stride,
+            video_stream=options.video_stream,
+            deinterlace=options.deinterlace,
+        ) as reader,
         ExitStack() as loaded,
     ):
+        name = mask_names(reader.info, options.names)
+        folder = RunFolder(Path(options.output), name)
         plan = _plan(options, reader.info.expected_frames)
         report = _report(options, plan)
         finished = folder.finished(report["settings"], resume=options.resume, overwrite=options.overwrite)
@@ -84,6 +96,7 @@ def infer(
         # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist.
         kept = max(finished - 2, 0)
 
+        listed = FrameList(info=reader.info, name=name, start=options.start, stride=options.stride)
         times, begin, done = StageTimes(), time.perf_counter(), 0
         with closing(_masks(segmenter, reader, flow, times, folder, kept)) as masks:
             first = next(masks)
@@ -94,17 +107,21 @@ def infer(
                     for m in chain([first], masks):
                         if m.index >= kept:
                             with times("write masks"):
-                                write_mask(folder.masks, m.index, m.mask)
+                                write_mask(folder.masks, m.index, m.mask, name)
                                 if options.probability:
-                                    write_probability(folder.probabilities, m.index, m.probability)
+                                    write_probability(folder.probabilities, m.index, m.probability, name)
                         with times("write overlay"):
                             overlay.write(m.frame, m.mask)
+                        listed.add(m.index, m.pts_seconds)
                         done += 1
                         progress(reader.info, done)
                 report["complete"] = True
             finally:
                 seconds = time.perf_counter() - begin
                 report |= _results(reader, overlay, times, frames=done, computed=max(done - kept, 0), seconds=seconds)
+                report |= listed.report()
+                if listed.is_long:
+                    folder.write_frame_list(listed.csv())
                 folder.write_report(report)
     return report
 
@@ -128,7 +145,7 @@ def _masks(
 ) -> Generator[MaskFrame, None, None]:
     """The masks of all frames of `reader`; the first `kept` ones are read from the files of an earlier run."""
     for frame in islice(reader, kept):
-        path = folder.masks / f"{frame.index:05d}.png"
+        path = folder.masks / folder.name(frame.index)
         mask = read_mask(path)
         (height, width), (mask_height, mask_width) = frame.pixels.shape[:2], mask.shape
         if (mask_width, mask_height) != (width, height):
@@ -153,6 +170,9 @@ def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
             "start": options.start,
             "frames": options.frames,
             "stride": options.stride,
+            "video_stream": options.video_stream,
+            "deinterlace": options.deinterlace,
+            "names": options.names,
             "threshold": options.threshold,
             "probability": options.probability,
             "crf": options.crf,
@@ -190,7 +210,7 @@ def _results(
 ) -> dict[str, Any]:
     return {
         "truncated": reader.truncated is not None,
-        "notes": [*([reader.truncated] if reader.truncated else []), *overlay.notes],
+        "notes": [*([reader.truncated] if reader.truncated else []), *reader.notes, *overlay.notes],
         "frames": frames,
         "computed_frames": computed,
         "seconds": round(seconds, 3),

@@ -1,7 +1,9 @@
-"""Masks and probability maps as PNG files, one a frame: `NNNNN.png`, counted from 0."""
+"""Masks and probability maps as PNG files, one per frame: `NNNNN.png`, counted from 0, or names of one's own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -14,15 +16,22 @@ from ..files.atomic import make_folder, replacing
 _END_OF_PNG = bytes.fromhex("0000000049454e44ae426082")  # the IEND chunk, the last 12 bytes of every PNG
 
 
-def write_mask(folder: Path, index: int, mask: NDArray[np.bool_]) -> Path:
+def index_name(index: int) -> str:
+    """NNNNN.png."""
+    return f"{index:05d}.png"
+
+
+def write_mask(folder: Path, index: int, mask: NDArray[np.bool_], name: Callable[[int], str] = index_name) -> Path:
     """Write `mask` (H, W) as 8-bit gray, 0 and 255; return the file. Raises OutputError."""
-    return _write(folder, index, mask.view(np.uint8) * np.uint8(255))
+    return _write(folder / name(index), mask.view(np.uint8) * np.uint8(255))
 
 
-def write_probability(folder: Path, index: int, probability: NDArray[np.float32]) -> Path:
+def write_probability(
+    folder: Path, index: int, probability: NDArray[np.float32], name: Callable[[int], str] = index_name
+) -> Path:
     """Write `probability` (H, W) in [0, 1] as 16-bit gray, round(p * 65535); return the file. Raises OutputError."""
     scaled = np.rint(np.clip(probability, 0, 1) * np.float32(65535))
-    return _write(folder, index, scaled.astype(np.uint16))
+    return _write(folder / name(index), scaled.astype(np.uint16))
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
@@ -33,24 +42,21 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     return mask
 
 
-def finished_masks(folder: Path) -> int:
+def finished_masks(folder: Path, name: Callable[[int], str] = index_name) -> int:
     """Count the masks that follow each other without a gap from 00000.png and can be read to their end.
 
-    Each is decoded (0.6 ms at 854x480): a resumed run continues behind the last good one.
+    Each is decoded (0.6 ms at 854x480): a resumed run continues behind the last good one. `name` raises IndexError
+    behind the last frame.
     """
     count = 0
-    while _read(folder / _name(count)) is not None:
-        count += 1
+    with suppress(IndexError):
+        while _read(folder / name(count)) is not None:
+            count += 1
     return count
 
 
-def _name(index: int) -> str:
-    return f"{index:05d}.png"
-
-
-def _write(folder: Path, index: int, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Path:
-    make_folder(folder)
-    path = folder / _name(index)
+def _write(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Path:
+    make_folder(path.parent)
     # OpenCV's own setting (level 1, run lengths, "sub" filter) is the quickest that all its versions have. DAVIS masks
     # at 854x480: 0.9 ms, 3.4 kB; level 1 alone 2.7 ms, 5.0 kB; level 6 3.3 ms, 2.6 kB; level 9 9.0 ms, 2.0 kB.
     _, png = cv2.imencode(".png", pixels)
@@ -64,7 +70,7 @@ def _read(path: Path) -> NDArray[np.bool_] | None:
         png = path.read_bytes()
     except OSError:
         return None
-    if not png.endswith(_END_OF_PNG):  # asked first because OpenCV complains of such files on standard error
+    if not png.endswith(_END_OF_PNG):  # OpenCV writes an error about such files to standard error
         return None
     pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
     return None if pixels is None else np.asarray(pixels >= 128)

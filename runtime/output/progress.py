@@ -1,4 +1,4 @@
-"""How far a run is: a bar with speed and time left on a terminal, now and then a plain line elsewhere."""
+"""Progress of a run: a bar with speed and time left on a terminal, a plain line every 10 s elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LINE_EVERY_SECONDS = 10
 class Progress:
     """Call it with the source and the frames done so far, after each frame; close it at the end.
 
-    `done` is the number of frames it was last told.
+    `done` is the number of frames of the latest call.
     """
 
     def __init__(self) -> None:

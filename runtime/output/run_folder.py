@@ -1,10 +1,12 @@
-"""The folder that `amc-infer` writes: masks/, overlay.mp4 and run.json, and whether a stopped run can go on there."""
+"""The folder that `amc-infer` writes (masks/, overlay.mp4, run.json), and the checks before a run is resumed there."""
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +14,15 @@ from typing import Any
 
 from ..errors import InputError, OutputError
 from ..files.atomic import cannot_write, make_folder, replacing
-from .mask_files import finished_masks
+from .mask_files import finished_masks, index_name
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`path` and what stands where in it."""
+    """The files in `path`; `name` gives the file name of the mask of each frame."""
 
     path: Path
+    name: Callable[[int], str] = index_name
 
     @property
     def masks(self) -> Path:
@@ -32,6 +35,10 @@ class RunFolder:
     @property
     def overlay(self) -> Path:
         return self.path / "overlay.mp4"
+
+    @property
+    def frame_list(self) -> Path:
+        return self.path / "frames.csv"
 
     @property
     def report(self) -> Path:
@@ -52,12 +59,12 @@ class RunFolder:
             for theirs in (self.masks, self.probabilities, self.overlay):
                 if theirs.exists():
                     raise OutputError(
-                        f"{theirs} is in the way, and without {self.report.name} beside it nothing says that it may be "
-                        "replaced; expected a new folder, or one that amc-infer made. Choose another with -o"
+                        f"{theirs} is in the way, and there is no {self.report.name} beside it that would permit "
+                        "replacing it; expected a new folder, or one that amc-infer made. Choose another with -o"
                     )
         elif resume:
             self._compare(settings)
-            return finished_masks(self.masks)
+            return finished_masks(self.masks, self.name)
         elif not overwrite and any(self.masks.glob("*.png")):
             raise OutputError(
                 f"{self.path} holds an earlier run; expected a new folder. Go on with it by --resume, replace it "
@@ -66,7 +73,7 @@ class RunFolder:
         return 0
 
     def complete_report(self) -> dict[str, Any] | None:
-        """What run.json says, if the run has come to its end. Call `finished` first."""
+        """The contents of run.json if the run is complete, else None. Call `finished` first."""
         report: dict[str, Any] = json.loads(self.report.read_text()) if self.report.exists() else {}
         return report if report.get("complete") else None
 
@@ -88,6 +95,7 @@ class RunFolder:
         Only what a run writes is removed, by its name.
         """
         make_folder(self.path)
+        earlier = self._earlier_masks()
         try:
             self.write_report(report)
         except OutputError:
@@ -97,13 +105,29 @@ class RunFolder:
         make_folder(self.masks)
         for folder in (self.masks, self.probabilities):
             for file in folder.glob("*.png"):
-                if file.stem.isdigit() and int(file.stem) >= finished:
+                numbered = file.stem.isdigit() and int(file.stem) >= finished and self.name is index_name
+                if numbered or file.name in earlier[finished:]:
                     file.unlink()
         if finished == 0:
             self.overlay.unlink(missing_ok=True)
+            self.frame_list.unlink(missing_ok=True)
         for folder in (self.path, self.masks, self.probabilities):
             for unfinished in folder.glob(".*.part"):  # of a run that was killed
                 unfinished.unlink()
+
+    def write_frame_list(self, text: str) -> None:
+        with replacing(self.frame_list) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def _earlier_masks(self) -> list[str]:
+        """The names of the masks that an earlier run wrote, in their order."""
+        try:
+            rows = json.loads(self.report.read_text())["frame_list"]
+            if isinstance(rows, str):
+                rows = list(csv.DictReader(self.frame_list.read_text(encoding="utf-8").splitlines()))
+            return [str(row["mask"]) for row in rows]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []  # of a run that was killed: its masks have their place in the new run, or stay
 
     def write_report(self, report: dict[str, Any]) -> None:
         with replacing(self.report) as temporary:
@@ -114,7 +138,7 @@ class RunFolder:
             earlier = _flat(json.loads(self.report.read_text())["settings"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{self.report} cannot be read ({error!r}), so nothing says what to resume; start anew by --overwrite"
+                f"{self.report} cannot be read ({error!r}), so the run cannot be resumed; start anew by --overwrite"
             ) from error
         now = _flat(settings)
         for key in earlier | now:

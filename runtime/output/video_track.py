@@ -1,4 +1,4 @@
-"""RGB pictures and their times in, one H.264 track of an MP4 file out."""
+"""RGB images with their times as one H.264 track of an MP4 file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ticks_per_second(info: SourceInfo) -> int:
 
 
 class VideoTrack:
-    """Encodes pictures of one size, (W, H), each shown from its own time to that of the next.
+    """Encodes images of one size, (W, H), each shown from its own time to that of the next.
 
     `add` and `finish` write to `output` and raise `av.FFmpegError` if that fails. Times are in units of
     `info.time_base`, counted from `origin` (seconds of the source).
@@ -42,9 +42,10 @@ class VideoTrack:
         self._tick = Fraction(1, ticks_per_second(info))  # seconds
         self._output, self._info, self._origin = output, info, origin
         self._interval = 0  # ticks between the latest two frames
+        self._own_duration: int | None = None  # ticks, of the latest frame
         self._count = 0
-        self._held: av.VideoFrame | None = None  # the latest picture, until its duration is known
-        self._durations: dict[int, int] = {}  # ticks, by time, of the pictures inside the encoder
+        self._held: av.VideoFrame | None = None  # the latest frame, until its duration is known
+        self._durations: dict[int, int] = {}  # ticks, by time, of the frames inside the encoder
         stream = output.add_stream("libx264", rate=info.frame_rate or 25)
         # CPU time and size of an 854x480 frame: veryfast 12 ms, 18 kB; without B-frames 10.3 ms, 23 kB, 0.6 dB better,
         # and decoding times equal presentation times, so that MP4 keeps each time and duration exactly; superfast
@@ -52,6 +53,7 @@ class VideoTrack:
         stream.options = {"preset": "superfast", "crf": "20", "bf": "0"}
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p" if _is_even(size) else "yuv444p"
+        stream.codec_context.sample_aspect_ratio = info.sample_aspect_ratio
         stream.time_base = stream.codec_context.time_base = self._tick
         # BT.601, because programs that ignore the tag assume it: theirs are the right colors too.
         stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED
@@ -63,28 +65,32 @@ class VideoTrack:
         self._stream = stream
 
     def begin_seconds(self, pts: int) -> Fraction:
-        """When a picture of time `pts` begins in the output."""
+        """When a frame of time `pts` begins in the output."""
         return pts * self._info.time_base - self._origin
 
-    def add(self, pixels: NDArray[np.uint8], pts: int) -> None:
-        """Add `pixels` (H, W, 3) RGB, to be shown from `pts`; another size than the track's is scaled to it."""
+    def add(self, pixels: NDArray[np.uint8], pts: int, duration: int | None = None) -> None:
+        """Add `pixels` (H, W, 3) RGB, to be shown from `pts`; another size than the track's is scaled to it.
+
+        `duration` matters for the last frame: None gives it that of the frame before.
+        """
         if pixels.shape[1::-1] != self.size:
             pixels = cv2.resize(pixels, self.size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        picture = _to_yuv(pixels)
+        image = _to_yuv(pixels)
         ticks = round(self.begin_seconds(pts) / self._tick)
         if self._count == 0:
             self._first = ticks
         else:
             ticks = max(ticks, self._last + 1)  # two times can meet where the source's are finer than a microsecond
-        picture.pts, picture.time_base = ticks, self._tick
+        image.pts, image.time_base = ticks, self._tick
         if self._count:
             self._interval = ticks - self._last
             self._encode_held(self._interval)
-        self._held, self._last = picture, ticks
+        self._held, self._last = image, ticks
+        self._own_duration = round(duration * self._info.time_base / self._tick) if duration else None
         self._count += 1
 
     def finish(self) -> Fraction:
-        """Encode what is left; return when the last picture ends, in seconds of the output."""
+        """Encode what is left; return when the last frame ends, in seconds of the output."""
         duration = self._last_duration()
         self._encode_held(duration)
         self._mux(self._stream.encode(None))
@@ -103,10 +109,12 @@ class VideoTrack:
             self._output.mux(packet)
 
     def _last_duration(self) -> int:
-        """As long as the frame before, give or take what makes `frame_rate` the track's average to the last digit where
-        the source's times are rounded (Matroska: to 1 ms).
+        """Its own, or else that of the frame before, within what makes `frame_rate` the track's average to the last
+        digit where the source's times are rounded (Matroska: to 1 ms).
         """
         rate = self._info.frame_rate
+        if self._own_duration:
+            return self._own_duration
         if rate is None:
             return self._interval or round(Fraction(1, 25) / self._tick)
         if self._interval == 0:
@@ -118,15 +126,15 @@ class VideoTrack:
 
 
 def _to_yuv(pixels: NDArray[np.uint8]) -> av.VideoFrame:
-    """(H, W, 3) RGB to limited-range BT.601: 4:2:0, which every player knows, but 4:4:4 for odd sizes, for which H.264
-    has no 4:2:0.
+    """(H, W, 3) RGB to limited-range BT.601: 4:2:0, which every player decodes, but 4:4:4 for odd sizes, for which
+    H.264 has no 4:2:0.
     """
     if _is_even(pixels.shape):
         # OpenCV takes 0.3 ms for 854x480 where swscale takes 2.0.
         planes = cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420).astype(np.uint8, copy=False)
         return av.VideoFrame.from_ndarray(planes, format="yuv420p")
-    picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-    return picture.reformat(format="yuv444p", dst_colorspace="ITU601", dst_color_range="MPEG")
+    image = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+    return image.reformat(format="yuv444p", dst_colorspace="ITU601", dst_color_range="MPEG")
 
 
 def _is_even(size: tuple[int, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""What an MP4 file says of itself that PyAV does not pass on: wanted only to explain why a file cannot be read."""
+"""Properties in the header of an MP4 file that PyAV does not expose: the reasons why a file cannot be read."""
 
 from __future__ import annotations
 
@@ -26,3 +26,17 @@ def _both_ends(path: Path, length: int = 1 << 20) -> bytes:
         head = file.read(length)
         file.seek(max(len(head), path.stat().st_size - length))
         return head + file.read(length)
+
+
+def dolby_vision_profile(path: Path) -> int | None:
+    """The profile of a Dolby Vision video whose base layer is not compatible with HDR10, HLG or SDR; None for others.
+
+    From the DOVI configuration record, which MP4 and Matroska files have in their header (Dolby Vision Streams Within
+    the ISO Base Media File Format, section 3.2).
+    """
+    # MP4: the box itself; Matroska: BlockAddIDType, then BlockAddIDExtraData (0x41ED) with the record.
+    match = re.search(rb"dv[cvw]C(?:\x41\xed.)?[\x01\x02].(..)(.)", _both_ends(path), re.DOTALL)
+    if match is None:
+        return None
+    profile, compatible_with = match.group(1)[0] >> 1, match.group(2)[0] >> 4
+    return profile if compatible_with == 0 and profile not in (4, 7) else None

@@ -1,4 +1,4 @@
-"""How a video's stored pictures are to be turned and mirrored for a person to see them upright."""
+"""Rotation and mirroring that show the stored frames of a video upright."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Orientation:
-    """A display matrix: the picture's (x, y) is shown at (a x + c y, b x + d y), up to a shift."""
+    """A display matrix: the stored (x, y) is shown at (a x + c y, b x + d y), up to a shift."""
 
-    rotation: int  # as PyAV gives it; tells cheaply that the matrix is still the same
+    rotation: int  # as PyAV gives it; a cheap test for a change of the matrix
     a: int = 1
     b: int = 0
     c: int = 0

@@ -1,8 +1,10 @@
-"""Frames from whatever a person has: a video, pictures, or a pipe; one at a time, in order of presentation."""
+"""Frames of a video, of images or of a pipe, one at a time and in order of presentation."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import re
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -11,18 +13,33 @@ from pathlib import Path
 from ..closeable import Closeable
 from ..errors import InputError
 from ..frame import Frame, Selection, SourceInfo
-from .image_source import ImageSource, images_in, images_matching, is_image
+from .animated_image import AnimatedWebp, TiffPages, is_animated_webp, is_apng, tiff_pages
+from .deinterlace import MODES
+from .image_source import ImageSource, images_in, images_matching, images_numbered, is_image
 from .undecoded_frame import RawSource, UndecodedFrame
-from .video_source import EXPECTED, VideoSource
+from .video_source import VideoSource
+from .video_stream import EXPECTED
 
 
-def open_frames(source: str | Path, *, start: int = 0, frames: int | None = None, stride: int = 1) -> FrameReader:
+def open_frames(
+    source: str | Path,
+    *,
+    start: int = 0,
+    frames: int | None = None,
+    stride: int = 1,
+    video_stream: int | None = None,
+    deinterlace: str = "auto",
+) -> FrameReader:
     """Open `source` and decode its first wanted frame, so that whatever cannot be read is known at once.
 
-    `source` is a video file or URL, a picture, a folder of pictures (natural order: `frame2` before `frame10`), a glob
-    pattern (`'frames/*.png'`), or `-` for a y4m stream on standard input. `start` frames are passed over, then every
-    `stride`-th one is taken, at most `frames` of them (None: all). What is passed over is decoded (a video has no
-    other way to count) but not converted.
+    `source` is a video file or URL, an image, a folder of images (natural order: `frame2` before `frame10`), a glob
+    pattern (`'frames/*.png'`), a numbered one (`frames/%04d.png`), or `-` for a y4m stream on standard input. `start`
+    frames are passed over, then every `stride`-th one is taken, at most `frames` of them (None: all). What is passed
+    over is decoded (a video has no other way to count) but not converted.
+
+    `video_stream` is the place of a video's stream among its video streams, from 0; None takes the one with more than
+    one frame, the default flag and the most pixels. `deinterlace` is "auto" (frames that are marked as interlaced),
+    "yes" or "no".
 
     Raises InputError if the source is missing, empty, not readable, or holds no frame at `start`.
 
@@ -34,7 +51,9 @@ def open_frames(source: str | Path, *, start: int = 0, frames: int | None = None
         raise InputError(
             f"start {start}, frames {frames}, stride {stride}: expected start 0 or more, frames and stride 1 or more"
         )
-    raw = _open_source(source)
+    if deinterlace not in MODES:
+        raise InputError(f"deinterlace: got {deinterlace!r}, expected {', '.join(MODES)}")
+    raw = _open_source(source, video_stream, deinterlace)
     try:
         return FrameReader(raw, start=start, frames=frames, stride=stride)
     except BaseException:
@@ -45,8 +64,7 @@ def open_frames(source: str | Path, *, start: int = 0, frames: int | None = None
 class FrameReader(Closeable, Iterator[Frame]):
     """An iterator of `Frame`, and a context manager that closes the source. Made by `open_frames`.
 
-    `info` describes the source, `selection` which of its frames are read. No frame is held
-    longer than until the next one is asked for.
+    `info` describes the source, `selection` which of its frames are read. A frame is held until the next one only.
     """
 
     def __init__(self, raw: RawSource, *, start: int, frames: int | None, stride: int) -> None:
@@ -63,13 +81,19 @@ class FrameReader(Closeable, Iterator[Frame]):
         expected = None if whole is None else max(1, -(-(whole - start) // stride))
         if expected is not None and frames is not None:
             expected = min(expected, frames)
-        self.info: SourceInfo = dataclasses.replace(raw.info, expected_frames=expected)
+        names = raw.info.names[start::stride][:frames]
+        self.info: SourceInfo = dataclasses.replace(raw.info, expected_frames=expected, names=names)
         self._first_frame: Frame | None = self._to_frame(first)
 
     @property
     def truncated(self) -> str | None:
         """What of the source was lost so far and after how many frames, in one sentence; None if nothing was."""
         return self._raw.truncated
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for everything that a person should know about the source as far as it was read."""
+        return self._raw.notes
 
     def close(self) -> None:
         """Close the file; further frames do not come. Closing twice is allowed."""
@@ -91,27 +115,47 @@ class FrameReader(Closeable, Iterator[Frame]):
 
     def _to_frame(self, raw: UndecodedFrame) -> Frame:
         pts_seconds = float(raw.pts * self._raw.info.time_base)
-        frame = Frame(pixels=raw.to_rgb(), index=self._index, pts=raw.pts, pts_seconds=pts_seconds)
+        frame = Frame(
+            pixels=raw.to_rgb(),
+            index=self._index,
+            pts=raw.pts,
+            pts_seconds=pts_seconds,
+            duration=raw.duration,
+        )
         self._index += 1
         return frame
 
 
-def _open_source(source: str | Path) -> RawSource:
+def _open_source(source: str | Path, video_stream: int | None, deinterlace: str) -> RawSource:
     name, path = str(source), Path(source)
+    open_video = functools.partial(VideoSource, video_stream=video_stream, deinterlace=deinterlace)
+    if not name:
+        raise InputError(f"the source is an empty string; {EXPECTED}")
     if name == "-":
         if sys.stdin.isatty():
             raise InputError(
                 "standard input: nothing is piped in; expected a y4m stream, or name a file instead of '-'"
             )
-        return VideoSource("standard input", y4m=sys.stdin.buffer)
+        return open_video("standard input", y4m=sys.stdin.buffer)
     if "://" in name:
-        return VideoSource(name)
+        return open_video(name)
     if path.is_dir():
         return ImageSource(name, images_in(path))
     if not path.exists():
         if any(wildcard in name for wildcard in "*?["):
             return ImageSource(name, images_matching(name))
+        if re.search(r"%\d*d", name):
+            return ImageSource(name, images_numbered(name))
         raise InputError(f"{name}: there is no such file or folder; {EXPECTED}")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{name}: the file is empty (0 bytes); {EXPECTED}")
-    return ImageSource(name, [path]) if is_image(path) else VideoSource(name)
+    if not is_image(path):
+        return open_video(name)
+    with path.open("rb") as file:
+        head = file.read(64 << 10)
+    if is_apng(head):
+        return open_video(name)
+    if is_animated_webp(head):
+        return AnimatedWebp(name, path)
+    pages = tiff_pages(path)
+    return TiffPages(name, path, pages) if len(pages) > 1 else ImageSource(name, [path])

@@ -47,6 +47,12 @@ def clip_picture() -> Callable[..., NDArray[np.uint8]]:
 
 
 @pytest.fixture(scope="session")
+def kinds() -> ModuleType:
+    """The functions of `video_kinds.py`, each of which writes a video or an image of a kind that needs care."""
+    return _load("video_kinds")
+
+
+@pytest.fixture(scope="session")
 def odd_videos(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """The `OddVideo`s of `odd_videos.py`, written once."""
     made: list[Any] = _load("odd_videos").make_odd_videos(tmp_path_factory.mktemp("odd"), _CLIPS.make_clip)

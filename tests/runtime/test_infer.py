@@ -247,6 +247,7 @@ def test_the_report(options: InferOptions, pwcnet_onnx: Path) -> None:
     assert list(report) == [
         *("schema", "complete", "settings", "backend", "machine", "versions"),
         *("truncated", "notes", "frames", "computed_frames", "seconds", "fps", "latency_ms"),
+        "frame_list",
     ]
     assert (report["complete"], report["truncated"], report["notes"]) == (True, False, [])
     files = report["settings"]["files"]
@@ -441,7 +442,7 @@ def test_masks_that_are_not_ours_are_never_replaced(options: InferOptions, flags
     theirs = Path(options.output) / "masks" / "00000.png"
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(b"drawn by hand")
-    with pytest.raises(OutputError, match=r"masks is in the way, and without run\.json.*another with -o"):
+    with pytest.raises(OutputError, match=r"masks is in the way, and there is no run\.json.*another with -o"):
         infer(replace(options, **flags))
     assert theirs.read_bytes() == b"drawn by hand"
 
@@ -455,9 +456,9 @@ def test_masks_that_are_not_ours_are_never_replaced(options: InferOptions, flags
         ({"source": "gone.mp4"}, r"gone\.mp4: there is no such file"),
         ({"source": "{tmp}/empty.mp4"}, r"empty\.mp4: the file is empty"),
         ({"source": "{tmp}/text.mp4"}, r"text\.mp4: the video cannot be opened"),
-        ({"source": "{tmp}/folder"}, "folder: the folder holds no pictures"),
+        ({"source": "{tmp}/folder"}, "folder: the folder holds no images"),
         ({"source": "{tmp}/*.tiff"}, "the pattern matches no file"),
-        ({"source": "{tmp}/broken.png"}, r"broken\.png: the picture cannot be decoded"),
+        ({"source": "{tmp}/broken.png"}, r"broken\.png: the image cannot be decoded"),
         ({"start": 99}, "start 99 is beyond the end; there are 7 frames"),
         ({"start": -1}, "expected start 0 or more"),
         ({"frames": 0}, "expected start 0 or more, frames and stride 1 or more"),
@@ -504,7 +505,7 @@ def test_a_bad_picture_in_the_middle_keeps_what_came_before(options: InferOption
     good = (tmp_path / "pictures" / "4.png").read_bytes()
     (tmp_path / "pictures" / "4.png").write_bytes(good[:40])
     options = replace(options, source=tmp_path / "pictures")
-    with pytest.raises(InputError, match=r"4\.png: the picture cannot be decoded"):
+    with pytest.raises(InputError, match=r"4\.png: the image cannot be decoded"):
         infer(options)
     report = _report(Path(options.output))
     assert report["complete"] is False

@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 
 import av
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from amcnet.runtime import cli
 from amcnet.runtime.frame import SourceInfo
@@ -23,6 +25,7 @@ from amcnet.runtime.output import progress
 from amcnet.runtime.output.progress import Progress
 
 MakeClip = Callable[..., Path]
+Picture = Callable[..., NDArray[np.uint8]]
 Run = Callable[..., tuple[int, str, str]]
 
 COMMAND = Path(sys.executable).with_name("amc-infer")
@@ -65,6 +68,40 @@ def test_a_run_ends_in_a_summary(run: Run, clip: Path, amcnet_onnx: Path) -> Non
     report = json.loads(Path("clip-amcnet/run.json").read_text())
     assert (report["settings"]["threshold"], report["settings"]["probability"]) == (0.4, True)
     assert len(list(Path("clip-amcnet/probabilities").iterdir())) == 4
+
+
+def test_a_file_whose_name_begins_with_a_dash(run: Run, clip: Path, amcnet_onnx: Path) -> None:
+    clip.rename(clip.with_name("-clip.mp4"))
+    status, _, err = run("-clip.mp4", "--amcnet", amcnet_onnx)
+    assert (status, err) == (0, "")
+    assert len(list(Path("-clip-amcnet/masks").iterdir())) == 4
+
+
+def test_the_default_folder_of_a_numbered_pattern(run: Run, amcnet_onnx: Path) -> None:
+    Path("shots").mkdir()
+    for number in (1, 2):
+        cv2.imwrite(f"shots/{number:03d}.png", np.zeros((48, 64, 3), np.uint8))
+    status, _, err = run("shots/%03d.png", "--amcnet", amcnet_onnx, "--names", "source")
+    assert (status, err) == (0, "")
+    assert sorted(path.name for path in Path("shots-amcnet/masks").iterdir()) == ["001.png", "002.png"]
+
+
+def test_other_video_streams_are_noted(run: Run, amcnet_onnx: Path, kinds: ModuleType, clip_picture: Picture) -> None:
+    kinds.two_streams(Path("two.mkv"), [(3, (64, 48), True), (3, (96, 64), False)], clip_picture)
+    status, _, err = run("two.mkv", "--amcnet", amcnet_onnx, "--video-stream", "1", "--deinterlace", "no")
+    assert status == 0
+    assert err == (
+        "note: two.mkv: 2 video streams: 0 (mpeg4 64x48), 1 (mpeg4 96x64); stream 1 is read. "
+        "Fix: choose another with --video-stream N\n"
+    )
+    settings = json.loads(Path("two-amcnet/run.json").read_text())["settings"]
+    assert (settings["video_stream"], settings["deinterlace"], settings["names"]) == (1, "no", "index")
+
+
+def test_an_empty_name_is_refused(run: Run) -> None:
+    status, _, err = run("")
+    assert status == 2
+    assert err.startswith("error: the source is an empty string")
 
 
 @pytest.mark.parametrize(("precision", "name"), [("fp32", "amcnet-light.onnx"), ("int8", "amcnet-light.int8.onnx")])
@@ -135,7 +172,7 @@ def test_an_error_on_the_way_says_what_is_finished(run: Run, amcnet_onnx: Path) 
     assert status == 2
     hint, error = err.splitlines()
     assert hint == "2 frames are done in shots-amcnet; continue with --resume"
-    assert error.startswith("error: shots/3.png: the picture cannot be decoded")
+    assert error.startswith("error: shots/3.png: the image cannot be decoded")
 
 
 @pytest.mark.parametrize(
@@ -324,6 +361,7 @@ def test_help_waits_for_no_video_library() -> None:
 _PEAK = """
 import re, sys
 from pathlib import Path
+from types import ModuleType
 from amcnet.runtime.cli import main
 status = main()
 print(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])

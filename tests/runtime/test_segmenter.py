@@ -183,7 +183,7 @@ def test_an_error_in_the_middle_comes_after_the_masks_before_it(segmenter: Segme
     (tmp_path / "3.png").write_bytes(b"no picture")
     masks = segmenter.video(tmp_path)
     assert [next(masks).index for _ in range(2)] == [0, 1]
-    with pytest.raises(InputError, match=r"3\.png: the picture cannot be decoded"):
+    with pytest.raises(InputError, match=r"3\.png: the image cannot be decoded"):
         list(masks)
 
 

@@ -144,14 +144,18 @@ def test_bad_pictures_say_which_and_why(tmp_path: Path, capfd: pytest.CaptureFix
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "bare").mkdir()
     for name, message in (
-        ("text.png", "text.png: the picture cannot be decoded"),
-        ("half.tif", "half.tif: the picture cannot be decoded"),
-        ("half.png", "half.png: the picture cannot be decoded"),
+        ("text.png", "text.png: the image cannot be decoded"),
+        ("half.tif", "half.tif: the image cannot be decoded"),
+        ("half.png", "half.png: the image cannot be decoded"),
         ("empty.jpg", "empty.jpg: the file is empty"),
-        ("bare", "bare: the folder holds no pictures; expected files ending in jpeg, jpg, png, tif, tiff, webp"),
+        (
+            "bare",
+            "bare: the folder holds no images; expected files ending in "
+            "bmp, dpx, jp2, jpeg, jpg, pbm, pgm, png, ppm, tga, tif, tiff, webp",
+        ),
         ("*.webp", r"\*.webp: the pattern matches no file"),
-        ("e*", r"empty\.jpg: the picture is empty"),
-        ("bar*", r"bar\*: the pattern matches 1 files, but none is a picture"),
+        ("e*", r"empty\.jpg: the image is empty"),
+        ("bar*", r"bar\*: the pattern matches 1 files, but none is an image"),
     ):
         with pytest.raises(InputError, match=message):
             open_frames(f"{tmp_path}/{name}")
@@ -162,5 +166,5 @@ def test_a_bad_picture_in_the_middle_is_named_when_its_turn_comes(folder: Path):
     (folder / "frame9.png").write_bytes(b"\x89PNG broken")
     with open_frames(folder) as reader:
         assert [next(reader).index, next(reader).index] == [0, 1]
-        with pytest.raises(InputError, match=r"frame9\.png: the picture cannot be decoded"):
+        with pytest.raises(InputError, match=r"frame9\.png: the image cannot be decoded"):
             next(reader)

@@ -226,6 +226,17 @@ def test_a_y4m_stream_is_read_from_standard_input(
     assert [frame.pts * info.time_base for frame in frames] == [Fraction(1001 * index, 30_000) for index in range(5)]
 
 
+def test_a_y4m_stream_that_ends_inside_a_frame_is_truncated(
+    make_clip: MakeClip, tmp_path: Path, pipe: Callable[[bytes], None]
+):
+    content = make_clip(tmp_path / "clip.y4m", frames=5, codec="wrapped_avframe").read_bytes()
+    for missing, frames in ((0, 5), (1, 4), (3000, 4), (4613, 4), (4614, 4)):
+        pipe(content[: len(content) - missing])
+        with open_frames("-") as reader:
+            assert len(list(reader)) == frames
+            assert (reader.truncated is not None) == (missing not in (0, 4614))  # a frame has 6 + 4608 bytes
+
+
 @pytest.mark.parametrize("content", [b"", b"RIFF and other things", b"YUV4MPEG2 W0 H0 F25:1\n", "mp4"])
 def test_anything_else_on_standard_input_is_refused(content: bytes | str, clip: Path, pipe: Callable[[bytes], None]):
     pipe(clip.read_bytes() if isinstance(content, str) else content)

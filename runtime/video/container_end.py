@@ -1,0 +1,217 @@
+"""Detection of files that end inside a unit of their container, for formats whose header does not give a length."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+
+_EBML_SEGMENT, _EBML_CLUSTER = 0x18538067, 0x1F43B675
+
+
+def ends_inside_unit(path: Path, format_name: str) -> bool:
+    """Whether the file at `path`, which FFmpeg reads as `format_name`, ends inside a frame, packet, box or chunk.
+
+    Only headers are read: a seek for each top-level element. False for formats that are not known here.
+    """
+    check = _CHECKS.get(format_name)
+    if check is None or not path.is_file():
+        return False
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        return check(file, size)
+
+
+def _mp4(file: BinaryIO, size: int) -> bool:
+    position, kind = 0, b""
+    while position + 8 <= size:
+        file.seek(position)
+        header = file.read(16)
+        length = int.from_bytes(header[:4], "big")
+        if length == 1:
+            length = int.from_bytes(header[8:16], "big")
+        if length == 0:  # to the end of the file
+            return False
+        if length < 8 or not header[4:8].isalnum():
+            return False  # padding or damage, which has no end to miss
+        position, kind = position + length, header[4:8]
+    return position > size or kind == b"moof"  # whose samples are in the mdat behind it
+
+
+def _riff(file: BinaryIO, size: int) -> bool:
+    """AVI with its OpenDML parts, and WebP."""
+    position = 0
+    while position + 12 <= size:
+        file.seek(position)
+        header = file.read(8)
+        length = int.from_bytes(header[4:], "little")
+        if header[:4] != b"RIFF" or length in (0, 0xFFFFFFFF):  # 0 is written to pipes
+            return position == 0 and _avi_chunks_cut(file, size)
+        position += 8 + length + length % 2
+    return position > size + 1
+
+
+def _avi_chunks_cut(file: BinaryIO, size: int) -> bool:
+    position = 12
+    while position + 8 <= size:
+        file.seek(position)
+        header = file.read(12)
+        length = int.from_bytes(header[4:8], "little")
+        if header[:4] == b"LIST" and header[8:12] == b"movi":
+            position += 12  # its own length may be missing too
+        elif not header[:4].isascii() or header[:4] == bytes(4):
+            return False
+        else:
+            position += 8 + length + length % 2
+    return position > size + 1 or 0 < size - position < 8
+
+
+def _y4m(file: BinaryIO, size: int) -> bool:
+    fields = file.readline(1024).decode("ascii", "replace").split()
+    frame = _y4m_frame_bytes(fields)
+    position = file.tell()
+    while frame and position < size:
+        file.seek(position)
+        header = file.readline(1024)
+        if not header.startswith(b"FRAME") and not b"FRAME".startswith(header[:5]):
+            return False
+        position = file.tell() + frame if header.endswith(b"\n") else size + 1
+    return position > size
+
+
+class Y4mPipe:
+    """A y4m stream that cannot be read twice, with a count of its bytes."""
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+        self._begin = b""
+        self._size = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes of the stream, at most `size`."""
+        data = self._pipe.read(size)
+        self._size += len(data)
+        if len(self._begin) < 1024:
+            self._begin += data[:1024]
+        return data
+
+    def ends_inside_frame(self) -> bool:
+        """Whether the bytes read so far are not a whole number of frames."""
+        header = self._begin.partition(b"\n")[0]
+        frame = _y4m_frame_bytes(header.decode("ascii", "replace").split())
+        return frame > 0 and (self._size - len(header) - 1) % (frame + len(b"FRAME\n")) != 0
+
+
+def _y4m_frame_bytes(fields: list[str]) -> int:
+    values = {field[0]: field[1:] for field in fields[1:]}
+    kind = values.get("C", "420jpeg")
+    try:
+        layout = "gray" if kind.startswith("mono") else f"yuv{kind[:3]}p"
+        planes = av.VideoFormat(layout, int(values["W"]), int(values["H"])).components
+    except (KeyError, ValueError):
+        return 0
+    samples = sum(plane.width * plane.height for plane in planes)
+    if kind.endswith("alpha"):
+        samples += planes[0].width * planes[0].height
+    deep = re.search(r"(p|mono)\d+$", kind) is not None  # 420p10, mono16; not 420mpeg2
+    return samples * (2 if deep else 1)
+
+
+def _ends_with(*ends: bytes) -> Callable[[BinaryIO, int], bool]:
+    def check(file: BinaryIO, size: int) -> bool:
+        file.seek(max(0, size - 64))
+        return not file.read().rstrip(b"\0").endswith(ends)  # some programs fill up with zeros
+
+    return check
+
+
+def _ogg(file: BinaryIO, size: int) -> bool:
+    """Whether the last page is not whole; the page is found among the last 128 KiB, twice the longest."""
+    file.seek(max(0, size - (128 << 10)))
+    tail = file.read()
+    begin = tail.rfind(b"OggS")
+    if begin < 0:
+        return False
+    header = tail[begin : begin + 27]
+    segments = tail[begin + 27 : begin + 27 + header[26]] if len(header) == 27 else b""
+    if len(header) < 27 or len(segments) < header[26] or begin + 27 + len(segments) + sum(segments) > len(tail):
+        return True
+    # A whole page without the flag "end of stream" whose last packet goes on in the next one.
+    return bool(segments) and segments[-1] == 255 and not header[5] & 4
+
+
+def _matroska(file: BinaryIO, size: int) -> bool:
+    position = 0
+    while position < size:
+        file.seek(position)
+        head = file.read(12)
+        identifier, id_bytes = _ebml_number(head, keep_marker=True)
+        length, length_bytes = _ebml_number(head[id_bytes:])
+        if id_bytes == 0 or length_bytes == 0:
+            return len(head) < 12
+        unknown = length == (1 << 7 * length_bytes) - 1
+        position += id_bytes + length_bytes
+        if unknown and identifier not in (_EBML_SEGMENT, _EBML_CLUSTER):
+            return False
+        if not unknown and identifier != _EBML_SEGMENT:
+            position += length
+        elif not unknown and position + length <= size:
+            return False
+    return position > size
+
+
+def _ebml_number(head: bytes, *, keep_marker: bool = False) -> tuple[int, int]:
+    """An EBML number and how many bytes it has; (0, 0) if it is not whole."""
+    length = 9 - head[0].bit_length() if head and head[0] else 0
+    if length == 0 or len(head) < length:
+        return 0, 0
+    number = int.from_bytes(head[:length], "big")
+    return number if keep_marker else number & ((1 << 7 * length) - 1), length
+
+
+def _mpegts(file: BinaryIO, size: int) -> bool:
+    head = file.read(188 * 12)
+    for length in (188, 192, 204):
+        offset = 4 if length == 192 else 0
+        if len(head) > 3 * length and all(head[offset + length * n] == 0x47 for n in range(3)):
+            return size % length != 0
+    return False
+
+
+def _flv(file: BinaryIO, size: int) -> bool:
+    """Each tag is followed by its own length."""
+    if size < 13 + 11 + 4:
+        return True
+    file.seek(-4, os.SEEK_END)
+    tag = int.from_bytes(file.read(4), "big")
+    if not 11 <= tag <= size - 17:
+        return True
+    file.seek(size - 4 - tag + 1)
+    return int.from_bytes(file.read(3), "big") + 11 != tag
+
+
+def _ivf(file: BinaryIO, size: int) -> bool:
+    position = 32
+    while position + 12 <= size:
+        file.seek(position)
+        position += 12 + int.from_bytes(file.read(4), "little")
+    return position != size
+
+
+_CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
+    "mov,mp4,m4a,3gp,3g2,mj2": _mp4,
+    "avi": _riff,
+    "webp": _riff,
+    "yuv4mpegpipe": _y4m,
+    "gif": _ends_with(b"\x3b"),
+    "apng": _ends_with(bytes.fromhex("0000000049454e44ae426082")),  # the IEND chunk
+    "ogg": _ogg,
+    "matroska,webm": _matroska,
+    "mpegts": _mpegts,
+    "flv": _flv,
+    "ivf": _ivf,
+}

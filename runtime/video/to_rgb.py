@@ -1,0 +1,69 @@
+"""Decoded video frames to upright 8-bit SDR RGB."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.sidedata.sidedata import SideData
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .orientation import Orientation
+from .tone_mapping import HLG, PQ, to_sdr
+
+_UNSPECIFIED, _BT709, _BT2020 = 2, 1, 9  # matrix coefficients, as in H.273, Table 4
+_PEAK_NITS = 1000.0  # of PQ content without mastering metadata
+
+
+class ToRgb:
+    """Converts the frames of one video with the matrix and range that they name; `note` tells of a conversion from HDR.
+
+    Without a matrix it is BT.709 from 720 lines or 1280 columns on and BT.601 below, as in players. PQ and HLG are tone
+    mapped. The orientation of a frame holds until another one comes: H.264 streams mark only some frames.
+    """
+
+    def __init__(self, name: str, context: av.VideoCodecContext) -> None:
+        self.note: str | None = None
+        self._name, self._context = name, context
+        self._reformatter = VideoReformatter()  # one for all: frame.to_ndarray makes a scaler for every frame
+        self._orientation: Orientation | None = None
+        self._peak_nits: float | None = None
+
+    def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB. Raises InputError."""
+        transfer = self._context.color_trc
+        hdr = transfer in (PQ, HLG)
+        if frame.colorspace == _UNSPECIFIED and (hdr or frame.height >= 720 or frame.width >= 1280):
+            frame.colorspace = _BT2020 if hdr else _BT709
+        if self._orientation is None or frame.rotation not in (0, self._orientation.rotation):
+            # Not for every frame: one whose side data was read waits for the garbage collector (PyAV makes a cycle of
+            # references), which let memory grow by 75 MiB at 640x480.
+            self._orientation = Orientation.of(frame)
+        try:
+            rgb = self._reformatter.reformat(frame, format="rgb48le" if hdr else "rgb24").to_ndarray()
+        except (FFmpegError, OSError) as error:
+            raise InputError(
+                f"{self._name}: {frame.format.name} frames with color matrix {frame.colorspace} cannot be converted "
+                f"to RGB ({error.strerror}); encode the video anew in BT.709"
+            ) from error
+        pixels = self._tone_mapped(np.asarray(rgb, np.uint16), frame, transfer) if hdr else np.asarray(rgb, np.uint8)
+        return np.ascontiguousarray(self._orientation.apply(pixels))
+
+    def _tone_mapped(self, rgb: NDArray[np.uint16], frame: av.VideoFrame, transfer: int) -> NDArray[np.uint8]:
+        if self._peak_nits is None:
+            self._peak_nits = _mastering_peak(frame) or _PEAK_NITS
+            kind = "HLG" if transfer == HLG else f"PQ, {self._peak_nits:.0f} nits"
+            self.note = f"{self._name}: HDR ({kind}, BT.2020) is tone mapped to SDR (BT.709) by ITU-R BT.2390"
+        return to_sdr(rgb, transfer, self._peak_nits)
+
+
+def _mastering_peak(frame: av.VideoFrame) -> float | None:
+    """The brightest value of the mastering display in nits (FFmpeg's AVMasteringDisplayMetadata)."""
+    metadata = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+    if not isinstance(metadata, SideData):
+        return None
+    numbers = np.frombuffer(bytes(metadata)[:88], np.int32)
+    numerator, denominator, has_luminance = int(numbers[18]), int(numbers[19]), int(numbers[21])
+    return numerator / denominator if has_luminance and denominator and numerator else None

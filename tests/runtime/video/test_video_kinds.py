@@ -1,0 +1,217 @@
+"""Kinds of videos that were read wrongly without a word: titles, times, streams, colors, fields, HDR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from amcnet.runtime.errors import InputError
+from amcnet.runtime.frame import Frame
+from amcnet.runtime.video.reader import FrameReader, open_frames
+
+Picture = Callable[..., NDArray[np.uint8]]
+
+
+def _read(source: Path | str, **options: Any) -> tuple[list[Frame], FrameReader]:
+    with open_frames(source, **options) as reader:
+        return list(reader), reader
+
+
+def _images(clip_picture: Picture, frames: int, size: tuple[int, int] = (64, 48)) -> list[NDArray[np.uint8]]:
+    return [clip_picture(index, size) for index in range(frames)]
+
+
+def _differences(frames: list[Frame], images: list[NDArray[np.uint8]]) -> list[float]:
+    assert len(frames) == len(images)
+    return [float(np.abs(f.pixels.astype(float) - image).mean()) for f, image in zip(frames, images, strict=True)]
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mp4", "mkv", "wmv"])
+def test_a_title_that_is_not_utf8(kinds: ModuleType, clip_picture: Picture, tmp_path: Path, suffix: str) -> None:
+    images = _images(clip_picture, 12)
+    frames, reader = _read(kinds.with_title_in_latin1(tmp_path / f"clip.{suffix}", images))
+    assert max(_differences(frames, images)) < 12
+    assert (reader.truncated, reader.notes) == (None, [])
+
+
+@pytest.mark.parametrize(("codec", "b_frames"), [("libx264", 3), ("libx264", 0), ("mpeg4", 2)])
+@pytest.mark.parametrize("rate", [24, 30])
+def test_b_frames_in_avi_have_even_times(
+    kinds: ModuleType, clip_picture: Picture, tmp_path: Path, codec: str, b_frames: int, rate: int
+) -> None:
+    images = _images(clip_picture, 20)
+    setup = lambda stream: setattr(stream.codec_context, "max_b_frames", b_frames)  # noqa: E731
+    path = kinds.encode(tmp_path / "clip.avi", images, codec, rate=rate, setup=setup)
+    frames, _ = _read(path)
+    assert max(_differences(frames, images)) < 12
+    steps = np.diff([frame.pts_seconds for frame in frames])
+    assert steps == pytest.approx([1 / rate] * 19)
+    assert frames[0].pts_seconds <= 2 / rate
+
+
+def test_the_stream_with_the_default_flag_is_read(kinds: ModuleType, clip_picture: Picture, tmp_path: Path) -> None:
+    path = kinds.two_streams(
+        tmp_path / "clip.mkv", [(8, (96, 64), False), (8, (64, 48), True), (1, (160, 96), False)], clip_picture
+    )
+    frames, reader = _read(path)
+    assert (len(frames), frames[0].pixels.shape) == (8, (48, 64, 3))
+    assert reader.info.video_stream == 1
+    (note,) = reader.notes
+    assert "3 video streams: 0 (mpeg4 96x64), 1 (mpeg4 64x48), 2 (mpeg4 160x96); stream 1 is read" in note
+    assert "--video-stream" in note
+    frames, reader = _read(path, video_stream=0)
+    assert frames[0].pixels.shape == (64, 96, 3)
+    assert "stream 0 is read" in reader.notes[0]
+    with pytest.raises(InputError, match="got video stream 3, expected 0 to 2"):
+        open_frames(path, video_stream=3)
+
+
+def test_without_a_flag_it_is_the_largest_with_more_than_one_frame(
+    kinds: ModuleType, clip_picture: Picture, tmp_path: Path
+) -> None:
+    streams = [(6, (64, 48), False), (6, (96, 64), False), (1, (160, 96), False)]
+    frames, _ = _read(kinds.two_streams(tmp_path / "clip.mkv", streams, clip_picture))
+    assert (len(frames), frames[0].pixels.shape) == (6, (64, 96, 3))
+
+
+def test_the_clock_of_joined_pieces_goes_on(kinds: ModuleType, clip_picture: Picture, tmp_path: Path) -> None:
+    images = _images(clip_picture, 10)
+    early = kinds.transport_stream(tmp_path / "early.ts", images, start=1)
+    late = kinds.transport_stream(tmp_path / "late.ts", images, start=50_000)
+    for name, pieces, jumps in (("short", [early] * 3, "2 times"), ("leap", [early, late], "1 time")):
+        frames, reader = _read(kinds.joined(tmp_path / f"{name}.ts", pieces))
+        assert max(_differences(frames, images * len(pieces))) < 12
+        assert np.diff([frame.pts_seconds for frame in frames]) == pytest.approx([0.04] * (len(frames) - 1))
+        assert [note.partition(": ")[2] for note in reader.notes] == [
+            f"the clock jumps {jumps}; the pieces are joined without a gap"
+        ]
+
+
+@pytest.mark.parametrize(("name", "codec", "gap_seconds"), [("gap.ts", "libx264", 1), ("gap.ogv", "libvpx", 30)])
+def test_a_gap_is_no_jump_of_the_clock(
+    kinds: ModuleType, clip_picture: Picture, tmp_path: Path, name: str, codec: str, gap_seconds: int
+) -> None:
+    images = _images(clip_picture, 10)
+    pts = [index * 3600 + (gap_seconds * 90_000 if index >= 5 else 0) for index in range(10)]
+    path = kinds.encode(tmp_path / name, images, codec, pts=pts, time_base=Fraction(1, 90_000))
+    frames, reader = _read(path)
+    assert max(np.diff([frame.pts_seconds for frame in frames])) == pytest.approx(gap_seconds + 0.04, abs=0.001)
+    assert reader.notes == []
+
+
+@pytest.mark.parametrize(
+    ("size", "kr", "kb"), [((1280, 64), 0.2126, 0.0722), ((64, 720), 0.2126, 0.0722), ((1278, 64), 0.299, 0.114)]
+)
+def test_untagged_hd_is_bt709(kinds: ModuleType, tmp_path: Path, size: tuple[int, int], kr: float, kb: float) -> None:
+    y, cb, cr = 120, 90, 180
+    path = kinds.encode(tmp_path / "clip.mkv", [kinds.solid(*size, (y, cb, cr))], "libx264", qp="0")
+    luma, pb, pr = (y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224
+    red, blue = luma + 2 * (1 - kr) * pr, luma + 2 * (1 - kb) * pb
+    green = (luma - kr * red - kb * blue) / (1 - kr - kb)
+    (frame,), _ = _read(path)
+    assert np.abs(frame.pixels[32, 32] - 255 * np.array([red, green, blue])).max() <= 3
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ, 1000 nits"), (18, "HLG")])
+def test_hdr_becomes_sdr(kinds: ModuleType, tmp_path: Path, transfer: int, name: str) -> None:
+    def setup(stream: av.VideoStream) -> None:
+        context = stream.codec_context
+        context.color_trc, context.color_primaries, context.colorspace, context.color_range = transfer, 9, 9, 1
+
+    # PQ: 58 % is 203 nits, the reference white; HLG: 75 %.
+    white = 64 + round(876 * (0.58 if transfer == 16 else 0.75))
+    images = [kinds.solid(64, 48, (code, 512, 512), "yuv420p10le") for code in (64, 300, white, 940)]
+    path = kinds.encode(tmp_path / "clip.mkv", images, "libx264", pix_fmt="yuv420p10le", setup=setup, qp="0")
+    frames, reader = _read(path)
+    grays = [frame.pixels[24, 32].astype(int) for frame in frames]
+    assert max(np.ptp(gray) for gray in grays) <= 2  # gray stays gray
+    black, dark, white_shown, peak = (int(gray[1]) for gray in grays)
+    assert black <= 1
+    assert peak >= 254
+    assert 210 <= white_shown <= 240
+    assert black + 20 < dark < white_shown < peak
+    (note,) = reader.notes
+    assert f"HDR ({name}, BT.2020) is tone mapped to SDR (BT.709)" in note
+
+
+def test_dolby_vision_without_a_compatible_base_layer_is_refused(
+    kinds: ModuleType, clip_picture: Picture, tmp_path: Path
+) -> None:
+    path = kinds.encode(tmp_path / "clip.mp4", _images(clip_picture, 3), "libx264")
+    whole = path.read_bytes()
+    for profile, compatible_with, refused in ((5, 0, True), (8, 1, False), (8, 4, False)):
+        record = bytes([1, 0, profile << 1, 0b00101101, compatible_with << 4]) + bytes(19)
+        path.write_bytes(whole + (8 + 4 + len(record)).to_bytes(4, "big") + b"free" + b"dvcC" + record)
+        if refused:
+            with pytest.raises(InputError, match=r"got Dolby Vision profile 5, .* expected SDR, HDR10 or HLG. Fix: "):
+                open_frames(path)
+        else:
+            assert len(_read(path)[0]) == 3
+    # Matroska: the name of the box and the record are two elements of a BlockAdditionMapping.
+    path = kinds.encode(tmp_path / "clip.mkv", _images(clip_picture, 3), "libx264")
+    mapping = b"\x41\xe7\x84dvcC\x41\xed\x98" + bytes([1, 0, 5 << 1, 0b00101101, 0]) + bytes(19)
+    path.write_bytes(path.read_bytes() + b"\xec" + bytes([0x80 | len(mapping)]) + mapping)  # inside a Void element
+    with pytest.raises(InputError, match="got Dolby Vision profile 5"):
+        open_frames(path)
+
+
+def _comb(frame: Frame) -> float:
+    """The mean difference of each line from the mean of its neighbors."""
+    lines = frame.pixels.astype(float)
+    return float(np.abs(lines[1:-1] - (lines[:-2] + lines[2:]) / 2).mean())
+
+
+def test_interlaced_frames_are_deinterlaced_and_noted(kinds: ModuleType, tmp_path: Path) -> None:
+    path = kinds.interlaced(tmp_path / "clip.mpg")
+    kept, reader = _read(path, deinterlace="no")
+    assert "interlaced; its frames are kept as they are stored" in reader.notes[0]
+    for mode in ("auto", "yes"):
+        frames, reader = _read(path, deinterlace=mode)
+        assert "the video is interlaced; its frames are deinterlaced by bwdif" in reader.notes[0]
+        assert [frame.pts for frame in frames] == [frame.pts for frame in kept]
+        inner = range(1, len(kept) - 1)
+        assert all(_comb(frames[index]) < _comb(kept[index]) / 3 for index in inner)
+    with pytest.raises(InputError, match="deinterlace: got 'maybe', expected auto, yes, no"):
+        open_frames(path, deinterlace="maybe")
+
+
+def test_unmarked_fields_are_deinterlaced_on_request_only(kinds: ModuleType, tmp_path: Path) -> None:
+    path = kinds.interlaced(tmp_path / "clip.mpg", marked=False)
+    kept, reader = _read(path)
+    assert reader.notes == []
+    frames, _ = _read(path, deinterlace="yes")
+    assert len(frames) == len(kept)
+    assert _comb(frames[3]) < _comb(kept[3]) / 3
+
+
+def test_one_marked_frame_turns_the_whole_stream(kinds: ModuleType, clip_picture: Picture, tmp_path: Path) -> None:
+    # An SEI message "display orientation" (H.264, section D.1.26): 90 degrees counterclockwise, before the first frame.
+    images = _images(clip_picture, 8)
+    path = kinds.encode(tmp_path / "clip.h264", images, "libx264", bf="0")
+    bits = "0" + "0" + "0" + f"{1 << 14:016b}" + "1" + "0"  # not canceled, no flips, a quarter turn, period ue(0)
+    payload = int(bits.ljust(24, "0"), 2).to_bytes(3, "big")
+    sei = b"\0\0\0\1\x06" + bytes([47, len(payload)]) + payload + b"\x80"
+    data = path.read_bytes()
+    place = data.index(b"\0\0\1\x65")
+    path.write_bytes(data[:place] + sei[:-1] + b"\x80" + data[place:])
+    frames, _ = _read(path)
+    assert {frame.pixels.shape for frame in frames} == {(64, 48, 3)}
+
+
+def test_local_names_that_look_like_something_else(
+    kinds: ModuleType, clip_picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("cam:1.mp4", "-dash.mp4", "a%03d.mp4", "50%.mp4"):
+        kinds.encode(tmp_path / "clip.mp4", _images(clip_picture, 3), "mpeg4").rename(tmp_path / name)
+        assert len(_read(name)[0]) == 3, name
+    with pytest.raises(InputError, match="the source is an empty string; expected a video"):
+        open_frames("")
