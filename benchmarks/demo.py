@@ -1,4 +1,4 @@
-"""Segment the two demo clips: four seconds of an animated film, and a drawn clip whose true masks are known.
+"""Segment the two demo clips: four seconds of an animated film, and a synthetic clip with ground truth.
 
 `make demo` runs this with the bundled network. The footage is an excerpt of Big Buck Bunny (CC BY 3.0, Blender
 Foundation); see demo_data/README.md.
@@ -31,7 +31,9 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--amcnet", type=Path, metavar="FILE", help="AMC-Net as ONNX (default: the bundled network)")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", default=Path("demo"), help="folder (default: demo)")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", default=Path("demo"), help="output folder (default: demo)"
+    )
     arguments = parser.parse_args()
     output = arguments.output
     footage, drawn, annotations = output / FOOTAGE.name, output / "drawn.mp4", output / "drawn-annotations"
@@ -41,12 +43,12 @@ def main() -> int:
     shutil.copyfile(FOOTAGE, footage)
     _segment(footage, output / "big-buck-bunny", arguments.amcnet)
 
-    print("\n2. Drawn clip: a textured body in front of a moving background, with known masks", flush=True)
+    print("\n2. Synthetic clip: a textured object in front of a moving background, with ground truth", flush=True)
     write_clip(drawn, DRAWN_FRAMES)
     write_annotations(annotations, DRAWN_FRAMES)
     _segment(drawn, output / "drawn", arguments.amcnet)
     score = evaluate(output / "drawn", annotations).region.mean
-    print(f"   truth    {annotations}\n   mean IoU with the true masks (J): {100 * score:.1f} %")
+    print(f"   ground truth {annotations}\n   mean IoU with the true masks (J): {100 * score:.1f} %")
 
     print(f"\nOpen {output / 'big-buck-bunny' / 'overlay.mp4'} in a video player: the object is tinted red.")
     print("Your own video: .venv/bin/amc-infer video.mp4")
@@ -54,7 +56,7 @@ def main() -> int:
 
 
 def _segment(source: Path, output: Path, amcnet: Path | None) -> None:
-    """Run `source` and print where the results are."""
+    """Segment `source` and print the paths of the results."""
     with closing(Progress()) as progress:
         report = infer(InferOptions(source=source, output=output, amcnet=amcnet, overwrite=True), progress)
     speed = f"{report['seconds']:.1f} s, {report['fps']:.1f} frames/s"

@@ -1,4 +1,4 @@
-"""amc-eval: how good masks are, against annotations or, without any, against the motion of their video."""
+"""Score masks against annotations (J and F), or measure their temporal stability in a video without annotations."""
 
 from __future__ import annotations
 
@@ -24,20 +24,32 @@ examples:
   amc-eval --masks results --annotations DAVIS/Annotations/480p --images DAVIS/JPEGImages/480p --contact-sheet out.png
   amc-eval --masks results/clip --video clip.mp4
 
-masks are DIR/SEQUENCE/NNNNN.png, DIR/SEQUENCE/masks/NNNNN.png or, of a single sequence, DIR/NNNNN.png or
-DIR/masks/NNNNN.png, with the file names of their annotations; every value above 0 is object.
+Masks are DIR/SEQUENCE/NNNNN.png or DIR/SEQUENCE/masks/NNNNN.png, for a single sequence also DIR/NNNNN.png or
+DIR/masks/NNNNN.png, with the file names of their annotations. Every value above 0 is object.
+exit status: 0 success, 2 error
 """
 
 
 @cli_entry_point
 def main() -> int:
-    """Score masks, print the table, write what was asked for; 0, or 2 if something is missing or unreadable."""
+    """Entry point of `amc-eval`."""
     arguments = _arguments()
     if arguments.video:
-        stability = video_stability(arguments.video, arguments.masks, progress=True)
-        print(stability_line(stability))
-        _write_json(arguments.json, stability.to_json())
-        return 0
+        _measure_stability(arguments)
+    else:
+        _evaluate(arguments)
+    return 0
+
+
+def _measure_stability(arguments: argparse.Namespace) -> None:
+    """Print and write the temporal stability of the masks in the video."""
+    stability = video_stability(arguments.video, arguments.masks, progress=True)
+    print(stability_line(stability))
+    _write_json(arguments.json, stability.to_json())
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    """Print the scores of the masks, and write them and the contact sheet if they are requested."""
     evaluation = evaluate(
         arguments.masks,
         arguments.annotations,
@@ -52,46 +64,52 @@ def main() -> int:
         _, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         with replacing(arguments.contact_sheet) as temporary:
             temporary.write_bytes(png.tobytes())
-    return 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="amc-eval", description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--masks", type=Path, required=True, metavar="DIR", help="the masks to score, see below")
+    parser.add_argument("--masks", type=Path, required=True, metavar="DIR", help="masks to score; layout below")
     truth = parser.add_mutually_exclusive_group(required=True)
-    truth.add_argument("--annotations", type=Path, metavar="DIR", help="the true masks: DIR/SEQUENCE/*.png")
-    truth.add_argument("--video", type=Path, metavar="CLIP", help="without annotations: temporal stability in CLIP")
+    truth.add_argument("--annotations", type=Path, metavar="DIR", help="ground truth: DIR/SEQUENCE/*.png")
+    truth.add_argument(
+        "--video", type=Path, metavar="CLIP", help="measure temporal stability in CLIP, without annotations"
+    )
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
         default="davis16",
-        help="whose rules and folders: davis16 (the default; first and last frame left out), fbms "
+        help="rules and folder layout of a data set: davis16 (default; without the first and last frame), fbms "
         "(annotations in SEQUENCE/GroundTruth), youtube-objects (in SEQUENCE/shots/001/labels)",
     )
-    parser.add_argument("--sequences", type=Path, metavar="FILE", help="score only those named here, one a line")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, as shares in [0, 1]")
     parser.add_argument(
-        "--contact-sheet", type=Path, metavar="FILE.png", help="write a picture of where the errors are"
+        "--sequences",
+        type=Path,
+        metavar="FILE",
+        help="text file with the names of the sequences to score, one per line",
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="the frames, to lie below the contact sheet's masks")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores, in [0, 1], to FILE")
+    parser.add_argument(
+        "--contact-sheet", type=Path, metavar="FILE.png", help="write an image that shows the errors of each sequence"
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="frames to show below the masks of --contact-sheet")
     arguments = parser.parse_args()
     if arguments.video and (arguments.sequences or arguments.contact_sheet):
         parser.error("--sequences and --contact-sheet need --annotations")
     if arguments.images and not arguments.contact_sheet:
-        parser.error("--images is for --contact-sheet only")
+        parser.error("--images needs --contact-sheet")
     if arguments.contact_sheet and arguments.contact_sheet.suffix.lower() != ".png":
-        parser.error(f"--contact-sheet writes PNG; {arguments.contact_sheet.name} does not end in .png")
+        parser.error(f"--contact-sheet: got {arguments.contact_sheet.name}, expected a file name that ends in .png")
     return arguments
 
 
 def _names(file: Path) -> list[str]:
-    """The sequences named in a file, one a line, each once; lines that start with # are remarks."""
+    """Names of sequences from a text file, one per line, without duplicates; lines that start with # are comments."""
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--sequences {file} cannot be read: {error}; expected text, one name a line") from error
+        raise InputError(f"--sequences {file} cannot be read: {error}; expected text with one name per line") from error
     return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
 
 

@@ -1,4 +1,4 @@
-"""A folder of masks and a folder of annotations in, J and F of each sequence and their average out."""
+"""Evaluate a folder of masks against a folder of annotations: J and F per sequence, and their average."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FrameScore:
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceEvaluation:
-    """One sequence: its frames that count, and J and F over them."""
+    """One sequence: its scored frames, and J and F over them."""
 
     name: str
     frames: tuple[FrameScore, ...]
@@ -42,24 +42,24 @@ class SequenceEvaluation:
 
     @property
     def worst(self) -> FrameScore:
-        """The frame with the lowest J; of equals the first."""
+        """The frame with the lowest J, the first of several."""
         return min(self.frames, key=lambda frame: frame.region)
 
     def to_json(self) -> dict[str, Any]:
-        """{"J": {...}, "F": {...}, "frames": how many count}."""
+        """{"J": {...}, "F": {...}, "frames": number of scored frames}."""
         return {"J": self.region.to_json(), "F": self.boundary.to_json(), "frames": len(self.frames)}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All sequences of one evaluation, by the rules of `protocol`."""
+    """The scores of all sequences, by the rules of `protocol`."""
 
     protocol: Protocol
     sequences: tuple[SequenceEvaluation, ...]
 
     @cached_property
     def region(self) -> Score:
-        """J, averaged over the sequences (a long one counts no more than a short one)."""
+        """J, averaged over the sequences regardless of their length."""
         return Score.average([sequence.region for sequence in self.sequences])
 
     @cached_property
@@ -74,11 +74,11 @@ class Evaluation:
 
     @property
     def frames(self) -> int:
-        """How many frames count, over all sequences."""
+        """Number of scored frames of all sequences."""
         return sum(len(sequence.frames) for sequence in self.sequences)
 
     def to_json(self) -> dict[str, Any]:
-        """What `amc-eval --json` writes: shares in [0, 1], None where a sequence is too short to say."""
+        """The content of `amc-eval --json`: scores in [0, 1], None for statistics of too short a sequence."""
         return {
             "protocol": self.protocol.name,
             "frames": self.frames,
@@ -122,15 +122,15 @@ def evaluate(
         InputError: the protocol is unknown; a file is missing, cannot be read or has another size.
     """
     if protocol not in PROTOCOLS:
-        raise InputError(f"no protocol {protocol!r}; expected one of {', '.join(PROTOCOLS)}")
+        raise InputError(f"unknown protocol: got {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     rules = PROTOCOLS[protocol]
     pairs = find_pairs(masks, annotations, rules, sequences)
     everything = [pair for of_sequence in pairs.values() for pair in of_sequence]
-    # Decoding and dilating, nearly all of the time, release the GIL, so threads are enough.
+    # Decoding and dilation release the GIL, so threads are enough.
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         scored = pool.map(partial(_score, protocol=rules), everything)
-        hidden = None if progress else True  # None: tqdm looks for itself whether stderr is a terminal
+        hidden = None if progress else True  # None: shown if stderr is a terminal
         frames = iter(tqdm(scored, total=len(everything), unit="frame", leave=False, disable=hidden))
         return Evaluation(
             rules,
@@ -139,8 +139,8 @@ def evaluate(
             ),
         )
     finally:
-        # After an error or Ctrl-C what waits is dropped and what runs is finished (10 ms): a thread that is still
-        # inside OpenCV when Python ends takes the process down with "terminate called".
+        # After an error or Ctrl-C, drop pending tasks and finish running ones (10 ms): a thread that is still inside
+        # OpenCV at interpreter exit aborts the process with "terminate called".
         pool.shutdown(cancel_futures=True)
 
 
@@ -152,8 +152,8 @@ def _score(pair: FramePair, protocol: Protocol) -> FrameScore:
 
 
 def _sequence(name: str, frames: tuple[FrameScore, ...], protocol: Protocol) -> SequenceEvaluation:
-    # The official scripts take recall and decay over all but the ends in each data set. In DAVIS the ends do not count
-    # anyway; in the sparse ones they count for the mean, and are left out here a second time.
+    # The official scripts compute recall and decay without the first and last frame in every data set. DAVIS has
+    # excluded them already; in sparsely annotated data sets they count for the mean only.
     inner = frames if protocol.skip_ends else frames[1:-1]
     return SequenceEvaluation(
         name=name,

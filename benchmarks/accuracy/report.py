@@ -1,4 +1,4 @@
-"""What a person reads on the terminal."""
+"""Text output of amc-eval: the table of scores and the line of temporal stability."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .stability import Stability
 
 
 def evaluation_table(evaluation: Evaluation) -> str:
-    """Sequences as lines, J, F and J&F in percent as columns, the average last."""
+    """A table with a line per sequence and the average last: J, F and J&F in percent."""
     width = max(len("sequence"), *(len(sequence.name) for sequence in evaluation.sequences))
     lines = [
         f"{'':{width}}  {'':6}  {' region J % ':-^21}  {' boundary F % ':-^21}",
@@ -25,15 +25,15 @@ def evaluation_table(evaluation: Evaluation) -> str:
 
 
 def stability_line(stability: Stability) -> str:
-    """One sentence: the mean, over how many pairs, and where it was worst."""
+    """One line: the mean, the number of frame pairs, and the lowest value with its frame."""
     return (
         f"temporal stability {percent(stability.mean)} % over {stability.pairs} pairs of frames, "
-        f"worst {percent(stability.worst)} % at frame {stability.worst_index}"
+        f"lowest {percent(stability.worst)} % at frame {stability.worst_index}"
     )
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1] as a percentage with one decimal, "-" for NaN."""
+    """A value in [0, 1] as a percentage with one decimal; "-" for NaN."""
     return "-" if math.isnan(share) else f"{100 * share:z.1f}"
 
 

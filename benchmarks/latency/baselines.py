@@ -228,3 +228,5 @@ BASELINES: dict[str, dict[str, Callable[[OnnxFile, Path | None], Run]]] = {
         "ONNX Runtime, CUDA, default options (TF32)": _onnxruntime_cuda,
     },
 }
+# These compute in another precision than that of the file, so that its peak FLOP/s do not bound them.
+OTHER_PRECISION = frozenset(("OpenVINO, default options (BF16 where supported)", *BASELINES["cuda"]))

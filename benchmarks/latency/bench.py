@@ -22,7 +22,7 @@ from ...runtime.machine_info import available_cores
 from ...runtime.segmenter import DEFAULT_AMCNET
 from ...runtime.trt.card import EngineFile, read_card
 from ..demo_clip import write_clip
-from .baselines import Run, open_baselines
+from .baselines import OTHER_PRECISION, Run, open_baselines
 from .environment import environment
 from .frame_time import frame_time
 from .gpu_stages import backend_gpu_ms
@@ -86,19 +86,7 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
             progress(f"loading {name}" + (" and baselines; compiling may take minutes" if options.baselines else ""))
             subjects.append(_subject(name, file, clip, options, stack, notes))
         with MachineWatch() as watch:
-            progress("measuring the peaks of this machine")
-            measured_peaks = measure_peaks(options.device)
-            latencies = measure(
-                {REFERENCE: reference_work(options.device)}
-                | {
-                    f"{subject.name}: {runtime}": partial(run, subject.inputs)
-                    for subject in subjects
-                    for runtime, run in subject.runs.items()
-                },
-                options.measure,
-                progress=lambda name: progress(f"measuring {name}"),
-            )
-            measured_peaks = measured_peaks.or_better(measure_peaks(options.device))
+            latencies, measured_peaks = _measure(subjects, options, progress)
         stability = watch.report()
         networks = [
             _network(subject, latencies, measured_peaks, stability["warnings"], options) for subject in subjects
@@ -124,6 +112,25 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
         "frame": frame,
         "scaling": scaling,
     }
+
+
+def _measure(
+    subjects: list[_Subject], options: BenchOptions, progress: Callable[[str], None]
+) -> tuple[dict[str, Latency], MeasuredPeaks]:
+    """Latency of the reference and of all that runs the files, by name; the peaks are measured before and after."""
+    progress("measuring the peaks of this machine")
+    measured_peaks = measure_peaks(options.device)
+    latencies = measure(
+        {REFERENCE: reference_work(options.device)}
+        | {
+            f"{subject.name}: {runtime}": partial(run, subject.inputs)
+            for subject in subjects
+            for runtime, run in subject.runs.items()
+        },
+        options.measure,
+        progress=lambda name: progress(f"measuring {name}"),
+    )
+    return latencies, measured_peaks.or_better(measure_peaks(options.device))
 
 
 def _read(path: Path) -> NetworkFile:
@@ -189,9 +196,8 @@ def _network(
         row["stable"] = not latency.warnings() and not warnings
         if latency is not ours:
             row["ratio_to_amcnet"] = ratio_of_rounds(latency, ours)
-        # The peaks are those of options.device in the precision of the file: no engine runs on the CPU, and baselines
-        # on a GPU use precisions of their own.
-        comparable = not isinstance(subject.file, EngineFile) and not (row["is_baseline"] and options.device == "cuda")
+        # The peaks are those of options.device in the precision of the file.
+        comparable = not isinstance(subject.file, EngineFile) and runtime not in OTHER_PRECISION
         if subject.cost is not None and comparable:
             row["achieved"] = achieved(latency.p50_ms, subject.cost, measured_peaks)
         if subject.file.model == "amcnet":

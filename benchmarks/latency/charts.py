@@ -56,7 +56,7 @@ def histogram(samples: Sequence[float], bins: int = 30) -> str:
     x = min(10 + (WIDTH - 20) * (median - low) / (high - low), WIDTH - 10)
     parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height + 4}" class="median"/>')
     parts.append(_text(10, height + 20, f"{_number(low)} ms", "start", "soft"))
-    if 70 < x < WIDTH - 70:
+    if 100 < x < WIDTH - 100:  # else it would overlap the label of an end
         parts.append(_text(x, height + 20, f"median {_number(median)}", "middle", "soft"))
     parts.append(_text(WIDTH - 10, height + 20, f"{_number(high)} ms", "end", "soft"))
     return _svg("".join(parts), height + 26, f"histogram of {len(samples)} latencies")

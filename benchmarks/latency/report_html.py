@@ -9,7 +9,7 @@ from typing import Any
 
 from .charts import Point, bars, histogram, lines, roofline
 from .frame_time import THREADS
-from .report_markdown import headlines, unstable
+from .report_markdown import headlines, reasons, unstable
 
 _STYLE = """
 :root { --paper:#fff; --card:#f5f6f8; --ink:#1b1f24; --soft:#5a6370; --rule:#dfe3e8; --main:#2563c9;
@@ -67,7 +67,7 @@ def report_page(report: dict[str, Any]) -> str:
 def _stability(report: dict[str, Any]) -> str:
     warnings = report["stability"]["warnings"]
     if not warnings:
-        return '<p class="soft">Stable: no throttling, and no load by other processes.</p>'
+        return '<p class="soft">The machine was idle: no throttling, and no load by other processes.</p>'
     text = f"<b>Unstable measurement:</b> {_safe('; '.join(warnings))}. Measure again on an idle machine."
     return f'<div class="warn">{text}</div>'
 
@@ -79,18 +79,19 @@ def _headline(report: dict[str, Any]) -> str:
         for subject, figure, meaning in headlines(report)
     ]
     paper = report["paper"]
-    return (
-        f'{_cards(*cards)}<p class="soft">All values are medians. The paper reports {paper["latency_ms"]:.0f} ms per '
-        f"frame for AMC-Net with ResNet-101 at 384x384, network only, in PyTorch on a {_safe(paper['gpu'])}, which is "
-        f"{paper['share_of_peak']:.0%} of the peak FLOP/s of that GPU.</p>"
+    note = (
+        "Latencies are medians unless another statistic is named. "
+        f"The paper reports {paper['latency_ms']:.0f} ms per frame for AMC-Net with ResNet-101 at 384x384, network "
+        f"only, in PyTorch on a {paper['gpu']}, which is {paper['share_of_peak']:.0%} of the peak FLOP/s of that GPU."
     )
+    return f'{_cards(*cards)}<p class="soft">{_safe(note)}</p>'
 
 
 def _frame(frame: dict[str, Any]) -> Iterable[str]:
     """Stages and threads as bars; those of the slowest thread have the second color."""
     yield "<h2>Whole frame</h2>"
-    if frame["warnings"]:
-        yield f'<div class="warn"><b>Unstable measurement:</b> {_safe("; ".join(frame["warnings"]))}.</div>'
+    if found := [*frame["warnings"], *frame["latency"]["warnings"]]:
+        yield f'<div class="warn"><b>Unstable measurement:</b> {_safe("; ".join(found))}.</div>'
     yield f"<p>{_safe(frame['verdict'])}.</p>"
     stages = {stage: times["p50"] for stage, times in frame["stages_ms"].items()}
     yield _cards(
@@ -111,12 +112,14 @@ def _network(network: dict[str, Any], measured_peaks: dict[str, Any]) -> Iterabl
     trained = "" if network["trained"] else " · untrained weights: latency is valid, the outputs are not"
     yield f'<p class="soft">input {size} · {_safe(network["precision"].upper())}{trained}</p>'
     yield _latencies(network["rows"])
+    if found := reasons(network):
+        yield f"<p><b>Unstable:</b> {_safe('; '.join(found))}.</p>"
     if (stages := network["rows"][0].get("gpu_ms")) is not None:
         medians = ", ".join(f"{stage} {times['p50']:.2f} ms" for stage, times in stages.items())
         yield f"<p>Time on the GPU: {_safe(medians)}.</p>"
     if network["not_measured"]:
-        reasons = "".join(f"<li>{_safe(name)}: {_safe(why)}</li>" for name, why in network["not_measured"].items())
-        yield f"<details><summary>Baselines that were not measured</summary><ul>{reasons}</ul></details>"
+        items = "".join(f"<li>{_safe(name)}: {_safe(why)}</li>" for name, why in network["not_measured"].items())
+        yield f"<details><summary>Baselines that were not measured</summary><ul>{items}</ul></details>"
     cards = []
     cost = network["cost"]
     if (
@@ -127,10 +130,11 @@ def _network(network: dict[str, Any], measured_peaks: dict[str, Any]) -> Iterabl
         cards.append(_roofline(network, cost, peak, measured_peaks["bytes_per_second"]))
     cards += [_card(row["runtime"] + unstable(row), histogram(_samples(row["latency"]))) for row in network["rows"]]
     yield _cards(*cards)
+    yield '<p class="soft">Histograms: latency of all runs in ms; the last bin includes the slowest 1 %.</p>'
     if cost is not None:
         yield _costs(cost)
     if network["fidelity"] is None:
-        yield '<p class="soft">Accuracy: only engines have a card with a comparison.</p>'
+        yield '<p class="soft">Accuracy: none recorded; only engines have a card with a comparison.</p>'
     else:
         accuracy = _tree(network["fidelity"])
         yield f"<details open><summary>Accuracy, from the card of the engine</summary>{accuracy}</details>"

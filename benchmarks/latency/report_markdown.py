@@ -23,11 +23,14 @@ def report_markdown(report: dict[str, Any]) -> str:
         lines += [f"**Unstable measurement:** {'; '.join(report['stability']['warnings'])}.", ""]
     for network in report["networks"]:
         lines += [f"## {network['name']}", "", *latency_table(network), ""]
+        if found := reasons(network):
+            lines += [f"**Unstable:** {'; '.join(found)}.", ""]
         lines += [f"- {name}: not measured; {reason}" for name, reason in network["not_measured"].items()]
         lines += [""] if network["not_measured"] else []
     if (frame := report["frame"]) is not None:
         lines += ["## Whole frame", "", f"{frame['verdict']}.", "", *stage_table(frame), ""]
-        lines += [f"**Unstable measurement:** {'; '.join(frame['warnings'])}.", ""] if frame["warnings"] else []
+        if found := [*frame["warnings"], *frame["latency"]["warnings"]]:
+            lines += [f"**Unstable measurement:** {'; '.join(found)}.", ""]
     lines += [f"note: {note}" for note in report["notes"]]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -89,6 +92,15 @@ def _cells(row: dict[str, Any]) -> list[str]:
         str(latency["runs"]),
         "" if share is None else f"{share:.0%}",
         "" if ratio is None else f"{ratio['ratio']:.2f} ({ratio['ratio_min']:.2f} to {ratio['ratio_max']:.2f})",
+    ]
+
+
+def reasons(network: dict[str, Any]) -> list[str]:
+    """The warnings of each row of a file, as "PyTorch, eager: the medians of the rounds differ by 12%"."""
+    return [
+        f"{row['runtime']}: {', '.join(row['latency']['warnings'])}"
+        for row in network["rows"]
+        if row["latency"]["warnings"]
     ]
 
 

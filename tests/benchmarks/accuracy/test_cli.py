@@ -1,4 +1,4 @@
-"""amc-eval as a person meets it: the table, the files, the exit status, the messages."""
+"""amc-eval: table, files, exit status and messages."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_table(amc_eval: Run, folders: tuple[object, ...], capsys: pytest.Captur
     assert lines[3][:4] == ["shifted", "4", "33.3", "0.0"]
     assert lines[-1][:4] == ["average", "8", "66.7", "50.0"]
     assert len(lines) == 5
-    assert len({len(line) for line in out.splitlines()[1:]}) == 1  # columns stand below each other
-    assert err == ""  # no progress where nobody looks
+    assert len({len(line) for line in out.splitlines()[1:]}) == 1  # the columns are aligned
+    assert err == ""  # no progress bar without a terminal
 
 
 def test_json_and_contact_sheet(amc_eval: Run, folders: tuple[object, ...], tmp_path: Path) -> None:
@@ -56,10 +56,10 @@ def test_json_and_contact_sheet(amc_eval: Run, folders: tuple[object, ...], tmp_
     found = json.loads(figures.read_text())
     assert list(found["sequences"]) == ["shifted"]
     assert found["average"]["J"]["mean"] == pytest.approx(1 / 3)
-    picture = cv2.imread(str(sheet))
-    assert picture is not None
-    assert picture.shape[1] == 1600
-    assert (picture == (40, 40, 255)).all(axis=2).any()  # BGR: the worst frame's red was not swapped to blue
+    image = cv2.imread(str(sheet))
+    assert image is not None
+    assert image.shape[1] == 1600
+    assert (image == (40, 40, 255)).all(axis=2).any()  # BGR: the worst frame's red was not swapped to blue
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["annotations", "masks", "out.json", "out.png", "wanted.txt"]
     )  # no temporary file stays
@@ -76,7 +76,7 @@ def test_video(
     write_pictures(tmp_path / "masks", moving_square([20, 20, 25]))
     figures = tmp_path / "out.json"
     assert amc_eval("--video", tmp_path / "clip", "--masks", tmp_path / "masks", "--json", figures) == 0
-    expected = "temporal stability 66.7 % over 2 pairs of frames, worst 33.3 % at frame 2\n"
+    expected = "temporal stability 66.7 % over 2 pairs of frames, lowest 33.3 % at frame 2\n"
     assert capsys.readouterr().out == expected
     assert json.loads(figures.read_text())["temporal_stability"]["mean"] == pytest.approx(2 / 3)
 
@@ -88,7 +88,7 @@ def test_missing_mask_is_status_2(
     assert amc_eval(*folders, "--json", tmp_path / "out.json") == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("error: 1 of 8 annotated frames have no mask, first of them ")
+    assert err.startswith("error: 1 of 8 annotated frames have no mask; the first is ")
     assert not (tmp_path / "out.json").exists()
 
 
@@ -115,8 +115,11 @@ def test_unreadable_list_of_sequences_is_status_2(
         (["--masks", "m"], "one of the arguments --annotations --video is required"),
         (["--masks", "m", "--annotations", "a", "--video", "v"], "not allowed with"),
         (["--masks", "m", "--annotations", "a", "--protocol", "davis17"], "invalid choice: 'davis17'"),
-        (["--masks", "m", "--annotations", "a", "--images", "i"], "--images is for --contact-sheet only"),
-        (["--masks", "m", "--annotations", "a", "--contact-sheet", "o.jpg"], "o.jpg does not end in .png"),
+        (["--masks", "m", "--annotations", "a", "--images", "i"], "--images needs --contact-sheet"),
+        (
+            ["--masks", "m", "--annotations", "a", "--contact-sheet", "o.jpg"],
+            "--contact-sheet: got o.jpg, expected a file name that ends in .png",
+        ),
         (["--masks", "m", "--video", "v", "--contact-sheet", "o.png"], "need --annotations"),
     ],
 )

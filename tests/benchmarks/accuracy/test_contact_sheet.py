@@ -35,9 +35,9 @@ def cell(sheet: NDArray[np.uint8], column: int) -> NDArray[np.uint8]:
     return sheet[STRIP_TOP : STRIP_TOP + round(CELL * 40 / 60), left : left + CELL]
 
 
-def at(picture: NDArray[np.uint8], x: float, y: float) -> list[int]:
+def at(image: NDArray[np.uint8], x: float, y: float) -> list[int]:
     """The color at a place given in the 60×40 frame's pixels."""
-    return [int(value) for value in picture[round(y * CELL / 60), round(x * CELL / 60)]]
+    return [int(value) for value in image[round(y * CELL / 60), round(x * CELL / 60)]]
 
 
 def test_colors_on_black(evaluation: Evaluation) -> None:

@@ -1,4 +1,4 @@
-"""Folders in, figures out: the official DAVIS-2016 figures, the layouts, the protocols, the errors."""
+"""Evaluation of folders: the official DAVIS-2016 scores, layouts, protocols and errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def folders(tmp_path: Path, write_pictures: WritePictures, moving_square: Moving
     return masks, annotations
 
 
-def test_osvos_masks_get_the_official_figures(shared: Callable[[str], Path]) -> None:
+def test_osvos_masks_get_the_official_scores(shared: Callable[[str], Path]) -> None:
     expected = json.loads(shared("reference/davis16_osvos_expected.json").read_text())
     found = evaluate(
         shared("reference/osvos_masks"), shared("data/davis16/val/Annotations/480p"), protocol="davis16"
@@ -66,7 +66,7 @@ def test_first_and_last_frame_do_not_count_and_need_no_mask(folders: tuple[Path,
     assert evaluate(masks, annotations) == whole
 
 
-def test_frames_carry_their_own_figures_and_the_worst_is_known(
+def test_each_frame_has_its_scores_and_the_worst_is_found(
     folders: tuple[Path, Path], write_pictures: WritePictures
 ) -> None:
     masks, annotations = folders
@@ -116,7 +116,7 @@ def test_fbms_counts_all_sparse_annotations_above_128(
     write_pictures(
         tmp_path / "gt" / "cats01" / "GroundTruth", {"00020.png": true["00001.png"], "00040.png": true["00002.png"]}
     )
-    (tmp_path / "gt" / "cats01" / "GroundTruth" / "cats01Def.dat").write_text("not a picture")
+    (tmp_path / "gt" / "cats01" / "GroundTruth" / "cats01Def.dat").write_text("not an image")
     masks = moving_square([10, 10, 35])
     masks["00001.png"][:] = 0
     write_pictures(
@@ -158,7 +158,7 @@ def test_an_annotation_is_resized_as_pillow_does(tmp_path: Path, write_pictures:
 def test_davis_refuses_another_size(folders: tuple[Path, Path], write_pictures: WritePictures) -> None:
     masks, annotations = folders
     write_pictures(masks / "walk", {"00002.png": np.zeros((20, 30), np.uint8)})
-    with pytest.raises(InputError, match=r"walk/00002\.png is 30x20 but its annotation .*00002\.png is 60x40"):
+    with pytest.raises(InputError, match=r"walk/00002\.png: got 30x20, expected 60x40, the size of .*00002\.png"):
         evaluate(masks, annotations)
 
 
@@ -166,16 +166,16 @@ def test_missing_masks_are_counted_and_the_first_is_named(folders: tuple[Path, P
     masks, annotations = folders
     (masks / "walk" / "00002.png").unlink()
     (masks / "walk" / "00003.png").unlink()
-    with pytest.raises(InputError, match=r"2 of 5 annotated frames have no mask, first of them .*walk/00002\.png"):
+    with pytest.raises(InputError, match=r"2 of 5 annotated frames have no mask; the first is .*walk/00002\.png"):
         evaluate(masks, annotations)
 
 
 @pytest.mark.parametrize("keep", [0, 40])
-def test_a_cut_mask_is_refused(folders: tuple[Path, Path], keep: int) -> None:
+def test_a_truncated_mask_is_refused(folders: tuple[Path, Path], keep: int) -> None:
     masks, annotations = folders
     path = masks / "walk" / "00001.png"
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=rf"00001\.png is not a whole picture \({keep} bytes\)"):
+    with pytest.raises(InputError, match=rf"00001\.png is truncated or not an image: got {keep} bytes that"):
         evaluate(masks, annotations)
 
 
@@ -187,22 +187,24 @@ def test_no_thread_survives_an_error(folders: tuple[Path, Path], moving_square: 
         assert cv2.imwrite(str(masks / "walk" / name), big)
     (masks / "walk" / "00001.png").write_bytes(b"")
     before = set(threading.enumerate())
-    with pytest.raises(InputError, match="not a whole picture"):
+    with pytest.raises(InputError, match="truncated or not an image"):
         evaluate(masks, annotations, sequences=["walk"])
     assert set(threading.enumerate()) == before
 
 
-def test_what_is_not_there_is_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_missing_inputs_are_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
     masks, annotations = folders
     with pytest.raises(InputError, match="nowhere is not a directory"):
         evaluate(masks, tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"no annotations for wlak; .* has stay, walk"):
+    with pytest.raises(InputError, match=r"no annotations for wlak: .* has stay, walk"):
         evaluate(masks, annotations, sequences=["walk", "wlak"])
     with pytest.raises(InputError, match="an empty list of sequences"):
         evaluate(masks, annotations, sequences=[])
-    with pytest.raises(InputError, match=r"holds no fbms annotations; expected .*GroundTruth/\*\.png"):
+    with pytest.raises(InputError, match=r"has no fbms annotations; expected .*GroundTruth/\*\.png"):
         evaluate(masks, annotations, protocol="fbms")
-    with pytest.raises(InputError, match=r"no protocol 'davis17'; expected one of davis16, fbms, youtube-objects"):
+    with pytest.raises(
+        InputError, match=r"unknown protocol: got 'davis17', expected one of davis16, fbms, youtube-objects"
+    ):
         evaluate(masks, annotations, protocol="davis17")
 
 

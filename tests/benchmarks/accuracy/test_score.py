@@ -53,7 +53,7 @@ def test_decay_of_400_frames_where_the_official_one_takes_wrong_frames() -> None
     assert official_decay(inner) == pytest.approx(42 / 397)
 
 
-def test_too_short_to_say() -> None:
+def test_sequences_that_are_too_short() -> None:
     score = Score.of([0.8, 0.6], [])
     assert score.mean == pytest.approx(0.7)
     assert math.isnan(score.recall)
@@ -61,7 +61,7 @@ def test_too_short_to_say() -> None:
     assert score.to_json() == {"mean": pytest.approx(0.7), "recall": None, "decay": None}
 
 
-def test_average_takes_each_figure_from_those_that_have_it() -> None:
+def test_average_of_each_statistic_where_it_is_defined() -> None:
     average = Score.average([Score(0.7, math.nan, math.nan), Score(0.9, 1.0, 0.2), Score(0.8, 0.5, 0.4)])
     assert (average.mean, average.recall, average.decay) == pytest.approx((0.8, 0.75, 0.3))
     assert math.isnan(Score.average([Score(0.7, math.nan, math.nan)]).recall)

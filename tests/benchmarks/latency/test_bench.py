@@ -20,6 +20,7 @@ from onnx import helper, numpy_helper, parser, save_model
 
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.benchmarks.latency import cli, scaling
+from amcnet.benchmarks.latency.baselines import BASELINES, OTHER_PRECISION
 from amcnet.benchmarks.latency.bench import BUNDLED, BenchOptions, bench
 from amcnet.benchmarks.latency.cli import write_report
 from amcnet.benchmarks.latency.latency import MeasureOptions
@@ -51,6 +52,8 @@ def rich(report: dict[str, Any]) -> dict[str, Any]:
         network["rows"][0]
         | {"runtime": "A <baseline> & co", "is_baseline": True, "stable": False, "ratio_to_amcnet": ratio}
     )
+    for row, warnings in zip(network["rows"], ([], ["the medians of the rounds differ by 12%"]), strict=True):
+        row["latency"] = row["latency"] | {"warnings": warnings}
     network["not_measured"] = {"Another": "not installed: pip install another"}
     network["fidelity"] = {"onnx": {"iou": {"mean": 0.9961}}}
     made["stability"]["warnings"] = ["other processes used 74% of the CPU time"]
@@ -142,10 +145,28 @@ def test_files_alternate_and_those_of_equal_names_have_their_folders(tmp_path: P
     assert made["networks"][0]["cost"]["flops"] == 2 * (2 * 16 * 32) * (3 * 4 * 4)
 
 
+def test_a_baseline_in_another_precision_has_no_share_of_the_peak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (other,) = OTHER_PRECISION & set(BASELINES["cpu"])
+
+    def opener(file: Any, checkpoint: Path | None) -> Callable[..., Any]:
+        return lambda inputs: np.zeros(1)
+
+    monkeypatch.setitem(BASELINES, "cpu", {other: opener, "fast": opener})
+    write_clip(tmp_path / "clip.mp4", 3)
+    files = (_tiny_pwcnet(tmp_path / "pwcnet.onnx"),)
+    made = bench(BenchOptions(files=files, video=tmp_path / "clip.mp4", baselines=True, measure=QUICK))
+    rows = made["networks"][0]["rows"]
+    assert [row["is_baseline"] for row in rows] == [False, True, True]
+    assert ["achieved" in row for row in rows] == [True, False, True]
+
+
 def test_markdown_marks_unstable_rows(rich: dict[str, Any]) -> None:
     text = report_markdown(rich)
     assert "**Unstable measurement:** other processes used 74% of the CPU time." in text
     assert "| A <baseline> & co (unstable) |" in text
+    assert "**Unstable:** A <baseline> & co: the medians of the rounds differ by 12%." in text
     assert "1.50 (1.40 to 1.70)" in text
     assert "- Another: not measured; not installed: pip install another" in text
 
@@ -179,6 +200,7 @@ def test_the_page_is_well_formed_escaped_and_self_contained(rich: dict[str, Any]
     assert "A &lt;baseline&gt; &amp; co" in text
     assert "<baseline>" not in text
     assert "Unstable measurement:" in text
+    assert "A &lt;baseline&gt; &amp; co: the medians of the rounds differ by 12%" in text
     assert "0.9961" in text
 
 
