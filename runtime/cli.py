@@ -89,6 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", help="a video, a picture, a folder of pictures, a quoted pattern, or - for y4m")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (SOURCE-amcnet)")
+    add_options(parser)
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", action="store_true", help="go on with the run that OUTPUT holds")
+    earlier.add_argument("--overwrite", action="store_true", help="replace the run that OUTPUT holds")
+    parser.add_argument("--version", action="version", version=f"amcnet {__version__}")
+    return parser
+
+
+def add_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options that define how a video is segmented; `amc-batch` has them too."""
     parser.add_argument("--amcnet", type=Path, metavar="FILE", help="AMC-Net from export-onnx (the one inside)")
     parser.add_argument("--engine", type=Path, metavar="FILE", help="AMC-Net or pipeline from build-engine instead")
     parser.add_argument("--trust", action="store_true", help="run an engine that is not the one its card describes")
@@ -112,8 +122,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (0)")
     parser.add_argument("--frames", type=int, metavar="N", help="how many frames at most (all)")
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (1)")
-    earlier = parser.add_mutually_exclusive_group()
-    earlier.add_argument("--resume", action="store_true", help="go on with the run that OUTPUT holds")
-    earlier.add_argument("--overwrite", action="store_true", help="replace the run that OUTPUT holds")
-    parser.add_argument("--version", action="version", version=f"amcnet {__version__}")
-    return parser

@@ -58,13 +58,17 @@ class InferOptions:
 
 
 def infer(
-    options: InferOptions, progress: Callable[[SourceInfo, int], None] = lambda info, done: None
+    options: InferOptions,
+    progress: Callable[[SourceInfo, int], None] = lambda info, done: None,
+    *,
+    segmenter: Segmenter | None = None,
 ) -> dict[str, Any]:
     """Write the masks, the overlay and run.json; return what run.json says.
 
     `progress(info, frames_done)` is called after each frame. Nothing is written before the first mask is there. A run
     that ends early after that, by an error or Ctrl-C, leaves all finished masks, a playable overlay and run.json with
-    "complete": false. What can be checked without a network is checked before one is loaded. Raises the errors of
+    "complete": false. `segmenter`, loaded with the same options, is used and left open; by default one is loaded for
+    this run. What can be checked without a network is checked before one is loaded. Raises the errors of
     `Segmenter.load`, `open_frames` and OutputError.
     """
     folder = RunFolder(Path(options.output))
@@ -72,14 +76,14 @@ def infer(
         open_frames(options.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
         ExitStack() as loaded,
     ):
-        plan = _plan(options, reader.info.expected_frames)
+        plan = segmenter.plan if segmenter else _plan(options, reader.info.expected_frames)
         report = _report(options, plan)
         finished = folder.finished(report["settings"], resume=options.resume, overwrite=options.overwrite)
         if options.resume and (earlier := folder.complete_report()) and finished >= earlier["frames"]:
             return earlier | {"notes": [*earlier["notes"], "the run was complete already; nothing was done"]}
         folder.require_writable()
         flow = loaded.enter_context(plan.open_flow(reader, options.start, options.frames, options.stride))
-        segmenter = loaded.enter_context(Segmenter.open(plan))
+        segmenter = segmenter or loaded.enter_context(Segmenter.open(plan))
         report["backend"] = segmenter.backend.name
         # Two masks are made again: the last frame's flow is that of the pair before it, which has to be there.
         kept = max(finished - 2, 0)
