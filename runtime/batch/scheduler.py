@@ -15,7 +15,8 @@ from .worker import CannotLoad, Failed, Finished, Frames, Loaded, Segment, Stopp
 from .worker_process import WorkerProcess
 
 _TICK_SECONDS = 0.2  # between two looks at the clock and at Ctrl-C
-_LOADS = 3  # that may crash in a row before the network is at fault, not a lack of memory that passes
+_LOADS = 3  # that crash in a row: the network is at fault, not a lack of memory that passes
+_IN_A_ROW = 5  # videos that fail by the library or the GPU: the next ones would too
 
 
 class Observer(Protocol):
@@ -45,13 +46,14 @@ class Scheduler:
         self._shares = share_out(_cores(), jobs)
         self._waiting: deque[Task] = deque()
         self._workers: list[WorkerProcess] = []
-        self._crashed_loads = 0
+        self._crashed_loads = self._failed_in_a_row = 0
 
     def run(self, tasks: Iterable[Task], check: Callable[[], None]) -> None:
         """Segment all tasks. Failures go to the observer and end nothing else.
 
         `check` is called several times a second; if it raises KeyboardInterrupt, the videos in hand are left after
-        their frame, resumable. Raises BackendError if the network cannot be loaded, and what the observer raises.
+        their frame, resumable. Raises BackendError if the network cannot be loaded or fails for several videos in
+        a row, and what the observer raises.
         """
         self._waiting.extend(tasks)
         try:
@@ -111,12 +113,20 @@ class Scheduler:
             return
         worker.task = None
         if isinstance(message, Finished):
+            self._failed_in_a_row = 0
             self._observer.finished(task, message)
         elif isinstance(message, Failed):
             self._failed(task, message.message)
         if isinstance(message, Stopped) or (isinstance(message, Failed) and message.ends):
             self._workers.remove(worker)
             worker.ended()
+        if isinstance(message, Failed) and message.ends:
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row == _IN_A_ROW:
+                raise BackendError(
+                    f"{_IN_A_ROW} videos in a row failed, and none of these failures is the video's; the last error "
+                    f"is: {message.message}"
+                )
 
     def _crashed(self, worker: WorkerProcess) -> None:
         self._workers.remove(worker)

@@ -53,9 +53,7 @@ def write_page(path: Path, table: str, videos: int, statuses: Statuses) -> None:
         states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         page.write(f"<p>{videos} videos: {states}; {frames} frames.</p>\n")
         if videos > _MOST_ROWS:
-            page.write(
-                f"<p>The first {_MOST_ROWS} rows, failures before others; all are in {html.escape(table)}.</p>\n"
-            )
+            page.write(f"<p>The first {_MOST_ROWS} rows, failures first; all are in {html.escape(table)}.</p>\n")
         columns = ("video", "state", "frames", "seconds", "attempts", "masks: first, middle, worst", "message")
         heads = "".join(f'<th><button type="button">{column}</button></th>' for column in columns)
         page.write(f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>\n')

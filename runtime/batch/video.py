@@ -32,7 +32,5 @@ def _inside(relative: str, source: str) -> PurePosixPath:
     path = PurePosixPath(relative)
     path = path.relative_to(path.anchor)
     if not path.parts or ".." in path.parts:
-        raise InputError(
-            f"{source}: its output path is {relative!r}; expected a path without '..', such as 'day1/clip'"
-        )
+        raise InputError(f"{source}: got {relative!r} for its output; expected a path without '..', such as day1/clip")
     return path
