@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,10 @@ COMMANDS = {
 }
 RESULTS = {  # of the commands of a document
     "README.md": ["video-amcnet/overlay.mp4", "build/amcnet.int8.onnx", "build/amcnet.engine.json"],
+    "docs/batch.md": [
+        *("masks/day1/front/overlay.mp4", "masks/summary.html", "front/day1/front/run.json"),
+        *("listed/videos/a/run.json", "clips/one/masks", "shards/summary.1-of-2.html", "shards/summary.html"),
+    ],
     "docs/benchmarks.md": ["scores.json"],
     "docs/engines.md": ["build/amcnet.engine.json"],
     "docs/formats.md": ["images/probabilities", "part/masks", "paper/run.json", "raft/run.json", "build/pipeline.onnx"],
@@ -56,8 +61,12 @@ def workplace(tmp_path: Path) -> Path:
             pixels = rng.integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
-    for name in ("frames", "raft-flow", "annotations"):
-        (folder / name).mkdir()
+    (folder / "videos" / "day1").mkdir(parents=True)
+    for name in ("a.mp4", "day1/front.mp4"):
+        shutil.copy(folder / "video.mp4", folder / "videos" / name)
+    (folder / "videos.txt").write_text("# a list\nvideos/a.mp4\n")
+    for name in ("frames", "raft-flow", "annotations", "shots/one"):
+        (folder / name).mkdir(parents=True)
         for index in range(FRAMES):
             pixels = rng.integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
             if name == "annotations":

@@ -232,6 +232,10 @@ def _result(path: Path) -> Any:
     if path.suffix == ".csv":
         with path.open(newline="") as table:
             return [row | {"seconds": "", "attempts": ""} for row in csv.DictReader(table)]
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        return pyarrow.parquet.read_table(path).drop_columns(["seconds", "attempts"]).to_pylist()
     return "a page" if path.suffix == ".html" else path.read_bytes()
 
 
