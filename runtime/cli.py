@@ -94,6 +94,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", help="video, image, folder of images, quoted pattern, or - for y4m on stdin")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: SOURCE-amcnet)")
+    add_options(parser)
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", action="store_true", help="continue the run in OUTPUT")
+    earlier.add_argument("--overwrite", action="store_true", help="replace the run in OUTPUT")
+    parser.add_argument("--version", action="version", version=f"amcnet {__version__}")
+    return parser
+
+
+def add_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options of a segmentation run, which `amc-infer` and `amc-batch` share."""
     parser.add_argument("--amcnet", type=Path, metavar="FILE", help="AMC-Net from export-onnx (default: bundled)")
     parser.add_argument("--engine", type=Path, metavar="FILE", help="AMC-Net or pipeline from build-engine")
     parser.add_argument("--trust", action="store_true", help="run an engine whose SHA-256 differs from its card")
@@ -119,14 +129,9 @@ def _parser() -> argparse.ArgumentParser:
         help="precision of the bundled network (default: auto, int8 if it makes the run faster)",
     )
     _add_source_options(parser)
-    earlier = parser.add_mutually_exclusive_group()
-    earlier.add_argument("--resume", action="store_true", help="continue the run in OUTPUT")
-    earlier.add_argument("--overwrite", action="store_true", help="replace the run in OUTPUT")
-    parser.add_argument("--version", action="version", version=f"amcnet {__version__}")
-    return parser
 
 
-def _add_source_options(parser: argparse.ArgumentParser) -> None:
+def _add_source_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (default: 0)")
     parser.add_argument("--frames", type=int, metavar="N", help="maximum number of frames (default: all)")
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (default: 1)")

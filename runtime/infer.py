@@ -62,13 +62,17 @@ class InferOptions:
 
 
 def infer(
-    options: InferOptions, progress: Callable[[SourceInfo, int], None] = lambda info, done: None
+    options: InferOptions,
+    progress: Callable[[SourceInfo, int], None] = lambda info, done: None,
+    *,
+    segmenter: Segmenter | None = None,
 ) -> dict[str, Any]:
     """Write the masks, the overlay and run.json; return the content of run.json.
 
     `progress(info, frames_done)` is called after each frame. Nothing is written before the first mask is there. A run
     that ends early after that, by an error or Ctrl-C, leaves all finished masks, a playable overlay and run.json with
-    "complete": false. What can be checked without a network is checked before one is loaded. Raises the errors of
+    "complete": false. `segmenter`, loaded with the same options, is used and left open; by default one is loaded for
+    this run. What can be checked without a network is checked before one is loaded. Raises the errors of
     `Segmenter.load`, `open_frames` and OutputError.
     """
     with (
@@ -84,14 +88,14 @@ def infer(
     ):
         name = mask_names(reader.info, options.names)
         folder = RunFolder(Path(options.output), name)
-        plan = _plan(options, reader.info.expected_frames)
+        plan = segmenter.plan if segmenter else _plan(options, reader.info.expected_frames)
         report = _report(options, plan)
         finished = folder.finished(report["settings"], resume=options.resume, overwrite=options.overwrite)
         if options.resume and (earlier := folder.complete_report()) and finished >= earlier["frames"]:
             return earlier | {"notes": [*earlier["notes"], "the run was complete already; nothing was done"]}
         folder.require_writable()
         flow = loaded.enter_context(plan.open_flow(reader))
-        segmenter = loaded.enter_context(Segmenter.open(plan))
+        segmenter = segmenter or loaded.enter_context(Segmenter.open(plan))
         report["backend"] = segmenter.network.name
         # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist.
         kept = max(finished - 2, 0)

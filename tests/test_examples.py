@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 
 from amcnet.benchmarks.demo_clip import render_frame, write_clip
+from amcnet.runtime.batch.cli import _parser as batch_parser
+from amcnet.runtime.batch.shard import Shard
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TESTED = {"segment_video.py", "own_frames.py", "export_quantize_run.py"}
@@ -54,6 +58,29 @@ def test_own_frames_from_an_array(tmp_path: Path) -> None:
     shares = [float(line.split("covers ")[1].split(" %")[0]) for line in lines]
     truth = 100 * np.mean([render_frame(index)[1].mean() for index in range(FRAMES)])
     assert np.mean(shares) == pytest.approx(truth, rel=0.2)
+
+
+def _shell_command(name: str) -> list[str]:
+    """The command in the script or Job, with the variables that Slurm or Kubernetes sets for part 1 of 8."""
+    text = (EXAMPLES / name).read_text()
+    command = re.search(r"exec (amc-batch (?:[^\"\n\\]|\"\$[^\"]*\"|\\\n)+)", text)
+    assert command is not None
+    environment = {"JOB_COMPLETION_INDEX": "1", "SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "8"}
+    script = f"set -u\nprintf '%s\\n' {command[1]}"
+    run = ["sh", "-c", script, "batch_slurm.sh", "/data/videos", "/data/masks"]
+    environment |= {"SLURM_CPUS_PER_TASK": "4", "PATH": os.environ["PATH"]}
+    return subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["batch_slurm.sh", "batch_kubernetes.yaml"])
+def test_batch_on_a_cluster(name: str) -> None:
+    program, *arguments = _shell_command(name)
+    assert program == "amc-batch"
+    parsed = vars(batch_parser().parse_args(arguments))
+    assert (parsed["sources"], parsed["output"]) == (["/data/videos"], Path("/data/masks"))
+    assert (parsed["shard"], parsed["jobs"], parsed["timeout"]) == (Shard(1, 8), 4, 3600)
+    text = (EXAMPLES / name).read_text()
+    assert re.findall(r"(?:completions: |parallelism: |--array=0-)(\d+)", text) in (["8", "8"], ["7"])
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ MODEL = str(DEFAULT_AMCNET)
 # The shortest use of each command -> the end of what it says and its exit status; several where it has several parts.
 USES: list[tuple[str, str, int]] = [
     ("amc-infer clip.mp4", "ONNX Runtime, which is not installed. Fix: pip install 'amcnet[cpu]'", 2),
+    ("amc-batch clip.mp4 -o out", "ONNX Runtime, which is not installed. Fix: pip install 'amcnet[cpu]'", 2),
     ("amc-train -o out", "amc-train needs PyTorch, which is not installed. Fix: pip install 'amcnet[train]'", 2),
     ("amc-eval --masks masks --annotations masks", "average", 0),
     ("amc-bench", "ONNX Runtime, which is not installed. Fix: pip install 'amcnet[cpu]'", 2),

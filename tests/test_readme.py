@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,9 @@ def _console_blocks() -> dict[str, list[str]]:
 BLOCKS = _console_blocks()
 RESULTS = {  # files that the commands of a block write
     "README.md, 1": ["video-amcnet/overlay.mp4", "build/amcnet.int8.onnx", "build/amcnet.engine.json"],
+    "docs/batch.md, 1": ["masks/a/overlay.mp4", "masks/day1/front/overlay.mp4", "masks/summary.html"],
+    "docs/batch.md, 2": ["front/day1/front/run.json", "listed/videos/a/run.json", "clips/one/masks"],
+    "docs/batch.md, 3": ["shards/summary.1-of-2.html", "shards/summary.html"],
     "docs/benchmarks.md, 1": ["scores.json"],
     "docs/engines.md, 1": ["build/amcnet.engine.json"],
     "docs/formats.md, 1": ["images/probabilities", "part/masks", "video-amcnet/run.json"],
@@ -77,6 +81,11 @@ def workplace(tmp_path: Path) -> Path:
             if name == "annotations":
                 pixels = (pixels[..., 0] > 127).astype(np.uint8) * np.uint8(255)
             cv2.imwrite(str(tmp_path / name / f"{index:05d}.png"), pixels)
+    (tmp_path / "videos" / "day1").mkdir(parents=True)
+    for name in ("a.mp4", "day1/front.mp4"):
+        shutil.copy(tmp_path / "video.mp4", tmp_path / "videos" / name)
+    (tmp_path / "videos.txt").write_text("# a list\nvideos/a.mp4\n")
+    shutil.copytree(tmp_path / "frames", tmp_path / "shots" / "one")
     return tmp_path
 
 

@@ -1,0 +1,1 @@
+"""Many videos on one machine: `amc-batch`."""

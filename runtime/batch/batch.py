@@ -1,0 +1,98 @@
+"""Sources to outputs: find the videos, choose those to be done, segment them in processes, write the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from ..files.atomic import make_folder
+from ..infer import InferOptions
+from .default_jobs import default_jobs
+from .layout import Layout, require_distinct
+from .options import BatchOptions, settings_sha256
+from .progress import BatchProgress
+from .recorder import Recorder
+from .scheduler import Scheduler
+from .sources import find_videos
+from .status import remove_unfinished
+from .summary import Summary
+from .todo import Todo, choose
+from .video import Video
+from .worker import Segment, segment_video
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchResult:
+    """`done` now, `earlier` by runs before; `failed` are relative paths and messages, old failures too.
+
+    `left` were not begun because of `limit`. `files` are the summaries.
+    """
+
+    done: int
+    earlier: int
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    left: int = 0
+    files: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The videos of a batch (of its shard, if it has one) and what is to be done with them."""
+
+    videos: Sequence[Video]
+    layout: Layout
+    todo: Todo
+
+    @classmethod
+    def find(cls, options: BatchOptions) -> Batch:
+        """Check everything and write nothing. Raises InputError, OutputError or the errors of `Segmenter.load`."""
+        settings = settings_sha256(options.infer)
+        videos = find_videos(options.sources, options.output, image_folders=options.image_folders)
+        require_distinct(videos)
+        layout = Layout(options.output, options.shard)
+        if options.shard is not None:
+            videos = [video for video in videos if options.shard.has(video)]
+        return cls(videos, layout, choose(videos, layout, options, settings))
+
+
+def run_batch(
+    options: BatchOptions,
+    progress: BatchProgress | None = None,
+    check: Callable[[], None] = lambda: None,
+    *,
+    segment: Segment = segment_video,
+) -> BatchResult:
+    """Segment all videos that are not done yet; a video that fails ends no other.
+
+    `check` is called several times a second and may raise KeyboardInterrupt, which leaves the videos in hand
+    resumable. `segment` is called for each video in a process that imports it by its name. Raises InputError,
+    OutputError, BackendError and the other errors of `Segmenter.load`, most of them before anything is written.
+    """
+    batch, progress = Batch.find(options), progress or BatchProgress()
+    layout, todo = batch.layout, batch.todo
+    make_folder(layout.status_folder)
+    remove_unfinished(layout.status_folder, {str(layout.status(video)) for video in batch.videos})
+    summary = Summary(batch.videos, layout)
+    tasks = list(islice(todo.tasks, options.limit))
+    progress.begin(len(tasks), len(todo.done), len(todo.failed))
+    recorder = Recorder(options, layout, progress, summary.write_now_and_then)
+    jobs = options.jobs or default_jobs(on_gpu=_on_gpu(options.infer))
+    try:
+        if tasks:
+            scheduler = Scheduler(options.infer, recorder, jobs=jobs, timeout=options.timeout, segment=segment)
+            scheduler.run(tasks, check)
+    finally:
+        files = summary.write()
+    return BatchResult(
+        done=recorder.done,
+        earlier=len(todo.done),
+        failed=[(video.relative, message) for video, message in todo.failed] + recorder.failed_videos,
+        left=len(todo.tasks) - len(tasks),
+        files=files,
+    )
+
+
+def _on_gpu(options: InferOptions) -> bool:
+    return options.device == "cuda" or options.engine is not None

@@ -1,0 +1,70 @@
+"""The options of a batch, and the hash of those that the masks depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..files.onnx_file import file_sha256
+from ..infer import InferOptions
+from ..segmenter import Segmenter
+from ..segmenter_plan import SegmenterPlan
+from .shard import Shard
+
+_OF_ONE_RUN = {"source", "output", "resume", "overwrite"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """Each field is a flag of `amc-batch` of the same name; `infer` has the options that each video gets.
+
+    `jobs` None: as many processes as cores and memory allow. `timeout` is in seconds for one video, None without end.
+    `retries` is how often a video that failed is tried again. `limit` is how many videos are begun at most.
+    """
+
+    sources: tuple[str, ...]
+    output: Path
+    infer: InferOptions
+    image_folders: bool = False
+    jobs: int | None = None
+    timeout: float | None = None
+    retries: int = 1
+    limit: int | None = None
+    retry_failed: bool = False
+    overwrite: bool = False
+    shard: Shard | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise InputError("no sources were given; expected videos, folders, patterns or lists")
+        if Path(self.infer.flow).is_dir():
+            raise InputError(
+                f"flow {str(self.infer.flow)!r} is a folder, which holds the flow of one video; expected 'dis' or a "
+                "PWC-Net file. Fix: amc-infer VIDEO --flow DIR"
+            )
+
+
+def segmenter_arguments(options: InferOptions) -> dict[str, Any]:
+    """The fields of `options` that `Segmenter.load` takes."""
+    taken = inspect.signature(Segmenter.load).parameters
+    return {field.name: getattr(options, field.name) for field in fields(options) if field.name in taken}
+
+
+def settings_sha256(options: InferOptions) -> str:
+    """A hash of all that the masks of a given video depend on: the options, and the contents of the files they name.
+
+    Nothing is loaded, but everything is checked. Raises the errors of `SegmenterPlan.make`.
+    """
+    plan = SegmenterPlan.make(**segmenter_arguments(options))
+    settings: dict[str, Any] = {"network": plan.file.sha256()}
+    for field in fields(options):
+        if field.name not in _OF_ONE_RUN:
+            value = getattr(options, field.name)
+            is_network = str(value).endswith((".onnx", ".engine")) and Path(value).is_file()
+            settings[field.name] = file_sha256(Path(value)) if is_network else value
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()

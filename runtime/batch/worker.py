@@ -1,0 +1,148 @@
+"""A process that loads the network once and segments the videos it receives, one after the other."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import Any
+
+from ..errors import AmcNetError, InputError, OutputError
+from ..frame import SourceInfo
+from ..infer import InferOptions, infer
+from ..segmenter import Segmenter
+from .mask_samples import mask_samples
+from .options import segmenter_arguments
+
+_MESSAGE_EVERY_SECONDS = 0.2
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+Progress = Callable[[SourceInfo, int], None]
+Segment = Callable[[InferOptions, Segmenter, Progress], "Finished"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The network is loaded; videos can be sent."""
+
+
+@dataclass(frozen=True)
+class CannotLoad:
+    message: str
+
+
+@dataclass(frozen=True)
+class Frames:
+    """So many frames of the video are done, of `expected`, None if that is not known."""
+
+    done: int
+    expected: int | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """`notes` are those of run.json, `images` those of `mask_samples`."""
+
+    frames: int
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """`ends`: the process ends too, because its state after the error is not known."""
+
+    message: str
+    ends: bool
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The video was left after a frame, resumable, because any message came while it was segmented."""
+
+
+def segment_video(options: InferOptions, segmenter: Segmenter, progress: Progress) -> Finished:
+    """Segment one video. Raises the errors of `infer`, and whatever `progress` raises."""
+    infer(options, progress, segmenter=segmenter)
+    output = Path(options.output)
+    report = json.loads((output / "run.json").read_text())  # not what infer returned: that has notes on resuming
+    images = mask_samples(output / "masks", report["frames"])
+    return Finished(report["frames"], report["seconds"], report["notes"], images)
+
+
+def run_worker(
+    channel: connection.Connection[Any, Any], options: InferOptions, cores: Sequence[int], segment: Segment
+) -> None:
+    """Load the network that `options` name, then segment each `InferOptions` that comes by `channel`, until None.
+
+    Answers Loaded or CannotLoad, then for each video Frames several times and Finished, Failed or Stopped. `cores` are
+    the processors to use, all that there are if it is empty. The process ends with its parent.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent handles it
+    _end_with_parent()
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    try:
+        segmenter = Segmenter.load(**segmenter_arguments(options))
+    except AmcNetError as error:
+        channel.send(CannotLoad(str(error)))
+        return
+    with segmenter:
+        channel.send(Loaded())
+        while (video := channel.recv()) is not None:
+            answer = _segment(channel, video, segmenter, segment)
+            channel.send(answer)
+            if isinstance(answer, Stopped) or (isinstance(answer, Failed) and answer.ends):
+                return
+
+
+def _segment(
+    channel: connection.Connection[Any, Any], options: InferOptions, segmenter: Segmenter, segment: Segment
+) -> Finished | Failed | Stopped:
+    last_seconds = 0.0
+
+    def after_frame(info: SourceInfo, done: int) -> None:
+        nonlocal last_seconds
+        if channel.poll():
+            raise KeyboardInterrupt
+        now = time.monotonic()
+        if done == 1 or now - last_seconds >= _MESSAGE_EVERY_SECONDS:
+            last_seconds = now
+            channel.send(Frames(done, info.expected_frames))
+
+    try:
+        return segment(options, segmenter, after_frame)
+    except KeyboardInterrupt:
+        return Stopped()
+    except (InputError, OutputError) as error:
+        return Failed(str(error), ends=False)
+    except AmcNetError as error:  # of the library or the GPU
+        return Failed(str(error), ends=True)
+    except Exception as error:
+        traceback.print_exc()
+        return Failed(f"unexpected {type(error).__name__}: {error}", ends=True)
+
+
+def _end_with_parent() -> None:
+    """End this process when the parent ends, however that happens; on Linux by the kernel, at once."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, name="amcnet parent", daemon=True).start()
