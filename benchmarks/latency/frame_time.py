@@ -33,13 +33,8 @@ def frame_time(
 
     Raises the errors of `infer`.
     """
-    done: list[float] = []
-
-    def completed(info: SourceInfo, number: int) -> None:
-        done.append(time.perf_counter())
-
+    is_engine = amcnet is not None and amcnet.suffix == ".engine"
     with tempfile.TemporaryDirectory() as folder:
-        is_engine = amcnet is not None and amcnet.suffix == ".engine"
         options = InferOptions(
             source=clip,
             output=Path(folder) / "out",
@@ -49,14 +44,10 @@ def frame_time(
             frames=frames,
             device=device,
         )
-        cpu_begin = time.process_time()
-        with MachineWatch() as watch:
-            report = infer(options, completed)
-        busy = (time.process_time() - cpu_begin) / watch.seconds / available_cores()
+        report, done_s, busy, warnings = _timed_run(options)
     at_once = frames_at_once(on_gpu=is_engine or device == "cuda")
-    gaps = frame_gaps_ms(done, at_once)
+    gaps = frame_gaps_ms(done_s, at_once)
     latency = Latency(rounds_ms=tuple(_quarters(gaps[min(_WARM_UP_FRAMES, len(gaps) // 2) :])))
-    warnings = watch.report()["warnings"]
     stages = report["latency_ms"]
     threads = thread_times({name: stage["p50"] for name, stage in stages.items()}, at_once)
     return {
@@ -75,6 +66,20 @@ def frame_time(
         "cores_busy": round(busy, 3),
         "verdict": verdict(threads, busy, at_once),
     }
+
+
+def _timed_run(options: InferOptions) -> tuple[dict[str, Any], list[float], float, list[str]]:
+    """Run `infer`; returns its report, the completion times in s, the share of CPU time used, and the warnings."""
+    done_s: list[float] = []
+
+    def completed(info: SourceInfo, number: int) -> None:
+        done_s.append(time.perf_counter())
+
+    cpu_begin = time.process_time()
+    with MachineWatch() as watch:
+        report = infer(options, completed)
+    busy = (time.process_time() - cpu_begin) / watch.seconds / available_cores()
+    return report, done_s, busy, watch.report()["warnings"]
 
 
 def frame_gaps_ms(done_s: Sequence[float], at_once: int) -> list[float]:

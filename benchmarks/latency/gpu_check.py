@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -122,12 +122,7 @@ def gpu_check(
         clip = Path(folder) / "clip.mp4"
         write_clip(clip, frames)
         tested = _run_tests(on_progress) if tests else {"status": None, "summary": "not run"}
-        results: dict[str, dict[str, Any]] = {}
-        for candidate in _candidates(files, engines, machine, Path(folder)):
-            on_progress(f"{candidate.file.path.name}: {candidate.name}")
-            result = check(candidate, clip, seconds)
-            results.setdefault(candidate.file.path.name, {})[candidate.name] = result
-            on_progress(f"  {result.get('error') or result['fidelity']}")
+        results = _check_all(_candidates(files, engines, machine, Path(folder)), clip, seconds, on_progress)
     checked = [result for of_file in results.values() for result in of_file.values()]
     return {
         "schema": SCHEMA,
@@ -139,6 +134,19 @@ def gpu_check(
         "results": results,
         "passed": tested["status"] in (0, None) and bool(checked) and all(result["passed"] for result in checked),
     }
+
+
+def _check_all(
+    candidates: Iterable[Candidate], clip: Path, seconds: float, on_progress: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """The result of each candidate, by file and name."""
+    results: dict[str, dict[str, Any]] = {}
+    for candidate in candidates:
+        on_progress(f"{candidate.file.path.name}: {candidate.name}")
+        result = check(candidate, clip, seconds)
+        results.setdefault(candidate.file.path.name, {})[candidate.name] = result
+        on_progress(f"  {result.get('error') or result['fidelity']}")
+    return results
 
 
 def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
