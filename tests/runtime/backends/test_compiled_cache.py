@@ -15,7 +15,7 @@ import pytest
 from amcnet.runtime.backends import compiled_cache as module
 from amcnet.runtime.backends.compiled_cache import CompiledCache
 from amcnet.runtime.backends.openvino_backend import OpenVinoBackend
-from amcnet.runtime.files.bundled_network import DEFAULT_INT8
+from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8
 from amcnet.runtime.files.onnx_file import OnnxFile
 
 KEY = {"file": "a", "options": {"threads": 2}}
@@ -129,10 +129,14 @@ def test_the_systems_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 # --- with OpenVINO
 
 
-def test_a_network_from_the_cache_answers_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+# INT8 takes 12 s of processor time: it is compiled twice.
+@pytest.mark.parametrize(
+    "path", [DEFAULT_AMCNET, pytest.param(DEFAULT_INT8, marks=pytest.mark.slow)], ids=["fp32", "int8"]
+)
+def test_a_network_from_the_cache_answers_the_same(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    file = OnnxFile.read(DEFAULT_INT8)
+    file = OnnxFile.read(path)
     with OpenVinoBackend(file, 1) as network:
         compiled = network.run(INPUTS)["mask"]
     (stored,) = (tmp_path / "amcnet" / "openvino").iterdir()
