@@ -42,7 +42,8 @@ class ToRgb:
             # references), which let memory grow by 75 MiB at 640x480.
             self._orientation = Orientation.of(frame)
         try:
-            rgb = self._reformatter.reformat(frame, format="rgb48le" if hdr else "rgb24").to_ndarray()
+            # Planar for 16 bits: FFmpeg 8.0 writes zeros into two channels of rgb48le.
+            rgb = self._reformatter.reformat(frame, format="gbrp16le" if hdr else "rgb24").to_ndarray()
         except (FFmpegError, OSError) as error:
             raise InputError(
                 f"{self._name}: {frame.format.name} frames with color matrix {frame.colorspace} cannot be converted "

@@ -142,6 +142,50 @@ def test_hdr_becomes_sdr(kinds: ModuleType, tmp_path: Path, transfer: int, name:
     assert f"HDR ({name}, BT.2020) is tone mapped to SDR (BT.709)" in note
 
 
+_TO_BT2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])  # BT.2087
+
+
+def _pq_code(nits: NDArray[np.float64]) -> NDArray[np.float64]:
+    power = (nits / 10_000) ** 0.1593017578125
+    return ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+
+
+def _hlg_code(nits: NDArray[np.float64]) -> NDArray[np.float64]:
+    display = nits / 1000
+    luminance = display @ [0.2627, 0.6780, 0.0593]
+    scene = display / luminance ** (0.2 / 1.2)
+    return np.where(
+        scene <= 1 / 12, np.sqrt(3 * scene), 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    )
+
+
+@pytest.mark.parametrize("nits", [(60, 20, 10), (5, 50, 20), (8, 10, 70), (30, 30, 30)])
+@pytest.mark.parametrize(("transfer", "code"), [(16, _pq_code), (18, _hlg_code)])
+def test_hdr_colors_below_the_knee_are_kept(
+    kinds: ModuleType,
+    tmp_path: Path,
+    transfer: int,
+    code: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    nits: tuple[int, int, int],
+) -> None:
+    def setup(stream: av.VideoStream) -> None:
+        context = stream.codec_context
+        context.color_trc, context.color_primaries, context.colorspace, context.color_range = transfer, 9, 9, 1
+
+    red, green, blue = code(_TO_BT2020 @ np.array(nits, float))
+    luma = 0.2627 * red + 0.6780 * green + 0.0593 * blue
+    planes = (
+        round(64 + 876 * luma),
+        round(512 + 896 * (blue - luma) / 1.8814),
+        round(512 + 896 * (red - luma) / 1.4746),
+    )
+    image = kinds.solid(64, 48, planes, "yuv420p10le")
+    path = kinds.encode(tmp_path / "clip.mkv", [image], "libx264", pix_fmt="yuv420p10le", setup=setup, qp="0")
+    (frame,), _ = _read(path)
+    expected = 255 * (np.array(nits) / 203) ** (1 / 2.4)  # SDR white is 203 nits
+    assert np.abs(frame.pixels[24, 32] - expected).max() <= 4
+
+
 def test_dolby_vision_without_a_compatible_base_layer_is_refused(
     kinds: ModuleType, clip_picture: Picture, tmp_path: Path
 ) -> None:
