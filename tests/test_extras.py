@@ -120,7 +120,7 @@ def test_the_shortest_use_works_or_names_the_extra(
     ("name", "package"),
     [
         ("export_amcnet", "PyTorch"),
-        ("calibrate", "ONNX"),
+        ("calibrate", "ONNX IR"),
     ],
 )
 def test_a_public_name_names_the_extra_that_it_needs(core: Path, name: str, package: str) -> None:
