@@ -1,4 +1,4 @@
-"""Clips and pictures -> trained weights: the paper's recipe, and the light one of the embedded default."""
+"""Training of AMC-Net from annotated videos and still images, by the paper's recipe or the light one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["LIGHT", "PAPER", "RECIPES", "Recipe", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, so that `amc-train --help` needs no torch.
+    # Lazy: `amc-train --help` must not import torch.
     if name == "train":
         from .loop import train
 

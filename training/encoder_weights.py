@@ -1,4 +1,4 @@
-"""ImageNet weights -> the encoders of both streams."""
+"""Loading of ImageNet weights into the encoders of both streams."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _STD = torch.tensor((0.229, 0.224, 0.225))
 
 
 def load_encoders(network: AMCNet, path: Path) -> None:
-    """Start both encoders of `network` from a classifier's weights. Raises CheckpointError.
+    """Load the weights of a classifier into both encoders of `network`.
 
-    mobilenet_v2: an .npz of `convNN.weight` and `convNN.bias`, norms folded; ResNets: torchvision's .pth.
+    path: for mobilenet_v2 an .npz of `convNN.weight` and `convNN.bias` with batch norms folded; for ResNets the .pth of
+    torchvision. Raises CheckpointError for other files.
     """
     for stages in (network.image_stages, network.flow_stages):
         if network.config.backbone in BLOCKS:
@@ -32,9 +33,10 @@ def load_encoders(network: AMCNet, path: Path) -> None:
 
 
 def load_mobilenet_v2(stages: nn.ModuleList, path: Path) -> None:
-    """Fill the stages from convolutions numbered in the order of the network, made for RGB in [-1, 1].
+    """Load convolutions numbered in the order of the network. They expect RGB in [-1, 1].
 
-    The change from ImageNet-normalized RGB, n, goes into the first: x/127.5 - 1 = 2 (std · n + mean) - 1.
+    The conversion from ImageNet-normalized RGB n, x/127.5 - 1 = 2 (std · n + mean) - 1, is folded into the first one.
+    Raises CheckpointError for a file that cannot be read or has other shapes.
     """
     try:
         with np.load(path) as archive:
@@ -48,8 +50,9 @@ def load_mobilenet_v2(stages: nn.ModuleList, path: Path) -> None:
         if weight is None or bias is None or weight.shape != convolution.weight.shape:
             shape = None if weight is None else tuple(weight.shape)
             raise CheckpointError(
-                f"{path}: conv{index:02d} is {shape}, expected {tuple(convolution.weight.shape)} and a bias: not the "
-                f"{len(convolutions)} convolutions of MobileNetV2 1.0, norms folded, in the order of the network"
+                f"{path} does not hold MobileNetV2 1.0: conv{index:02d} is {shape}, expected "
+                f"{tuple(convolution.weight.shape)} and a bias. Fix: an .npz of its {len(convolutions)} convolutions "
+                "in the order of the network, batch norms folded"
             )
         state[index] = (weight, bias)
     first_weight, first_bias = state[0]
@@ -66,7 +69,7 @@ def load_mobilenet_v2(stages: nn.ModuleList, path: Path) -> None:
 
 
 def load_resnet(stages: nn.ModuleList, path: Path) -> None:
-    """Fill the stages from a state dict of torchvision's ResNet of the same depth."""
+    """Load a state dict of torchvision's ResNet of the same depth. Raises CheckpointError for other files."""
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
@@ -75,10 +78,14 @@ def load_resnet(stages: nn.ModuleList, path: Path) -> None:
     for key, value in loaded.items():
         if match := re.fullmatch(r"layer(\d)\.(\d+)\.(.+)", key):
             level, block, rest = int(match[1]), int(match[2]), match[3]
-            renamed[f"{level}.{block + (level == 1)}.{rest}"] = value  # stage 1 begins with the max pool
+            renamed[f"{level}.{block + (level == 1)}.{rest}"] = value  # stage 1 begins with the max pooling
         elif match := re.fullmatch(r"(conv|bn)1\.(.+)", key):
             renamed[f"0.{0 if match[1] == 'conv' else 1}.{match[2]}"] = value
-    missing = [key for key in stages.state_dict() if key not in renamed and key != "0.2.weight"]  # our stem's PReLU
+    missing = [
+        key for key in stages.state_dict() if key not in renamed and key != "0.2.weight"
+    ]  # the PReLU of the stem, not in torchvision
     if missing:
-        raise CheckpointError(f"{path} lacks {missing[0]} and {len(missing) - 1} more; expected torchvision's ResNet")
+        raise CheckpointError(
+            f"{path} lacks {missing[0]} and {len(missing) - 1} more keys; expected a ResNet of torchvision"
+        )
     stages.load_state_dict(renamed, strict=False)

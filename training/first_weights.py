@@ -1,4 +1,4 @@
-"""A recipe and files of weights -> the network that a training begins with."""
+"""Construction of the network with its initial weights."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from .recipe import Recipe
 
 
 def make_network(recipe: Recipe, encoder: Path | None = None, init: Path | None = None) -> AMCNet:
-    """The recipe's network in train mode, on the CPU, its frozen stages needing no gradient.
+    """Return the recipe's network in train mode, on the CPU; frozen stages have requires_grad=False.
 
-    encoder: ImageNet weights for the encoders; init: weights of the whole network, such as best.pth of an earlier
-    training. Raises CheckpointError for files that do not fit.
+    encoder: ImageNet weights of the encoders (encoder_weights.py). init: weights of the whole network, such as best.pth
+    of an earlier training. Without either, random weights from the recipe's seed.
+    Raises CheckpointError for files of another network.
     """
     config = AMCNetConfig(backbone=recipe.backbone)
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+    with torch.random.fork_rng(devices=[]):  # keeps the state of the caller's generator
         torch.default_generator.manual_seed(recipe.seed)
         network = AMCNet(config)
     if encoder is not None:
@@ -29,8 +30,7 @@ def make_network(recipe: Recipe, encoder: Path | None = None, init: Path | None 
         loaded = load_amcnet(init)
         if loaded.config != config:
             raise CheckpointError(
-                f"{init} holds {loaded.config}, the recipe {recipe.name!r} trains {config}; "
-                "expected weights of the same network"
+                f"{init} holds another network than the recipe {recipe.name!r}: got {loaded.config}, expected {config}"
             )
         network.load_state_dict(loaded.state_dict())
     network.train()

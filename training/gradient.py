@@ -1,4 +1,4 @@
-"""The gradient of a batch; on a CPU, one process per core works on its own part of the batch."""
+"""Gradient of a batch: data parallel over one process per core on a CPU, in this process on a GPU."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from .validation import normalize
 
 
 class Gradient(Closeable):
-    """Fills the gradients of `network` from the batches of `iterations`, in order; a context manager.
+    """Context manager that fills the gradients of `network` from the batches of `iterations`, in order.
 
-    The light network's operators are too small to be split over two cores: threads inside an operator wait for each
-    other a thousand times a step, and threads of one interpreter wait for its lock. Each process makes the samples of
-    its part of the batch and works in one thread. The parameters are in shared memory: a step of the optimizer in this
-    process moves those of all. As in distributed training, norms see their part of the batch only, and the running
-    statistics kept are those of the first part, which this process works on.
+    cores: number of processes on a CPU, limited to half the batch size.
+
+    The operators of the light network are too small for intra-op threads, and Python threads are serialized by the GIL,
+    so each process runs in one thread, generates its part of the batch and computes its gradients. The parameters are
+    in shared memory: an optimizer step in this process updates all processes. As in distributed training, batch norms
+    use the statistics of their part of the batch; the running statistics are those of the first part.
     """
 
     def __init__(self, network: AMCNet, recipe: Recipe, source: Source, iterations: range, cores: int) -> None:
@@ -41,7 +42,7 @@ class Gradient(Closeable):
         parts = max(1, min(cores, recipe.batch // 2)) if device.type == "cpu" and can_fork else 1
         self._opened = ExitStack()
         if device.type == "cpu" and can_fork:
-            self._opened.enter_context(torch_threads(1))  # OpenMP's thread pool would not outlive the fork either
+            self._opened.enter_context(torch_threads(1))  # a fork loses OpenMP's thread pool
         ends = [int(end) for end in np.linspace(0, recipe.batch, parts + 1).round()]
         first, *others = [range(begin, end) for begin, end in pairwise(ends)]
         self._others: list[_Process] = []
@@ -57,11 +58,11 @@ class Gradient(Closeable):
         self._batches = self._opened.enter_context(closing(load_batches(source, recipe, iterations, first, device)))
 
     def close(self) -> None:
-        """End the processes and restore PyTorch's number of threads."""
+        """Stop the processes and restore PyTorch's number of threads."""
         self._opened.close()
 
     def fill(self) -> Tensor:
-        """Set the gradients of the network from the next batch; the loss, a scalar."""
+        """Set the gradients of the network from the next batch; return the loss, a scalar."""
         for other in self._others:
             other.start()
         loss = _backward(self._network, next(self._batches), self._recipe)
@@ -71,7 +72,7 @@ class Gradient(Closeable):
 
 
 class _Process:
-    """A forked process that works on the places `places` of each batch."""
+    """A forked process that computes the gradients of the samples at the indices `places` of each batch."""
 
     def __init__(self, network: AMCNet, recipe: Recipe, source: Source, iterations: range, places: range) -> None:
         self._gradients = shared_like(_trained(network))
@@ -86,19 +87,22 @@ class _Process:
         remote.close()
 
     def start(self) -> None:
-        """Let it work on the next batch."""
+        """Start the next batch."""
         with suppress(OSError):  # add_gradients reports it
             self._connection.send(None)
 
     def add_gradients(self, network: AMCNet) -> float:
-        """Wait for its gradients, add them to those of `network`; its part of the loss."""
+        """Wait for the process's gradients and add them to those of `network`; return its part of the loss.
+
+        Raises the process's exception, or AmcNetError if it has ended.
+        """
         try:
             loss = self._connection.recv()
         except (EOFError, OSError) as error:
             self._process.join()
             raise AmcNetError(
-                f"a training process ended with exit code {self._process.exitcode}; expected it to run to the end "
-                "(-9: out of memory?). Fix: go on with --resume"
+                f"a training process ended early: got exit code {self._process.exitcode}, expected it to run to the "
+                "end (-9 usually means out of memory). Fix: continue with --resume"
             ) from error
         if isinstance(loss, BaseException):
             raise loss
@@ -108,7 +112,7 @@ class _Process:
         return float(loss)
 
     def stop(self) -> None:
-        """End it: its next wait for a batch finds the connection closed."""
+        """Stop the process, by closing the connection that it waits on."""
         self._connection.close()
         self._process.join()
 
@@ -123,7 +127,7 @@ def _work(
     connection: Connection,
     other_end: Connection,
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the first process, which then closes the connection
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process handles Ctrl-C and closes the connection
     other_end.close()
     try:
         with closing(load_batches(source, recipe, iterations, places, torch.device("cpu"))) as batches:
@@ -145,7 +149,7 @@ def _trained(network: AMCNet) -> list[nn.Parameter]:
 
 
 def _backward(network: AMCNet, batch: Batch, recipe: Recipe) -> Tensor:
-    """Set the gradients of `network` from a part of a batch, by its share of the whole; the loss, a scalar."""
+    """Set the gradients of `network` from a part of a batch, weighted by its size; return the loss, a scalar."""
     device = next(network.parameters()).device
     mask = batch.mask.to(device, non_blocking=True).unsqueeze(1).float().div(255)
     image, flow_image = (normalize(x, device) for x in (batch.image, batch.flow_image))

@@ -1,4 +1,4 @@
-"""The log of a training: a CSV file, the scores of each held-out sequence as JSON, and the curve as a PNG."""
+"""Training log: losses as CSV, scores of each held-out sequence as JSON, and a plot as PNG."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ _SCORES = FIELDS[4:]
 
 
 class Log:
-    """Rows of FIELDS in `log.csv`, `validation.json` and the picture `curve.png`, all in one folder.
+    """Writer of `log.csv`, `validation.json` and `curve.png` in one folder.
 
-    J, F and J&F, means over the held-out sequences, are empty between validations.
+    log.csv: the columns FIELDS, seconds of training so far and mean loss since the previous row; J, F and J&F are means
+    over the held-out sequences in [0, 1], empty except after validations. validation.json: a list of
+    {"iteration", "mean": {"J", "F", "J&F"}, "sequences": {name: {"J", "F", "J&F"}}}, one entry per validation.
     """
 
     def __init__(self, folder: Path, iteration: int) -> None:
-        """Start anew at iteration 0; go on after `iteration`, dropping what is beyond it, at any other."""
+        """Start empty if `iteration` is 0; otherwise keep the earlier rows up to `iteration`."""
         self._csv, self._json, self._png = (folder / name for name in ("log.csv", "validation.json", "curve.png"))
         self.rows: list[dict[str, str]] = []
         self.validations: list[dict[str, Any]] = []
@@ -46,7 +48,7 @@ class Log:
         loss: float,
         scores: dict[str, Scores] | None = None,
     ) -> None:
-        """Append one row; after a validation, its `scores` by sequence, and draw the curve."""
+        """Append one row. scores: scores by sequence after a validation; then the plot is redrawn too."""
         row = dict.fromkeys(FIELDS, "") | {
             "iteration": str(iteration),
             "seconds": f"{seconds:.1f}",
@@ -66,8 +68,8 @@ class Log:
             self.draw()
 
     def draw(self) -> None:
-        """Loss, J and F over the iterations."""
-        from matplotlib.figure import Figure  # an extra; and half a second
+        """Plot loss, J and F over the iterations to `curve.png`."""
+        from matplotlib.figure import Figure  # optional; takes 0.5 s to import
 
         figure = Figure(figsize=(8, 4), layout="constrained")
         left = figure.add_subplot(xlabel="iteration", ylabel="loss")

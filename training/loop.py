@@ -50,29 +50,40 @@ def train(
     save_minutes: float = 5.0,
     resume: bool = False,
 ) -> Path:
-    """Train by `recipe` and give the path of the best weights, `output`/best.pth; with nothing held out the last.
+    """Train a network by `recipe`; return the path of best.pth, or of last.pth if no sequence is held out.
 
-    davis: DAVIS-2016, of which `sequences` are used (default: its training list). Unless `hold_out` is false, some are
-    not trained on (davis.py), and the best weights are those of the best mean J&F there. pictures: `images` and
-    `masks`. Without either, procedural clips alone. encoder: ImageNet weights; init: weights of the whole network
-    instead. iterations, frozen_stages: instead of the recipe's.
-    In `output`: best.pth, last.pth (state dicts), state.pth (for `resume`), log.csv, validation.json, curve.png and the
-    flow cache.
-    Raises InputError, CheckpointError, OutputError.
+    output: folder for best.pth and last.pth (state dicts), state.pth (for `resume`), log.csv, validation.json,
+        curve.png and the flow cache.
+    davis: folder of DAVIS-2016 (data/davis.py). sequences: names of those to use; default: its training list.
+    pictures: folder of still images with masks (data/pictures.py). Without davis and pictures, procedural clips only.
+    encoder: ImageNet weights of the encoders. init: weights of the whole network; excludes encoder and resume.
+    iterations: number of batches, 1 or more. frozen_stages: 0 to 5. Default of both: the recipe's.
+    validate_every: iterations between validations. best.pth has the best mean J&F of the held-out sequences so far.
+    hold_out: whether to hold out sequences (data/davis.py). save_minutes: minutes between writes of state.pth.
+    resume: continue the training in `output`, which must have the same settings; the result equals that of an
+        uninterrupted training. Without state.pth a new training starts.
+
+    Raises InputError, CheckpointError, OutputError, and BackendError without Matplotlib.
+
+        train(LIGHT, Path("out"), davis=Path("DAVIS"), pictures=Path("DUTS"), encoder=Path("mobilenet_v2_imagenet.npz"))
     """
-    require("training", "matplotlib")  # at once, not when the first curve is drawn
+    require("training", "matplotlib")  # now, rather than at the first plot
     for name, count in (("iterations", iterations), ("validate_every", validate_every)):
         if count is not None and count < 1:
-            raise InputError(f"{name} is {count}; expected 1 or more")
+            raise InputError(f"{name}: got {count}, expected 1 or more")
     state_path, best_path, last_path = output / "state.pth", output / "best.pth", output / "last.pth"
     if state_path.exists() and not resume:
-        raise OutputError(f"{output} holds a training already; go on with it (--resume) or choose another folder")
+        raise OutputError(
+            f"{output} already holds a training. Fix: continue it with --resume, or choose another folder"
+        )
     if init is not None and (resume or encoder is not None):
         other = "--resume" if resume else "--encoder"
-        raise InputError(f"--init and {other} both name weights to begin with; expected one of them. Fix: drop one")
+        raise InputError(f"--init and {other} both give the initial weights; expected one of them. Fix: remove one")
     if frozen_stages is not None:
         if not 0 <= frozen_stages <= 5:
-            raise InputError(f"--frozen-stages is {frozen_stages}; expected 0 to 5, as many as an encoder has stages")
+            raise InputError(
+                f"--frozen-stages: got {frozen_stages}, expected 0 to 5, the number of stages of an encoder"
+            )
         recipe = replace(recipe, frozen_stages=frozen_stages)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = make_network(recipe, encoder, init).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -82,7 +93,10 @@ def train(
     total = recipe.iterations if iterations is None else iterations
     if not total:
         if source.clips is None:
-            raise InputError(f"the recipe {recipe.name!r} counts in passes over DAVIS; name it, or set the iterations")
+            raise InputError(
+                f"the length of the recipe {recipe.name!r} is in epochs of DAVIS, which is missing. Fix: --davis DIR "
+                "or --iterations N"
+            )
         total = recipe.epochs * (len(source.clips.frames) // recipe.batch)
 
     average = copy.deepcopy(network).eval()
@@ -98,7 +112,7 @@ def train(
     started = saved = time.monotonic()
     progress = tqdm(total=total, initial=done, desc=recipe.name, unit="it", smoothing=0.02, mininterval=1.0)
     with (
-        single_threaded_opencv,  # the cores are PyTorch's
+        single_threaded_opencv,  # the cores are used by PyTorch
         progress,
         Gradient(network, recipe, source, range(done, total), cores=available_cores()) as gradient,
     ):
@@ -110,7 +124,7 @@ def train(
             nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_norm)
             optimizer.step()
             decay = min(recipe.ema_decay, (1 + iteration) / (10 + iteration))
-            _average(average, network, decay)
+            _update_average(average, network, decay)
             progress.update()
             done = iteration + 1
             seconds = seconds_before + time.monotonic() - started
@@ -151,18 +165,20 @@ def train(
 
 
 def _data(
-    davis: Path | None, names: list[str] | None, pictures: Path | None, flow_folder: Path, holds_out: bool
+    davis: Path | None, names: list[str] | None, pictures: Path | None, flow_folder: Path, with_held_out: bool
 ) -> tuple[Source, dict[str, list[Sample]]]:
-    """What to train on, and samples of each sequence that is held out."""
+    """Return the training data, and the validation samples of each held-out sequence."""
     stills = Pictures(pictures) if pictures else None
     if davis is None:
         rng = np.random.default_rng(0)
         drawn = {"procedural": [procedural_sample(rng) for _ in range(16)]}
-        return Source(pictures=stills), drawn if holds_out else {}
+        return Source(pictures=stills), drawn if with_held_out else {}
     found = find_sequences(davis, names)
-    rest, held = hold_out(found) if holds_out else (found, [])
+    rest, held = hold_out(found) if with_held_out else (found, [])
     if not rest:
-        raise InputError(f"{davis} gives one sequence; expected two or more, since some are held out of the training")
+        raise InputError(
+            f"{davis}: got one sequence, expected two or more, because some are held out. Fix: --no-hold-out"
+        )
     samples = {}
     for sequence in held:
         clip = Clips([sequence], flow_folder)
@@ -171,10 +187,11 @@ def _data(
 
 
 @torch.no_grad()
-def _average(average: nn.Module, network: nn.Module, decay: float) -> None:
+def _update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Update the exponential moving average of the weights in place."""
     pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
     means, values = zip(*[(mean, value) for mean, value in pairs if mean.is_floating_point()], strict=True)
-    # At once: one by one, the launches of 700 small kernels take a GPU 5 ms.
+    # One fused call: separate calls launch 700 small kernels, 5 ms on a GPU.
     torch._foreach_lerp_(means, values, 1 - decay)
     for mean, value in pairs:
         if not mean.is_floating_point():

@@ -1,4 +1,4 @@
-"""The optimizer of a recipe, and its learning rate over time."""
+"""Optimizer of a recipe, and its learning rate schedule."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from .recipe import Recipe
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Four groups: encoders and decoder, each weights and biases; biases do not decay. Each knows its `full_rate`.
+    """Return the optimizer with up to four parameter groups: weights and biases of encoders and decoder.
 
-    Parameters that need no gradient are left out.
+    Biases have no weight decay. `full_rate` of a group is its learning rate before `rate_factor`. Parameters without
+    requires_grad are omitted. Raises ValueError for an unknown `recipe.optimizer`.
     """
     members: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
@@ -28,11 +29,11 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=0.9)
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, fused=True)  # on a core 9 ms a step instead of 33
-    raise ValueError(f"optimizer is {recipe.optimizer!r}; expected 'sgd' or 'adamw'")
+        return torch.optim.AdamW(groups, fused=True)  # 9 ms per step on one core instead of 33
+    raise ValueError(f"optimizer: got {recipe.optimizer!r}, expected 'sgd' or 'adamw'")
 
 
 def rate_factor(recipe: Recipe, iteration: int, iterations: int) -> float:
-    """In (0, 1]: a linear rise over the warm-up, times (1 - iteration / iterations)^0.9."""
+    """Return the learning rate factor in (0, 1]: linear warm-up times (1 - iteration / iterations)^0.9."""
     rise = min(1.0, (iteration + 1) / recipe.warmup) if recipe.warmup else 1.0
     return float(rise * (1 - iteration / iterations) ** 0.9)

@@ -1,4 +1,4 @@
-"""How a network is trained: the paper's recipe and the one that made the embedded default."""
+"""Training recipes: the paper's, and the light one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class SampleMix:
-    """Of what the samples are drawn, as relative frequencies: DAVIS frames, still pictures, procedural clips, and
-    objects of DAVIS frames pasted before still pictures.
+    """Relative frequencies of the kinds of samples, each 0 or more; they need not sum to 1.
+
+    davis: frames of DAVIS with their flow.
+    pictures: still images with synthetic motion.
+    procedural: procedurally generated clips.
+    pasted: objects of DAVIS frames in front of still images, with synthetic motion.
     """
 
     davis: float
@@ -19,25 +23,37 @@ class SampleMix:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides the weights besides the data.
+    """All settings of a training besides the data.
 
-    epochs: passes over the DAVIS frames; the length of the training unless `iterations` says it.
-    sizes: side lengths of the square input in px, drawn anew for each batch.
-    learning_rate, encoder_rate: of the decoder and of the encoders; biases learn `bias_factor` times as fast.
-    gradient_norm: longest gradient that is not shortened to this.
-    warmup: iterations over which the rate rises from zero, before it falls as (1 - t)^0.9.
-    iou_loss_weight: weight of 1 - soft IoU of the mask, beside the binary cross-entropies.
-    averaging: decay per iteration of the running average of the weights, 0 for none.
-    rotation_deg, zoom, shear: ranges of the joint affine motion, ±, from-to and ±.
-    jitter: strength of the color changes, 0 for none, 1 for strong.
-    drop_flow, drop_image: how often a stream is made useless, so that the gates learn to close.
-    perturb_flow: how often a camera motion is added to the flow, or the flow is paled as by an outlier.
-    move_background: how often patches of the background get a motion of their own, as water, leaves and crowds have.
-    image_as_flow: how often the motion stream gets the image instead of the flow picture, so that an object that stands
-        still is found by its looks (TMO: Cho et al., Treating Motion as Option, WACV 2023).
-    frozen_stages: how many stages of both encoders, from the finest on, keep their first weights: no backward pass
-        through the motion encoder's.
-    start, end: of what samples are drawn at the beginning and at the end, with a linear change between.
+    name: name of the recipe.
+    backbone: encoder of both streams, one of `models.amcnet.BACKBONES`.
+    optimizer: "sgd" (momentum 0.9) or "adamw".
+    epochs: passes over the frames of DAVIS, 1 or more; used if iterations is 0.
+    iterations: number of batches, 0 or more.
+    batch: samples per batch, 1 or more.
+    sizes: side lengths of the square input in px, multiples of 32; one is drawn for each batch.
+    learning_rate: of the decoder, above 0.
+    encoder_rate: learning rate of the encoders, 0 or more.
+    bias_factor: factor on the learning rate of biases, above 0.
+    weight_decay: of all parameters but biases, 0 or more.
+    gradient_norm: maximum norm of the gradient; longer ones are scaled down. inf for no limit.
+    warmup: iterations of linear warm-up of the learning rate, 0 or more; the schedule is (1 - t)^0.9 with t in [0, 1].
+    iou_loss_weight: weight of 1 - soft IoU of the mask, beside the binary cross-entropies; 0 or more.
+    ema_decay: decay per iteration of the exponential moving average of the weights, in [0, 1); 0 for no average.
+    rotation_deg: maximum rotation in degrees, both directions.
+    zoom: smallest and largest zoom factor, above 0.
+    shear: maximum shear, both directions; 0 for none.
+    color_jitter: strength of the color changes, 0 (none) to 1 (strong).
+    drop_flow: probability of a flow image without information, 0 to 1. With drop_image and image_as_flow at most 1.
+    drop_image: probability of an image without information, 0 to 1.
+    perturb_flow: probability of adding a camera motion to the flow, and of lowering the saturation of the flow image as
+        an outlier vector would, 0 to 1 each.
+    move_background: probability of random motion in patches of the background, as of water or leaves, 0 to 1.
+    image_as_flow: probability of the image in place of the flow image, for objects that do not move, 0 to 1
+        (Cho et al., Treating Motion as Option, WACV 2023).
+    frozen_stages: number of encoder stages, 0 to 5 from the finest, that keep their initial weights.
+    start, end: kinds of samples at the beginning and at the end of the training, interpolated linearly.
+    seed: of the initial weights and of all random choices, 0 or more.
     """
 
     name: str
@@ -83,11 +99,11 @@ PAPER = Recipe(
     weight_decay=5e-4,
 )
 
-# 30 sequences of highly alike frames are little: the pictures bring the variety, and most of the augmentation is there
-# to keep the image stream from learning the 30 objects by heart. For all of DUTS-TR, 10,553 pictures: 50,000 iterations
-# show each about 20 times. Length is what counts (J&F +5 from 800 to 3300 iterations); the average of the weights
-# reaches over the last tenth of it. The bundled network is of an earlier recipe: 3300 iterations, an average of 0.998,
-# no pasted objects, no stirred background, and the image never as flow.
+# The 30 sequences of DAVIS have little variety, which the still images add; most of the augmentation prevents the image
+# stream from memorizing 30 objects. With all 10,553 images of DUTS-TR, 50,000 iterations use each about 20 times. The
+# length has the largest effect: J&F +5 from 800 to 3300 iterations. The average of the weights spans about the last
+# tenth of the training. The bundled network was trained by an earlier version: 3300 iterations, ema_decay 0.998, no
+# pasted objects, move_background 0, image_as_flow 0.
 LIGHT = Recipe(
     name="light",
     backbone="mobilenet_v2",

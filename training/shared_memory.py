@@ -1,4 +1,4 @@
-"""Arrays and tensors in memory that forked processes share."""
+"""Arrays and tensors in memory shared by forked processes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor
 
 
 def shared_array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Zeros of `shape`, shared with the processes that are forked later; pages take memory once they are written.
+    """Return zeros of `shape`, shared with processes forked later. Pages use memory once they are written.
 
-    An anonymous mapping rather than a file in /dev/shm, which containers limit to 64 MB.
+    The memory is an anonymous mapping, because containers limit /dev/shm to 64 MB.
     """
     count = math.prod(shape)
     memory = mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize))
@@ -24,7 +24,7 @@ def shared_array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def shared_like(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """float32 zeros with the shapes and strides of `tensors`, which must be dense, in shared memory."""
+    """Return FP32 zeros in shared memory with the shapes and strides of `tensors`, which must be dense."""
     return [
         torch.from_numpy(shared_array((tensor.numel(),), np.float32)).as_strided(tensor.shape, tensor.stride())
         for tensor in tensors

@@ -1,4 +1,4 @@
-"""J and F of a network on sequences that are held out of training."""
+"""Validation: J and F of a network on held-out sequences."""
 
 from __future__ import annotations
 
@@ -22,40 +22,42 @@ from .data.sample import Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """J (`region`) and F (`boundary`) as DAVIS defines them, in [0, 1]."""
+    """Region similarity J (`region`) and boundary accuracy F (`boundary`) of DAVIS, in [0, 1]."""
 
     region: float
     boundary: float
 
     @property
     def mean(self) -> float:
-        """J&F."""
+        """J&F, the mean of J and F."""
         return (self.region + self.boundary) / 2
 
     @classmethod
     def average(cls, scores: list[Scores]) -> Scores:
-        """The mean of each."""
+        """Return the mean J and the mean F."""
         return cls(
             region=float(np.mean([score.region for score in scores])),
             boundary=float(np.mean([score.boundary for score in scores])),
         )
 
     def to_json(self) -> dict[str, float]:
+        """Return {"J", "F", "J&F"}, rounded to 4 digits."""
         values = {"J": self.region, "F": self.boundary, "J&F": self.mean}
         return {key: round(value, 4) for key, value in values.items()}
 
 
-def normalize(pictures: Tensor, device: torch.device) -> Tensor:
-    """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32, ImageNet-normalized, channels last in memory."""
-    values = pictures.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255)
+def normalize(images: Tensor, device: torch.device) -> Tensor:
+    """Convert images (B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32, ImageNet-normalized, channels-last in memory."""
+    values = images.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255)
     mean, std = (torch.tensor(x, device=device).view(1, 3, 1, 1) for x in (AMCNET.mean, AMCNET.std))
     return ((values - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def score_sequences(network: AMCNet, sequences: Mapping[str, list[Sample]], size: int) -> dict[str, Scores]:
-    """The mean J and F of each sequence's samples: whole frames squeezed to `size`², compared at the annotations' size.
+    """Return the mean J and F over the samples of each sequence.
 
-    On a CPU each core works on a sample of its own.
+    size: side length of the square network input, in px. The mask is resized to the annotation before thresholding at
+    0.5. On a CPU the samples are processed in parallel, one per core.
     """
     device = next(network.parameters()).device
     was_training = network.training

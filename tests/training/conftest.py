@@ -1,4 +1,4 @@
-"""Fixtures for the tests of training."""
+"""Fixtures of the training tests."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pytest
 
 
 def _write_sequence(root: Path, name: str, frames: int, suffix: str = ".jpg", middle: str = "") -> None:
-    """A textured square that moves 4 px to the right per frame, before a still background."""
+    """A textured square moving 4 px to the right per frame, in front of a static background."""
     rng = np.random.default_rng(0)
     background = cv2.GaussianBlur(rng.integers(0, 256, (96, 160, 3), np.uint8), (0, 0), 2) // 2
     texture = cv2.GaussianBlur(rng.integers(0, 256, (40, 40, 3), np.uint8), (0, 0), 1.5)
     for kind in ("JPEGImages", "Annotations"):
         (root / kind / middle / name).mkdir(parents=True)
     for index in range(frames):
-        picture, mask = background.copy(), np.zeros((96, 160), np.uint8)
+        image, mask = background.copy(), np.zeros((96, 160), np.uint8)
         left = 20 + 4 * index
-        picture[30:70, left : left + 40], mask[30:70, left : left + 40] = texture, 255
-        cv2.imwrite(str(root / "JPEGImages" / middle / name / f"{index:05d}{suffix}"), picture)
+        image[30:70, left : left + 40], mask[30:70, left : left + 40] = texture, 255
+        cv2.imwrite(str(root / "JPEGImages" / middle / name / f"{index:05d}{suffix}"), image)
         cv2.imwrite(str(root / "Annotations" / middle / name / f"{index:05d}.png"), mask)
 
 

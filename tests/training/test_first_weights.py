@@ -1,4 +1,4 @@
-"""The weights that a training begins with."""
+"""Initial weights of a training."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_training_begins_with_the_weights_it_is_given(weights: Path, tmp_path: Path) -> None:
+def test_init_gives_the_initial_weights(weights: Path, tmp_path: Path) -> None:
     expected = torch.load(weights)
     network = make_network(LIGHT, init=weights)
     assert network.training
     assert all(torch.equal(expected[key], value) for key, value in network.state_dict().items())
-    # At a learning rate of zero nothing else than these weights can come out.
+    # With a learning rate of zero the weights must stay the same.
     still = dataclasses.replace(TINY, learning_rate=0.0, encoder_rate=0.0)
     train(still, tmp_path / "out", init=weights, iterations=1)
     result = torch.load(tmp_path / "out" / "last.pth")
     assert all(torch.equal(expected[key], result[key]) for key in expected if "running" not in key and "num" not in key)
 
 
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+def test_init_with_another_network_raises(tmp_path: Path) -> None:
     path = tmp_path / "resnet.pth"
     torch.save(AMCNet(AMCNetConfig(backbone="resnet18")).state_dict(), path)
-    with pytest.raises(CheckpointError, match=r"backbone='resnet18'.*'light' trains.*backbone='mobilenet_v2'"):
+    with pytest.raises(
+        CheckpointError, match=r"recipe 'light': got .*backbone='resnet18'.*expected .*backbone='mobilenet_v2'"
+    ):
         make_network(LIGHT, init=path)
 
 
-def test_weights_of_another_shape_are_refused(weights: Path) -> None:
+def test_init_with_another_shape_raises(weights: Path) -> None:
     state = torch.load(weights)
     state["head.weight"] = torch.zeros(1, 99, 3, 3)
     torch.save(state, weights)
@@ -51,7 +53,7 @@ def test_weights_of_another_shape_are_refused(weights: Path) -> None:
         make_network(LIGHT, init=weights)
 
 
-def test_one_beginning_is_enough(weights: Path, tmp_path: Path) -> None:
+def test_init_excludes_resume_and_encoder(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--init and --resume"):
         train(TINY, tmp_path / "out", init=weights, resume=True, iterations=1)
     with pytest.raises(InputError, match="--init and --encoder"):

@@ -1,4 +1,4 @@
-"""That the gradient is the same however many processes share a batch."""
+"""The gradient does not depend on the number of processes that share a batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from amcnet.training.recipe import LIGHT
 
 RECIPE = dataclasses.replace(LIGHT, batch=4, sizes=(64,))
 needs_fork = pytest.mark.skipif(
-    "fork" not in multiprocessing.get_all_start_methods(), reason="processes cannot be forked here: one part only"
+    "fork" not in multiprocessing.get_all_start_methods(), reason="this platform has no fork: training uses one process"
 )
 
 
@@ -30,16 +30,16 @@ def network() -> AMCNet:
     return make_network(RECIPE)
 
 
-def without_norms(network: AMCNet) -> AMCNet:
-    """Norms see their part of the batch only; with fixed statistics, parts add up to the whole."""
+def with_fixed_statistics(network: AMCNet) -> AMCNet:
+    """Fix the statistics of the norms, which otherwise depend on the part of the batch."""
     return network.eval()
 
 
 @needs_fork
-def test_parts_add_up_to_the_whole(network: AMCNet) -> None:
+def test_gradients_of_the_parts_sum_to_that_of_the_batch(network: AMCNet) -> None:
     found = []
     for cores in (1, 2):
-        own = without_norms(copy.deepcopy(network))
+        own = with_fixed_statistics(copy.deepcopy(network))
         with Gradient(own, RECIPE, Source(), range(2), cores) as gradient:
             losses = [float(gradient.fill()) for _ in range(2)]
         found.append((losses, [parameter.grad for parameter in own.parameters()]))
@@ -51,20 +51,20 @@ def test_parts_add_up_to_the_whole(network: AMCNet) -> None:
 
 
 @needs_fork
-def test_a_step_moves_the_parameters_of_all_processes(network: AMCNet) -> None:
-    own = without_norms(network)
+def test_an_optimizer_step_updates_all_processes(network: AMCNet) -> None:
+    own = with_fixed_statistics(network)
     with Gradient(own, RECIPE, Source(), range(2), cores=2) as gradient:
         gradient.fill()
         with torch.no_grad():
             for parameter in own.parameters():
                 parameter.zero_()
         loss = float(gradient.fill())
-    # Zero weights give 0.5 everywhere: six cross-entropies of log 2, and an overlap below one half.
+    # Zero weights give 0.5 everywhere: six cross-entropies of log 2, and a soft IoU below 0.5.
     assert 6 * 0.693 < loss < 6 * 0.694 + 1
 
 
 @needs_fork
-def test_an_error_in_another_process_comes_out_here(network: AMCNet) -> None:
+def test_an_exception_in_another_process_is_raised(network: AMCNet) -> None:
     class Broken(Source):
         def batch(self, recipe, iteration, iterations, places=None):  # type: ignore[no-untyped-def]
             if places == range(2, 4):
@@ -76,7 +76,7 @@ def test_an_error_in_another_process_comes_out_here(network: AMCNet) -> None:
 
 
 @needs_fork
-def test_the_end_of_another_process_is_an_error(network: AMCNet) -> None:
+def test_a_killed_process_raises(network: AMCNet) -> None:
     with Gradient(network, RECIPE, Source(), range(9), cores=2) as gradient:
         gradient.fill()
         (child,) = multiprocessing.active_children()

@@ -1,4 +1,4 @@
-"""Loss, learning rates and the encoders' first weights."""
+"""Loss, learning rates, ImageNet weights of the encoders, and validation scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from amcnet.models.resnet import resnet_stages
 from amcnet.runtime.errors import CheckpointError
 from amcnet.training.data.procedural import procedural_sample
 from amcnet.training.encoder_weights import load_mobilenet_v2, load_resnet
-from amcnet.training.loss import segmentation_loss, soft_overlap
+from amcnet.training.loss import segmentation_loss, soft_iou
 from amcnet.training.optimizer import make_optimizer, rate_factor
 from amcnet.training.recipe import LIGHT, PAPER
 from amcnet.training.validation import Scores, normalize, score_sequences
@@ -30,21 +30,21 @@ def test_the_loss_is_the_sum_over_the_mask_and_the_attention_maps() -> None:
     halves = -(math.log(0.2) + math.log(0.8)) / 2
     expected = -math.log(0.5) + halves - math.log(0.9)  # the nearest pixel of the 1x1 map is the top left: background
     assert segmentation_loss(output, mask, 0.0).item() == pytest.approx(expected, abs=1e-6)
-    overlap = (8 * 0.5 + 1) / (8 * 0.5 + 8 - 8 * 0.5 + 8 * 0.5 + 1)
-    assert segmentation_loss(output, mask, 2.0).item() == pytest.approx(expected + 2 * (1 - overlap), abs=1e-6)
+    iou = (8 * 0.5 + 1) / (8 * 0.5 + 8 - 8 * 0.5 + 8 * 0.5 + 1)
+    assert segmentation_loss(output, mask, 2.0).item() == pytest.approx(expected + 2 * (1 - iou), abs=1e-6)
 
 
-def test_overlap_of_perfect_empty_and_disjoint_masks() -> None:
+def test_soft_iou_of_perfect_empty_and_disjoint_masks() -> None:
     mask = torch.zeros(3, 1, 10, 10)
     mask[0, :, :5] = mask[2, :, :5] = 1
     probability = torch.zeros_like(mask)
     probability[0, :, :5] = 1
     probability[2, :, 5:] = 1
-    assert soft_overlap(probability, mask).tolist() == pytest.approx([1, 1, 1 / 101])
+    assert soft_iou(probability, mask).tolist() == pytest.approx([1, 1, 1 / 101])
 
 
-def test_the_papers_rates() -> None:
-    """Biases at twice the rate and without decay; all else, norms and PReLUs too, with it."""
+def test_learning_rates_of_the_papers_recipe() -> None:
+    """Biases have twice the rate and no weight decay; all other parameters, norms and PReLUs included, have it."""
     network = AMCNet(AMCNetConfig(backbone="resnet18"))
     optimizer = make_optimizer(network, PAPER)
     seen = {}
@@ -55,7 +55,7 @@ def test_the_papers_rates() -> None:
         assert seen[id(parameter)] == ((2e-3, 0.0) if name.endswith("bias") else (1e-3, 5e-4)), name
 
 
-def test_the_light_recipe_spares_the_encoders() -> None:
+def test_the_light_recipe_has_a_lower_rate_for_the_encoders() -> None:
     network = AMCNet(AMCNetConfig(backbone="mobilenet_v2"))
     optimizer = make_optimizer(network, LIGHT)
     rates = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
@@ -64,7 +64,7 @@ def test_the_light_recipe_spares_the_encoders() -> None:
         assert rates[id(parameter)] == (LIGHT.encoder_rate if in_encoder else LIGHT.learning_rate), name
 
 
-def test_the_rate_rises_and_falls() -> None:
+def test_warm_up_and_decay_of_the_rate() -> None:
     assert rate_factor(PAPER, 0, 1000) == 1
     assert rate_factor(PAPER, 500, 1000) == pytest.approx(0.5**0.9)
     assert 0 < rate_factor(PAPER, 999, 1000) < 0.003
@@ -73,7 +73,7 @@ def test_the_rate_rises_and_falls() -> None:
     assert np.argmax(factors) == LIGHT.warmup - 1
 
 
-def test_an_unknown_optimizer_is_refused() -> None:
+def test_an_unknown_optimizer_raises() -> None:
     with pytest.raises(ValueError, match="expected 'sgd' or 'adamw'"):
         make_optimizer(AMCNet(AMCNetConfig(backbone="resnet18")), dataclasses.replace(PAPER, optimizer="lion"))
 
@@ -90,23 +90,23 @@ def write_mobilenet(path: Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def test_the_first_convolution_takes_over_the_change_of_range(tmp_path: Path) -> None:
+def test_the_first_convolution_includes_the_input_conversion(tmp_path: Path) -> None:
     tensors = write_mobilenet(tmp_path / "m.npz")
     stages, _ = mobilenet_v2_stages()
     load_mobilenet_v2(stages, tmp_path / "m.npz")
-    picture = np.random.default_rng(1).integers(0, 256, (1, 16, 16, 3), np.uint8)
-    original = torch.from_numpy(picture).permute(0, 3, 1, 2).float() / 127.5 - 1
+    image = np.random.default_rng(1).integers(0, 256, (1, 16, 16, 3), np.uint8)
+    original = torch.from_numpy(image).permute(0, 3, 1, 2).float() / 127.5 - 1
     weight, bias = (torch.from_numpy(tensors[f"conv00.{k}"].astype(np.float32)) for k in ("weight", "bias"))
     expected = torch.nn.functional.conv2d(original, weight, bias, 2, 1)
     with torch.no_grad():
-        ours = stages[0][0](normalize(torch.from_numpy(picture), torch.device("cpu")))
-    # At the border the original pads with gray, ours with the mean color.
+        ours = stages[0][0](normalize(torch.from_numpy(image), torch.device("cpu")))
+    # Zero padding is gray for the original weights and the mean color for ours, so borders differ.
     assert (ours - expected)[..., 1:, 1:].abs().max() < 1e-5
     last = torch.from_numpy(tensors["conv50.weight"].astype(np.float32))
     assert torch.equal(stages[4][-1].project.weight.detach(), last)
 
 
-def test_other_archives_are_refused(tmp_path: Path) -> None:
+def test_other_archives_raise(tmp_path: Path) -> None:
     tensors = write_mobilenet(tmp_path / "m.npz")
     del tensors["conv07.weight"]
     np.savez(tmp_path / "short.npz", **tensors)
@@ -117,7 +117,7 @@ def test_other_archives_are_refused(tmp_path: Path) -> None:
         load_mobilenet_v2(mobilenet_v2_stages()[0], tmp_path / "text.npz")
 
 
-def test_torchvisions_names_are_understood(tmp_path: Path) -> None:
+def test_names_of_torchvision(tmp_path: Path) -> None:
     source, _ = resnet_stages("resnet18")
     for parameter in source.parameters():
         torch.nn.init.uniform_(parameter)
@@ -139,25 +139,25 @@ def test_torchvisions_names_are_understood(tmp_path: Path) -> None:
         load_resnet(ours, tmp_path / "other.pth")
 
 
-class Fixed(torch.nn.Module):
-    """A network that has seen the answer, or whose answer is nothing."""
+class FixedMask(torch.nn.Module):
+    """A stand-in network that returns a given mask."""
 
-    def __init__(self, answer: np.ndarray) -> None:
+    def __init__(self, mask: np.ndarray) -> None:
         super().__init__()
         self.scale = torch.nn.Parameter(torch.ones(1))
-        self.answer = torch.from_numpy(answer).float()[None, None]
+        self.mask = torch.from_numpy(mask).float()[None, None]
 
     def forward(self, image: torch.Tensor, flow_image: torch.Tensor) -> AMCNetOutput:
         assert image.shape == flow_image.shape == (1, 3, 96, 96)
-        return AMCNetOutput(torch.nn.functional.interpolate(self.answer, (96, 96), mode="area"), ())
+        return AMCNetOutput(torch.nn.functional.interpolate(self.mask, (96, 96), mode="area"), ())
 
 
-def test_the_held_out_figures_are_j_and_f_at_the_annotations_size() -> None:
+def test_scores_are_j_and_f_at_the_size_of_the_annotation() -> None:
     sample = procedural_sample(np.random.default_rng(0))
     truth = sample.mask > 0
 
-    def score(answer: np.ndarray) -> Scores:
-        return score_sequences(Fixed(answer), {"drawn": [sample]}, 96)["drawn"]  # type: ignore[arg-type]
+    def score(mask: np.ndarray) -> Scores:
+        return score_sequences(FixedMask(mask), {"drawn": [sample]}, 96)["drawn"]  # type: ignore[arg-type]
 
     assert score(truth).region > 0.93
     assert score(truth).boundary > 0.9
@@ -166,10 +166,10 @@ def test_the_held_out_figures_are_j_and_f_at_the_annotations_size() -> None:
     assert score(truth | True).boundary == 0
 
 
-def test_each_sequence_counts_alike_whatever_its_length() -> None:
+def test_sequences_have_equal_weight_whatever_their_length() -> None:
     sample = procedural_sample(np.random.default_rng(0))
     empty = dataclasses.replace(sample, mask=np.zeros_like(sample.mask))
-    network = Fixed(sample.mask > 0)
+    network = FixedMask(sample.mask > 0)
     scores = score_sequences(network, {"seen": [sample], "missed": [empty] * 3}, 96)  # type: ignore[arg-type]
     assert scores["missed"] == Scores(region=0, boundary=0)
     assert Scores.average(list(scores.values())).mean == pytest.approx(scores["seen"].mean / 2)

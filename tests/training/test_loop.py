@@ -1,4 +1,4 @@
-"""The training loop: that it learns, and that being killed changes nothing."""
+"""Training loop: resuming, settings, output files, frozen stages."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def run(output: Path, iterations: int, **settings: bool | int | float) -> Path:
 
 
 @pytest.mark.parametrize("settings", [{"iterations": 0}, {"iterations": -1}, {"validate_every": 0}])
-def test_zero_is_a_number_and_not_the_default(settings: dict[str, int], tmp_path: Path) -> None:
+def test_zero_is_rejected_rather_than_replaced_by_the_default(settings: dict[str, int], tmp_path: Path) -> None:
     name, count = next(iter(settings.items()))
-    with pytest.raises(InputError, match=rf"{name} is {count}; expected 1 or more"):
+    with pytest.raises(InputError, match=rf"{name}: got {count}, expected 1 or more"):
         train(TINY, tmp_path / "out", **{"iterations": 1, **settings})  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
 
@@ -68,7 +68,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     rows = [list(csv.DictReader((folder / "log.csv").open())) for folder in (uninterrupted, tmp_path)]
     for row in rows[0] + rows[1]:
         del row["seconds"]
-    # The mean loss of the interval that was cut in two covers its second part only.
+    # The mean loss of the interrupted interval covers only its second part.
     assert [row["iteration"] for row in rows[1]] == ["2", "4"]
     for name in ("J", "F", "J&F"):
         assert [row[name] for row in rows[1]] == [row[name] for row in rows[0]]
@@ -103,7 +103,7 @@ def test_a_state_saved_under_earlier_names_resumes_exactly(
     assert torch.load(tmp_path / "state.pth")["recipe"].keys() >= set(earlier)
 
 
-def test_an_earlier_name_with_another_value_is_refused(uninterrupted: Path, tmp_path: Path) -> None:
+def test_an_earlier_name_with_another_value_raises(uninterrupted: Path, tmp_path: Path) -> None:
     state = torch.load(uninterrupted / "state.pth")
     del state["recipe"]["ema_decay"]
     state["recipe"]["averaging"] = 0.5
@@ -112,17 +112,17 @@ def test_an_earlier_name_with_another_value_is_refused(uninterrupted: Path, tmp_
         run(tmp_path, 4, resume=True)
 
 
-def test_its_results_are_there_and_load(uninterrupted: Path) -> None:
+def test_output_files_exist_and_load(uninterrupted: Path) -> None:
     assert load_amcnet(uninterrupted / "best.pth").config.backbone == "mobilenet_v2"
     assert (uninterrupted / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_resuming_with_other_settings_is_refused(uninterrupted: Path) -> None:
+def test_resuming_with_another_length_raises(uninterrupted: Path) -> None:
     with pytest.raises(CheckpointError, match="iterations: saved 4, now 5"):
         run(uninterrupted, 5, resume=True)
 
 
-def test_a_changed_recipe_is_refused_with_the_way_on(uninterrupted: Path) -> None:
+def test_resuming_with_a_changed_recipe_raises_with_a_fix(uninterrupted: Path) -> None:
     recipe = dataclasses.replace(TINY, ema_decay=0.5)
     with pytest.raises(CheckpointError, match=rf"ema_decay: saved {TINY.ema_decay}, now 0\.5.*--init last\.pth"):
         train(recipe, uninterrupted, iterations=4, resume=True)
@@ -130,7 +130,7 @@ def test_a_changed_recipe_is_refused_with_the_way_on(uninterrupted: Path) -> Non
         train(TINY, uninterrupted, iterations=4, resume=True, hold_out=False)
 
 
-def test_a_state_from_before_a_setting_existed_is_refused(uninterrupted: Path, tmp_path: Path) -> None:
+def test_a_state_without_a_setting_raises(uninterrupted: Path, tmp_path: Path) -> None:
     state = torch.load(uninterrupted / "state.pth")
     del state["recipe"]["frozen_stages"], state["held_out"]
     torch.save(state, tmp_path / "state.pth")
@@ -138,25 +138,25 @@ def test_a_state_from_before_a_setting_existed_is_refused(uninterrupted: Path, t
         run(tmp_path, 4, resume=True)
 
 
-def test_a_training_is_not_overwritten(uninterrupted: Path) -> None:
+def test_an_existing_training_is_not_overwritten(uninterrupted: Path) -> None:
     with pytest.raises(OutputError, match="--resume"):
         run(uninterrupted, 4)
 
 
-def test_the_papers_recipe_passes_over_davis(tmp_path: Path, write_sequence: Callable[..., None]) -> None:
+def test_the_length_of_the_papers_recipe_is_in_epochs(tmp_path: Path, write_sequence: Callable[..., None]) -> None:
     for name in ("a", "b"):
         write_sequence(tmp_path / "davis", name, 5)
     recipe = dataclasses.replace(PAPER, backbone="resnet18", batch=2, sizes=(32,), epochs=2)
     train(recipe, tmp_path / "out", davis=tmp_path / "davis")
     rows = list(csv.DictReader((tmp_path / "out" / "log.csv").open()))
-    assert rows[-1]["iteration"] == "4"  # two passes over the five frames of `a`, in twos; `b` is held out
+    assert rows[-1]["iteration"] == "4"  # two epochs of the five frames of `a`, batch size 2; `b` is held out
     assert 0 <= float(rows[-1]["J"]) <= 1
     assert load_amcnet(tmp_path / "out" / "best.pth").config.backbone == "resnet18"
-    with pytest.raises(InputError, match="gives one sequence"):
+    with pytest.raises(InputError, match="got one sequence, expected two or more"):
         train(recipe, tmp_path / "other", davis=tmp_path / "davis", sequences=["a"])
 
 
-def test_the_process_is_left_as_it_was(tmp_path: Path) -> None:
+def test_process_wide_settings_are_restored(tmp_path: Path) -> None:
     threads = torch.get_num_threads(), cv2.getNumThreads()
     random = torch.get_rng_state()
     torch.set_num_threads(3)
@@ -170,12 +170,12 @@ def test_the_process_is_left_as_it_was(tmp_path: Path) -> None:
         cv2.setNumThreads(threads[1])
 
 
-def test_passes_over_nothing_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="counts in passes over DAVIS"):
+def test_epochs_without_davis_raise(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="length of the recipe 'paper' is in epochs of DAVIS"):
         train(PAPER, tmp_path)
 
 
-def test_with_nothing_held_out_the_last_weights_are_the_result(
+def test_without_held_out_sequences_the_last_weights_are_the_result(
     tmp_path: Path, write_sequence: Callable[..., None]
 ) -> None:
     write_sequence(tmp_path / "davis", "only", 4)
@@ -186,7 +186,7 @@ def test_with_nothing_held_out_the_last_weights_are_the_result(
     assert json.loads((tmp_path / "out" / "validation.json").read_text()) == []
 
 
-def test_frozen_stages_keep_their_weights_and_the_others_learn(uninterrupted: Path, tmp_path: Path) -> None:
+def test_frozen_stages_keep_their_weights_and_the_others_change(uninterrupted: Path, tmp_path: Path) -> None:
     before = torch.load(uninterrupted / "last.pth")
     recipe = dataclasses.replace(TINY, ema_decay=0.0)
     train(recipe, tmp_path, init=uninterrupted / "last.pth", iterations=2, frozen_stages=2)

@@ -1,4 +1,4 @@
-"""amc-train as a person calls it."""
+"""The command amc-train."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     return main()
 
 
-def test_it_trains_with_no_data_at_all(
+def test_training_without_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(RECIPES, "light", dataclasses.replace(LIGHT, batch=2, sizes=(32,)))
@@ -27,7 +27,7 @@ def test_it_trains_with_no_data_at_all(
     assert str(tmp_path / "out" / "best.pth") in capsys.readouterr().out
 
 
-def test_what_a_person_can_mend_is_said_in_a_line(
+def test_errors_of_the_user_are_reported_with_exit_status_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "--davis", tmp_path, "-o", tmp_path / "out") == 2
@@ -39,4 +39,4 @@ def test_what_a_person_can_mend_is_said_in_a_line(
     assert call(monkeypatch, "--init", tmp_path / "absent.pth", "-o", tmp_path / "out") == 2
     assert "absent.pth: no such file" in capsys.readouterr().err
     assert call(monkeypatch, "--recipe", "paper", "-o", tmp_path / "out") == 2
-    assert "counts in passes over DAVIS" in capsys.readouterr().err
+    assert "is in epochs of DAVIS" in capsys.readouterr().err

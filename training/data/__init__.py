@@ -1,1 +1,1 @@
-"""Training samples and what they are made of."""
+"""Training data: sources of samples, augmentation, batches."""

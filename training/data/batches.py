@@ -1,6 +1,4 @@
-"""Which samples a batch holds: a function of the recipe's seed and the iteration, so that a resumed training sees the
-same as one that was never interrupted.
-"""
+"""Batches as a function of seed and iteration, so that a resumed training gets the batches of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -22,27 +20,35 @@ from .sample import Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """image, flow_image: (B, S, S, 3) uint8 RGB; mask: (B, S, S) uint8, 0 or 255."""
+    """A batch of B samples of S×S px.
+
+    image, flow_image: (B, S, S, 3) uint8 RGB. mask: (B, S, S) uint8, 0 or 255.
+    """
 
     image: Tensor
     flow_image: Tensor
     mask: Tensor
 
     def pin_memory(self) -> Self:
-        """The same in page-locked memory, from which copies to a GPU run beside its work."""
+        """Return a copy in page-locked memory, from which copies to a GPU are asynchronous."""
         image, flow_image, mask = (x.pin_memory() for x in (self.image, self.flow_image, self.mask))
         return type(self)(image=image, flow_image=flow_image, mask=mask)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What there is to draw from; procedural clips there are always, and alone where nothing else is."""
+    """The data to sample from. Procedural clips are always available, and the only kind without clips and pictures.
+
+    clips: frames of DAVIS. pictures: still images with masks.
+    """
 
     clips: Clips | None = None
     pictures: Pictures | None = None
 
     def batch(self, recipe: Recipe, iteration: int, iterations: int, places: range | None = None) -> Batch:
-        """The batch of `iteration` in a training of `iterations`, or its samples at `places` alone."""
+        """Return the batch of `iteration` in a training of `iterations`; with `places`, only the samples at these
+        indices.
+        """
         size = int(np.random.default_rng((recipe.seed, iteration)).choice(recipe.sizes))
         inputs = []
         for place in range(recipe.batch) if places is None else places:
@@ -64,14 +70,14 @@ class Source:
         total = sum(shares)
         kind = int(rng.choice(4, p=np.array(shares) / total)) if total > 0 else 2
         if kind == 0 and self.clips:
-            # Each pass over the frames has an order of its own.
+            # Every pass over the frames has a new random order.
             frames = len(self.clips.frames)
             order = np.random.default_rng((recipe.seed, number // frames, 2)).permutation(frames)
             return self.clips.sample(int(order[number % frames]), lambda gaps: int(rng.choice(gaps)))
         if kind == 1 and self.pictures:
             return self.pictures.sample(rng)
         if kind == 3 and self.clips:
-            picture, mask = self.clips.still(rng)
-            scenery, _ = self.pictures.still(rng) if self.pictures else self.clips.still(rng)
-            return moving_sample(picture, mask, rng, scenery)
+            image, mask = self.clips.still(rng)
+            background, _ = self.pictures.still(rng) if self.pictures else self.clips.still(rng)
+            return moving_sample(image, mask, rng, background)
         return procedural_sample(rng)

@@ -1,6 +1,6 @@
-"""Sequences in the layout of DAVIS-2016: `JPEGImages/480p/<sequence>/*.jpg` with `Annotations/480p/<sequence>/*.png`.
+"""Sequences in the layout of DAVIS-2016: `JPEGImages/480p/<sequence>/*.jpg`, `Annotations/480p/<sequence>/*.png`.
 
-The resolution's folder may be missing, and the frames may be .webp or .png.
+The folder `480p` is optional, and frames may be .webp or .png.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from numpy.typing import NDArray
 
 from ...runtime.errors import InputError
 
-# Of DAVIS's training sequences, one of each kind that its validation sequences are of. With three, the choice of
-# weights followed chance. The bundled network was not trained on those three: dog-agility, mallard-water and swing.
+# Training sequences of DAVIS that cover the kinds of its validation sequences. Three sequences proved too few: the
+# selection of weights was dominated by noise. Those three, held out for the bundled network, were dog-agility,
+# mallard-water and swing.
 HELD_OUT = {  # sequence: its kind
-    "breakdance-flare": "a person, deforming fast",
-    "dog-agility": "an animal, fast, partly hidden by poles",
-    "drift-turn": "a car, small at first and large at last, filmed by a camera that pans, before spectators",
-    "mallard-water": "an animal on water that moves",
-    "motocross-bumps": "a rider, fast, nearing the camera",
-    "paragliding": "a small object in two parts, before a landscape",
-    "soccerball": "a small object, hidden at times by trees",
-    "swing": "a person, partly hidden by thin structures",
+    "breakdance-flare": "a person, fast deformation",
+    "dog-agility": "an animal, fast, partly occluded by poles",
+    "drift-turn": "a car, small to large, panning camera, spectators in the background",
+    "mallard-water": "an animal on moving water",
+    "motocross-bumps": "a rider, fast, approaching the camera",
+    "paragliding": "a small object in two parts, landscape in the background",
+    "soccerball": "a small object, at times occluded by trees",
+    "swing": "a person, partly occluded by thin structures",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sequence:
-    """The frames of one video in order, and the annotation of each."""
+    """Paths of the frames of one video, in order, and of the annotation of each."""
 
     name: str
     frames: tuple[Path, ...]
@@ -38,40 +39,42 @@ class Sequence:
 
 
 def find_sequences(root: Path, names: list[str] | None = None) -> list[Sequence]:
-    """The sequences under `root` in alphabetical order, those in `names` only, if given.
+    """Return the sequences under `root` in the order of `names`.
 
-    Without `names`, those that ImageSets/480p/train.txt lists, where it exists: the official folder also holds the
-    validation sequences. Raises InputError where there are none, or a frame has no annotation.
+    names: default: those listed in ImageSets/480p/train.txt, since the official folder also holds the validation
+    sequences; without that file all folders; in alphabetical order.
+    Raises InputError if there is no sequence, or if a sequence has no frames or lacks an annotation.
     """
-    pictures, masks = (
+    images, masks = (
         folder / "480p" if (folder / "480p").is_dir() else folder
         for folder in (root / "JPEGImages", root / "Annotations")
     )
-    if not pictures.is_dir():
+    if not images.is_dir():
         raise InputError(f"{root} has no folder JPEGImages; expected DAVIS-2016: JPEGImages/480p/bear/00000.jpg …")
     official = root / "ImageSets" / "480p" / "train.txt"
     if names is None and official.is_file():
         names = sorted({Path(line.split()[0]).parent.name for line in official.read_text().splitlines() if line})
     if names is None:
-        names = sorted(folder.name for folder in pictures.iterdir() if folder.is_dir())
+        names = sorted(folder.name for folder in images.iterdir() if folder.is_dir())
     sequences = []
     for name in names:
-        frames = tuple(sorted(p for p in (pictures / name).glob("*") if p.suffix in (".jpg", ".webp", ".png")))
+        frames = tuple(sorted(p for p in (images / name).glob("*") if p.suffix in (".jpg", ".webp", ".png")))
         annotations = tuple(masks / name / f"{frame.stem}.png" for frame in frames)
         absent = [path for path in annotations if not path.is_file()]
         if not frames or absent:
-            problem = f"{absent[0]} is missing" if absent else f"{pictures / name} holds no frames"
-            raise InputError(f"{problem}; expected a .jpg, .webp or .png and an annotation .png for each frame")
+            problem = f"{absent[0]} is missing" if absent else f"{images / name} holds no frames"
+            raise InputError(f"{problem}; expected frames (.jpg, .webp or .png) and an annotation .png for each")
         sequences.append(Sequence(name=name, frames=frames, annotations=annotations))
     if not sequences:
-        raise InputError(f"{pictures} holds no sequences; expected one folder of frames for each")
+        raise InputError(f"{images} holds no sequences; expected one folder of frames per sequence")
     return sequences
 
 
 def hold_out(sequences: list[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
-    """Those to train on, and those by which the weights are chosen.
+    """Split the sequences into those to train on and those held out for validation.
 
-    Held out are the sequences of `HELD_OUT` where all of them are there; of others every fourth, of few the last.
+    Held out are the sequences of HELD_OUT if all of them are present, otherwise every fourth, or the last of fewer than
+    four.
     """
     held = [sequence for sequence in sequences if sequence.name in HELD_OUT]
     if len(held) < len(HELD_OUT):
@@ -80,8 +83,11 @@ def hold_out(sequences: list[Sequence]) -> tuple[list[Sequence], list[Sequence]]
 
 
 def read_mask(path: Path, above: int = 0) -> NDArray[np.uint8]:
-    """(H, W) uint8, 0 or 255: what is brighter than `above` counts as object. Raises InputError."""
-    # One DAVIS mask (bear/00077) is gray with alpha, others are palettes or 1-bit: "gray" reads them all alike.
+    """Return a mask (H, W) uint8: 255 where the file's gray value exceeds `above` (0 to 254), else 0.
+
+    Raises InputError for a file that cannot be read.
+    """
+    # DAVIS has palette, 1-bit, and one gray-alpha mask (bear/00077); IMREAD_GRAYSCALE reads all of them.
     mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise InputError(f"{path} is not a readable mask; expected a .png")

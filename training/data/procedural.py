@@ -1,4 +1,4 @@
-"""Pictures drawn by program: a textured shape before a textured background. They need no data at all."""
+"""Procedurally generated samples: a textured shape in front of a textured background."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ _WIDTH, _HEIGHT = 384, 288
 
 
 def procedural_sample(rng: np.random.Generator) -> Sample:
-    """A blob that moves, before a scenery in which others, as colorful, move with the camera only."""
-    scenery = _texture(rng)
+    """Return a sample of 384×288 px: a moving blob, and up to three others that move with the background."""
+    background = _texture(rng)
     for _ in range(rng.integers(0, 4)):
         other = _shape(rng, 0.15) > 0
-        scenery[other] = _texture(rng)[other]
+        background[other] = _texture(rng)[other]
     mask = _shape(rng, rng.uniform(0.1, 0.35))
-    return moving_sample(_texture(rng), mask, rng, scenery)
+    return moving_sample(_texture(rng), mask, rng, background)
 
 
 def _texture(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: noise of several sizes around one color."""
-    picture = np.full((_HEIGHT, _WIDTH, 3), rng.uniform(30, 225, 3), np.float32)
+    """Return (H, W, 3) uint8: noise of several scales around one color."""
+    image = np.full((_HEIGHT, _WIDTH, 3), rng.uniform(30, 225, 3), np.float32)
     for cells in (4, 12, 40, 120):
         noise = rng.normal(0, rng.uniform(5, 40), (cells * 3 // 4, cells, 3)).astype(np.float32)
-        picture += cv2.resize(noise, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_CUBIC)
-    return np.clip(picture, 0, 255).astype(np.uint8)
+        image += cv2.resize(noise, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def _shape(rng: np.random.Generator, radius: float) -> NDArray[np.uint8]:
-    """(H, W) uint8, 0 or 255: a closed curve of random waviness, `radius` in picture heights."""
+    """Return a mask (H, W) uint8, 0 or 255: a random closed curve; `radius` is a fraction of the height."""
     angles = np.linspace(0, 2 * np.pi, 96, endpoint=False)
     distance = np.ones_like(angles)
     for waves in range(1, 7):

@@ -1,4 +1,4 @@
-"""What training learns from: a frame, its flow to another frame, and the mask of the object in it."""
+"""Training sample: a frame, its optical flow to another frame, and its mask."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """image: (H, W, 3) uint8 RGB; flow: (h, w, 2) float32 over the same extent, in px of the image's grid;
+    """A training sample.
+
+    image: (H, W, 3) uint8 RGB. flow: (h, w, 2) float32, covering the whole image, in px of the image.
     mask: (H, W) uint8, 0 or 255.
     """
 

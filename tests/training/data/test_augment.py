@@ -1,4 +1,4 @@
-"""That frame, flow and mask of a sample obey the same motion."""
+"""Augmentation transforms frame, flow and mask consistently."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from amcnet.training.data.sample import Sample
 from amcnet.training.recipe import LIGHT, PAPER
 
 HEIGHT, WIDTH = 120, 200
-CALM = dataclasses.replace(
+PLAIN = dataclasses.replace(
     LIGHT,
     rotation_deg=0,
     zoom=(1, 1),
@@ -40,17 +40,17 @@ def constant(u: float, v: float) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_mask_goes_where_the_object_goes(seed: int) -> None:
+def test_mask_and_image_have_the_same_motion(seed: int) -> None:
     sample = sample_of(constant(1, 0))
     motion = random_motion(sample.mask.shape, LIGHT, np.random.default_rng(seed))
     image, _, mask = move(sample, motion, 96)
     assert 0.02 < (mask > 0).mean() < 0.9
-    # The image may be smoothed before it shrinks: its edge blurs, its place stays.
+    # The image may be smoothed before downscaling: the edge is blurred, its position is unchanged.
     assert ((image[..., 0] > 127) != (mask > 0)).mean() < 0.01
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_vectors_turn_with_the_picture(seed: int) -> None:
+def test_flow_vectors_are_transformed_with_the_image(seed: int) -> None:
     """The motion field p -> L p + t, moved by M, is q -> M (L M⁻¹ q + t)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
@@ -69,56 +69,56 @@ def test_vectors_turn_with_the_picture(seed: int) -> None:
     assert np.abs(flow - expected)[inside].max() < 0.05
 
 
-def test_the_squeeze_into_a_square_leaves_vectors_alone() -> None:
-    image, picture, _ = augment(sample_of(constant(3, 4)), 64, CALM, np.random.default_rng(1))
-    flipped = picture[0, 0].tolist() != color_flow(constant(3, 4))[0, 0].tolist()
-    assert picture[0, 0].tolist() == color_flow(constant(-3 if flipped else 3, 4))[0, 0].tolist()
-    assert (picture == picture[0, 0]).all()
+def test_resizing_to_a_square_keeps_the_flow_vectors() -> None:
+    image, flow_image, _ = augment(sample_of(constant(3, 4)), 64, PLAIN, np.random.default_rng(1))
+    flipped = flow_image[0, 0].tolist() != color_flow(constant(3, 4))[0, 0].tolist()
+    assert flow_image[0, 0].tolist() == color_flow(constant(-3 if flipped else 3, 4))[0, 0].tolist()
+    assert (flow_image == flow_image[0, 0]).all()
     assert image.shape == (64, 64, 3)
 
 
 def test_half_of_the_samples_are_flipped() -> None:
     seeds = range(60)
-    colors = {augment(sample_of(constant(3, 4)), 32, CALM, np.random.default_rng(s))[1].tobytes() for s in seeds}
+    colors = {augment(sample_of(constant(3, 4)), 32, PLAIN, np.random.default_rng(s))[1].tobytes() for s in seeds}
     assert len(colors) == 2
 
 
-def test_a_lost_flow_shows_nothing_of_the_object() -> None:
+def test_a_dropped_flow_has_no_information_on_the_object() -> None:
     flow = constant(0, 0)
     flow[15:30, 20:30] = (5, 0)
-    lost = dataclasses.replace(CALM, drop_flow=1.0)
-    images, pictures = [], []
+    dropped = dataclasses.replace(PLAIN, drop_flow=1.0)
+    images, flow_images = [], []
     for seed in range(8):
-        image, picture, _ = augment(sample_of(flow), 64, lost, np.random.default_rng(seed))
+        image, flow_image, _ = augment(sample_of(flow), 64, dropped, np.random.default_rng(seed))
         images.append(image)
-        pictures.append(picture)
-        steps = np.abs(np.diff(picture.astype(int), axis=0)).max(-1)
-        assert steps.max() < 80  # a camera's motion is smooth, the object's edge is a jump from white to red (255)
-    assert any((picture == 255).all() for picture in pictures)
-    assert not all((picture == 255).all() for picture in pictures)
+        flow_images.append(flow_image)
+        steps = np.abs(np.diff(flow_image.astype(int), axis=0)).max(-1)
+        assert steps.max() < 80  # camera motion is smooth; the edge of the object would be a step of 255, white to red
+    assert any((flow_image == 255).all() for flow_image in flow_images)
+    assert not all((flow_image == 255).all() for flow_image in flow_images)
     assert all(image.std() > 50 for image in images)
 
 
-def test_a_lost_image_shows_nothing_of_the_object() -> None:
-    lost = dataclasses.replace(CALM, drop_image=1.0)
+def test_a_dropped_image_has_no_information_on_the_object() -> None:
+    dropped = dataclasses.replace(PLAIN, drop_image=1.0)
     flow = constant(0, 0)
     flow[15:30, 20:30] = (5, 0)
     for seed in range(8):
-        image, picture, mask = augment(sample_of(flow), 64, lost, np.random.default_rng(seed))
+        image, flow_image, mask = augment(sample_of(flow), 64, dropped, np.random.default_rng(seed))
         gray = image.mean(-1)
         edge = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
         jump = cv2.GaussianBlur(gray, (0, 0), 1.5)[edge].std()
-        assert jump < 60  # black and white, the object's edge has 100
-        assert picture.std() > 10
+        assert jump < 60  # the edge of the original image has 100
+        assert flow_image.std() > 10
 
 
-def test_colors_change_and_places_stay() -> None:
+def test_color_jitter_changes_colors_only() -> None:
     sample = sample_of(constant(1, 0))
-    recolored = dataclasses.replace(CALM, color_jitter=1.0)
+    recolored = dataclasses.replace(PLAIN, color_jitter=1.0)
     means = [augment(sample, 64, recolored, np.random.default_rng(seed))[0].mean() for seed in range(8)]
     assert np.std(means) > 3
-    calm, strong = (augment(sample, 64, recipe, np.random.default_rng(4))[2] for recipe in (CALM, recolored))
-    assert np.array_equal(calm, strong)
+    plain, strong = (augment(sample, 64, recipe, np.random.default_rng(4))[2] for recipe in (PLAIN, recolored))
+    assert np.array_equal(plain, strong)
 
 
 def test_the_same_seed_gives_the_same_sample() -> None:
@@ -126,7 +126,7 @@ def test_the_same_seed_gives_the_same_sample() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-def test_the_papers_recipe_leaves_colors_and_streams_alone() -> None:
+def test_the_papers_recipe_has_no_color_jitter_and_no_stream_dropout() -> None:
     sample = sample_of(constant(1, 2))
     for seed in range(4):
         image, _, mask = augment(sample, 96, PAPER, np.random.default_rng(seed))
@@ -134,21 +134,21 @@ def test_the_papers_recipe_leaves_colors_and_streams_alone() -> None:
         assert set(np.unique(mask)) <= {0, 255}
 
 
-def test_a_stirred_background_moves_in_part_and_the_object_not_at_all() -> None:
+def test_background_motion_covers_a_part_of_the_background_and_not_the_object() -> None:
     flow = constant(0, 0)
     sample = sample_of(flow)
-    calm, stirred = (dataclasses.replace(CALM, move_background=share) for share in (0.0, 1.0))
+    plain, moving = (dataclasses.replace(PLAIN, move_background=share) for share in (0.0, 1.0))
     for seed in range(8):
-        mask, still = augment(sample, 96, calm, np.random.default_rng(seed))[2], np.full((96, 96, 3), 255)
-        picture = augment(sample, 96, stirred, np.random.default_rng(seed))[1]
-        assert np.array_equal(picture[mask > 0], still[mask > 0])
-        assert 0.01 < (picture[mask == 0] < 250).any(-1).mean() < 1
+        mask, still = augment(sample, 96, plain, np.random.default_rng(seed))[2], np.full((96, 96, 3), 255)
+        flow_image = augment(sample, 96, moving, np.random.default_rng(seed))[1]
+        assert np.array_equal(flow_image[mask > 0], still[mask > 0])
+        assert 0.01 < (flow_image[mask == 0] < 250).any(-1).mean() < 1
 
 
-def test_now_and_then_the_motion_stream_gets_the_image() -> None:
-    swapped = dataclasses.replace(CALM, image_as_flow=1.0)
-    image, picture, _ = augment(sample_of(constant(3, 4)), 64, swapped, np.random.default_rng(0))
-    assert np.array_equal(image, picture)
-    lost = dataclasses.replace(CALM, drop_flow=1.0, image_as_flow=1.0)
-    image, picture, _ = augment(sample_of(constant(3, 4)), 64, lost, np.random.default_rng(0))
-    assert not np.array_equal(image, picture)
+def test_image_as_flow_replaces_the_flow_image_unless_flow_is_dropped() -> None:
+    swapped = dataclasses.replace(PLAIN, image_as_flow=1.0)
+    image, flow_image, _ = augment(sample_of(constant(3, 4)), 64, swapped, np.random.default_rng(0))
+    assert np.array_equal(image, flow_image)
+    dropped = dataclasses.replace(PLAIN, drop_flow=1.0, image_as_flow=1.0)
+    image, flow_image, _ = augment(sample_of(constant(3, 4)), 64, dropped, np.random.default_rng(0))
+    assert not np.array_equal(image, flow_image)

@@ -1,4 +1,4 @@
-"""DAVIS in its two layouts, with its oddities, and the cached flow of its frames."""
+"""DAVIS in both layouts and all mask formats, and the cached flow of its frames."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_both_layouts_are_found(tmp_path: Path, write_sequence: WriteSequence, s
     assert [sequence.name for sequence in find_sequences(tmp_path, ["swing"])] == ["swing"]
 
 
-def test_the_official_folders_validation_sequences_are_left_alone(
+def test_validation_sequences_of_the_official_folder_are_not_used(
     tmp_path: Path, write_sequence: WriteSequence
 ) -> None:
     for name in ("bear", "blackswan"):
@@ -39,7 +39,7 @@ def test_the_official_folders_validation_sequences_are_left_alone(
     assert [sequence.name for sequence in find_sequences(tmp_path)] == ["bear"]
 
 
-def test_what_is_missing_is_named(tmp_path: Path, write_sequence: WriteSequence) -> None:
+def test_errors_name_the_missing_file(tmp_path: Path, write_sequence: WriteSequence) -> None:
     with pytest.raises(InputError, match="no folder JPEGImages"):
         find_sequences(tmp_path)
     write_sequence(tmp_path, "bear", 2)
@@ -50,7 +50,7 @@ def test_what_is_missing_is_named(tmp_path: Path, write_sequence: WriteSequence)
         find_sequences(tmp_path, ["nobody"])
 
 
-def test_masks_of_all_kinds_are_read_alike(tmp_path: Path) -> None:
+def test_masks_of_all_formats_are_read(tmp_path: Path) -> None:
     truth = np.zeros((8, 9), np.uint8)
     truth[2:5, 3:7] = 255
     opaque = np.full_like(truth, 255)
@@ -64,12 +64,12 @@ def test_masks_of_all_kinds_are_read_alike(tmp_path: Path) -> None:
         assert np.array_equal(read_mask(tmp_path / "mask.png"), truth), name
     cv2.imwrite(str(tmp_path / "mask.png"), np.where(truth > 0, 200, 90).astype(np.uint8))
     assert np.array_equal(read_mask(tmp_path / "mask.png", above=127), truth)
-    (tmp_path / "mask.png").write_bytes(b"no picture")
+    (tmp_path / "mask.png").write_bytes(b"no image")
     with pytest.raises(InputError, match="not a readable mask"):
         read_mask(tmp_path / "mask.png")
 
 
-def test_flow_is_in_pixels_of_the_video_and_kept(tmp_path: Path, write_sequence: WriteSequence) -> None:
+def test_flow_is_in_pixels_of_the_video_and_cached(tmp_path: Path, write_sequence: WriteSequence) -> None:
     write_sequence(tmp_path, "square", 4)
     clips = Clips(find_sequences(tmp_path), tmp_path / "flow")
     for gap in (1, 2):
@@ -100,21 +100,21 @@ def named(*names: str) -> list[Sequence]:
     return [Sequence(name=name, frames=(), annotations=()) for name in names]
 
 
-def test_of_davis_eight_kinds_are_held_out() -> None:
+def test_eight_sequences_of_davis_are_held_out() -> None:
     rest, held = hold_out(named("bear", *HELD_OUT, "train"))
     assert [sequence.name for sequence in held] == list(HELD_OUT)
     assert [sequence.name for sequence in rest] == ["bear", "train"]
     assert len(held) == 8
 
 
-def test_of_others_every_fourth_is_held_out() -> None:
+def test_every_fourth_of_other_sequences_is_held_out() -> None:
     rest, held = hold_out(named("a", "b", "c", "swing", "d", "e", "f", "g", "h"))
     assert [sequence.name for sequence in held] == ["swing", "g"]
     assert len(rest) == 7
     assert [sequence.name for sequence in hold_out(named("a", "b"))[1]] == ["b"]
 
 
-def test_the_shared_training_sequences_are_all_there(shared: Shared) -> None:
+def test_the_training_sequences_of_davis(shared: Shared) -> None:
     sequences = find_sequences(shared("data/davis16/train"))
     assert len(sequences) == 30
     assert sum(len(sequence.frames) for sequence in sequences) == 2079

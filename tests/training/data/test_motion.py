@@ -1,4 +1,4 @@
-"""Stills set in motion, and pictures drawn by program."""
+"""Synthetic motion of still images, and procedurally generated samples."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from amcnet.runtime.errors import InputError
-from amcnet.training.data.motion import _without_object, moving_sample
+from amcnet.training.data.motion import _inpaint_object, moving_sample
 from amcnet.training.data.pictures import Pictures
 from amcnet.training.data.procedural import procedural_sample
 
 
 def contrast(flow: np.ndarray, mask: np.ndarray) -> float:
-    """How differently object and background move, px."""
+    """Return the difference of the median motions of object and background, in px."""
     inside = cv2.resize(mask, flow.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
     return float(np.linalg.norm(np.median(flow[inside], axis=0) - np.median(flow[~inside], axis=0)))
 
 
-def test_drawn_objects_move_apart_from_their_background() -> None:
+def test_procedural_objects_move_relative_to_their_background() -> None:
     samples = [procedural_sample(np.random.default_rng(seed)) for seed in range(8)]
     for sample in samples:
         assert 0.01 < (sample.mask > 0).mean() < 0.7
@@ -29,14 +29,14 @@ def test_drawn_objects_move_apart_from_their_background() -> None:
     assert np.median([contrast(sample.flow, sample.mask) for sample in samples]) > 4
 
 
-def test_the_same_seed_draws_the_same() -> None:
+def test_equal_seeds_give_equal_samples() -> None:
     first, again, other = (procedural_sample(np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert np.array_equal(first.image, again.image)
     assert np.array_equal(first.flow, again.flow)
     assert not np.array_equal(first.mask, other.mask)
 
 
-def test_a_still_keeps_its_picture_unless_the_scenery_changes() -> None:
+def test_the_image_is_unchanged_unless_the_background_is_replaced() -> None:
     drawn = procedural_sample(np.random.default_rng(0))
     alone = moving_sample(drawn.image, drawn.mask, np.random.default_rng(1))
     assert np.array_equal(alone.image, drawn.image)
@@ -48,11 +48,11 @@ def test_a_still_keeps_its_picture_unless_the_scenery_changes() -> None:
     assert not moved.image[far].any()
 
 
-def test_the_place_of_the_object_is_filled_from_around() -> None:
-    """A black object on white must leave no black behind: where it was, there is nothing for the flow to find."""
-    picture, mask = np.full((96, 128, 3), 255, np.uint8), np.zeros((96, 128), np.uint8)
-    picture[30:60, 40:80], mask[30:60, 40:80] = 0, 255
-    assert _without_object(picture, mask).min() > 240
+def test_the_object_is_inpainted_from_its_surroundings() -> None:
+    """No remains of a black object on white, which the flow would otherwise track."""
+    image, mask = np.full((96, 128, 3), 255, np.uint8), np.zeros((96, 128), np.uint8)
+    image[30:60, 40:80], mask[30:60, 40:80] = 0, 255
+    assert _inpaint_object(image, mask).min() > 240
 
 
 def write_pictures(root: Path, count: int, suffix: str = ".jpg") -> None:
@@ -67,7 +67,7 @@ def write_pictures(root: Path, count: int, suffix: str = ".jpg") -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_pictures_become_samples(tmp_path: Path, suffix: str) -> None:
+def test_still_images_become_samples(tmp_path: Path, suffix: str) -> None:
     write_pictures(tmp_path, 2, suffix)
     sample = Pictures(tmp_path).sample(np.random.default_rng(0))
     assert sample.image.shape == (300, 400, 3)
@@ -75,9 +75,9 @@ def test_pictures_become_samples(tmp_path: Path, suffix: str) -> None:
     assert sample.flow.shape[2] == 2
 
 
-def test_a_picture_read_in_one_process_is_kept_for_all(tmp_path: Path) -> None:
+def test_an_image_read_in_one_process_is_cached_for_all(tmp_path: Path) -> None:
     if "fork" not in multiprocessing.get_all_start_methods():
-        pytest.skip("processes cannot be forked here: each keeps its own")
+        pytest.skip("this platform has no fork: each process has its own cache")
     write_pictures(tmp_path, 1)
     pictures = Pictures(tmp_path)
     reader = multiprocessing.get_context("fork").Process(target=pictures.still, args=(np.random.default_rng(0),))
@@ -85,16 +85,16 @@ def test_a_picture_read_in_one_process_is_kept_for_all(tmp_path: Path) -> None:
     reader.join()
     expected = Pictures(tmp_path).still(np.random.default_rng(0))
     (tmp_path / "images" / "0.jpg").unlink()
-    for found, wanted in zip(pictures.still(np.random.default_rng(0)), expected, strict=True):
-        assert np.array_equal(found, wanted)
+    for found, stored in zip(pictures.still(np.random.default_rng(0)), expected, strict=True):
+        assert np.array_equal(found, stored)
 
 
-def test_what_is_wrong_with_a_folder_of_pictures_is_said(tmp_path: Path) -> None:
+def test_errors_of_a_folder_of_still_images(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"images: no such folder"):
         Pictures(tmp_path)
     write_pictures(tmp_path, 1)
     cv2.imwrite(str(tmp_path / "masks" / "0.png"), np.zeros((5, 5), np.uint8))
-    with pytest.raises(InputError, match=r"is \(5, 5\), its picture \(600, 800\)"):
+    with pytest.raises(InputError, match=r"got \(5, 5\), expected \(600, 800\)"):
         Pictures(tmp_path).sample(np.random.default_rng(0))
     (tmp_path / "masks" / "0.png").unlink()
     with pytest.raises(InputError, match=r"0\.png is missing"):
