@@ -16,6 +16,7 @@ from ..models.amcnet import AMCNet
 from ..models.torch_threads import torch_threads
 from ..runtime.closeable import Closeable
 from ..runtime.errors import AmcNetError
+from ..runtime.opencv_state import single_threaded_opencv
 from .data.batches import Batch, Source
 from .data.loader import load_batches
 from .loss import segmentation_loss
@@ -42,7 +43,9 @@ class Gradient(Closeable):
         parts = max(1, min(cores, recipe.batch // 2)) if device.type == "cpu" and can_fork else 1
         self._opened = ExitStack()
         if device.type == "cpu" and can_fork:
-            self._opened.enter_context(torch_threads(1))  # a fork loses OpenMP's thread pool
+            # A fork loses the thread pools of OpenMP and of OpenCV; a child that resizes one waits forever.
+            self._opened.enter_context(torch_threads(1))
+            self._opened.enter_context(single_threaded_opencv)
         ends = [int(end) for end in np.linspace(0, recipe.batch, parts + 1).round()]
         first, *others = [range(begin, end) for begin, end in pairwise(ends)]
         self._others: list[_Process] = []
