@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import amcnet.benchmarks
 from amcnet.export import Exported
 from amcnet.runtime.trt.machine import Machine
 
+settings.register_profile("no deadline", deadline=None)  # no test depends on the clock
+settings.load_profile("no deadline")
 _SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 # The tests import the wheel, which lacks the studies: those are imported from the clone.
 amcnet.benchmarks.__path__.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))

@@ -39,7 +39,7 @@ SETTERS: dict[str, set[str]] = {
     "captureWarnings": set(),
     "disable": set(),
     "setLevel": {"export/onnx_model.py"},
-    "signal": {"runtime/interrupt.py", "engines/build_process.py", "training/gradient.py"},
+    "signal": {"runtime/interrupt.py", "engines/build_process.py", "training/gradient.py", "runtime/batch/worker.py"},
     "dup2": {"engines/build_process.py", "runtime/command.py"},
     "chdir": set(),
     "umask": set(),

@@ -39,8 +39,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
     open_source = reader._open_source
 
-    def opened(source: str | Path) -> Any:
-        raw = open_source(source)
+    def opened(*arguments: Any) -> Any:
+        raw = open_source(*arguments)
         frames = raw.frames
 
         def converted(frame: UndecodedFrame) -> NDArray[np.uint8]:

@@ -77,4 +77,4 @@ def test_numbers_out_of_range(
     with pytest.raises(SystemExit) as stopped:
         run(DEFAULT_AMCNET, "--clips", "a.mp4", "-o", "x.onnx", f"{option}={value}")
     assert stopped.value.code == 2
-    assert f"{value!r} is no " in capsys.readouterr().err
+    assert f"got {value!r}, expected " in capsys.readouterr().err

@@ -85,14 +85,14 @@ shapes = st.tuples(st.integers(1, 3), st.integers(1, 8), st.integers(1, 12), st.
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shapes, seeds)
 def test_correlation(shape: tuple[int, ...], seed: int) -> None:
     first, second = np.random.default_rng(seed).standard_normal((2, *shape)).astype(np.float32)
     np.testing.assert_allclose(_run("AmcCorrelation", first, second)[0], _numpy_correlation(first, second), atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shapes, seeds, st.sampled_from([0.0, 0.5, 3.0, 40.0]))
 def test_warp(shape: tuple[int, ...], seed: int, motion_px: float) -> None:
     rng = np.random.default_rng(seed)
@@ -101,14 +101,14 @@ def test_warp(shape: tuple[int, ...], seed: int, motion_px: float) -> None:
     np.testing.assert_allclose(_run("AmcWarp", features, flow)[0], _numpy_warp(features, flow), atol=2e-4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shapes, seeds)
 def test_co_attention(shape: tuple[int, ...], seed: int) -> None:
     image, flow = np.random.default_rng(seed).standard_normal((2, *shape)).astype(np.float32)
     np.testing.assert_allclose(_run("AmcCoAttention", image, flow)[0], _numpy_co_attention(image, flow), atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shapes, seeds)
 def test_co_attention_gate(shape: tuple[int, ...], seed: int) -> None:
     rng = np.random.default_rng(seed)

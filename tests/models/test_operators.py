@@ -48,7 +48,7 @@ def warp_by_loops(features: np.ndarray, flow: np.ndarray) -> np.ndarray:
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 9))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sizes, st.integers(0, 2**32 - 1))
 def test_correlation(size: tuple[int, int, int], seed: int) -> None:
     first, second = np.random.default_rng(seed).standard_normal((2, *size)).astype(np.float32)
@@ -56,7 +56,7 @@ def test_correlation(size: tuple[int, int, int], seed: int) -> None:
     np.testing.assert_allclose(result, correlation_by_loops(first, second), atol=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sizes, st.sampled_from([0.0, 0.3, 3.0, 30.0]), st.integers(0, 2**32 - 1))
 def test_warp(size: tuple[int, int, int], motion_px: float, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -181,4 +181,4 @@ def test_a_second_ctrl_c_ends_what_never_returns(tmp_path: Path, clip: Path, kee
     # A shell says 130 to both.
     assert process.returncode == (-signal.SIGINT if keeps_gil else 130), err
     assert "Traceback" not in err
-    assert ("Ctrl-C again gives up at once" in err) == (which == "amc-infer" and not keeps_gil)
+    assert ("press Ctrl-C again to stop at once" in err) == (which == "amc-infer" and not keeps_gil)

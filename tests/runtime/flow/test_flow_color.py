@@ -70,7 +70,7 @@ def test_wheel_has_the_middlebury_hues() -> None:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     height=st.integers(1, 60),
     width=st.integers(1, 60),

@@ -119,7 +119,7 @@ def test_the_disk_is_round() -> None:
     assert boundary_accuracy(corner, square(300, 103, 103)) == slow_f(corner, square(300, 103, 103))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     height=st.integers(1, 24),
     width=st.integers(1, 24),
@@ -137,7 +137,7 @@ def test_random_masks_agree_with_the_slow_way(
     assert boundary_accuracy(mask, annotation) == pytest.approx(slow_f(mask, annotation), abs=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_random_shapes_agree_with_the_slow_way_beyond_one_pixel(seed: int) -> None:
     random = np.random.default_rng(seed)

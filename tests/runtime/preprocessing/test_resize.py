@@ -74,7 +74,7 @@ def test_bicubic_is_pillows_in_one_call_for_landscape_video() -> None:
     assert (difference > 0).mean() <= 1e-4
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     source=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     target=st.tuples(st.integers(1, 90), st.integers(1, 90)),

@@ -208,7 +208,7 @@ def test_a_name_removed_in_tensorrt_11_would_be_found(missing_in: Any) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_progress_monitor_has_the_librarys_methods(version: str, missing_in: Any) -> None:
     own = next(n for n in ast.walk(ast.parse(SOURCE)) if isinstance(n, ast.ClassDef) and n.name == "Monitor")
-    methods = {node.name for node in own.body if isinstance(node, ast.FunctionDef)} - {"__init__", "tell"}
+    methods = {node.name for node in own.body if isinstance(node, ast.FunctionDef)} - {"__init__", "report"}
     assert methods == {"phase_start", "step_complete", "phase_finish"}
     assert missing_in(version, [f"IProgressMonitor.{name}" for name in methods]) == []
 
@@ -358,16 +358,28 @@ def test_a_timing_cache_that_cannot_be_kept_is_a_note(fake: Any, tmp_path: Path)
     (tmp_path / "file").write_text("")
     plan = build_plan(Path("x.onnx"), replace(PLAIN, timing_cache=tmp_path / "file" / "x.timing"), print)
     assert plan is not None
-    assert [note[:31] for note in plan.notes] == ["the timing cache is not kept: c"]
+    assert [note[:31] for note in plan.notes] == ["the timing cache is not written"]
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (replace(PLAIN, compute_capability=("8.6",)), "TensorRT builds for the GPU that is there"),
-        (replace(PLAIN, flavor="tensorrt-rtx", version_compatible=True), "TensorRT-RTX has no --version-compatible"),
-        (replace(PLAIN, flavor="tensorrt-rtx", hardware_compatible=True), "TensorRT-RTX has no --hardware-compatible"),
-        (replace(PLAIN, flavor="tensorrt-rtx", compute_capability=("9.0",)), "not build for compute capability 9.0"),
+        (
+            replace(PLAIN, compute_capability=("8.6",)),
+            "TensorRT does not support --compute-capability: it builds for the GPU of this machine",
+        ),
+        (
+            replace(PLAIN, flavor="tensorrt-rtx", version_compatible=True),
+            "TensorRT-RTX does not support --version-compatible",
+        ),
+        (
+            replace(PLAIN, flavor="tensorrt-rtx", hardware_compatible=True),
+            "TensorRT-RTX does not support --hardware-compatible",
+        ),
+        (
+            replace(PLAIN, flavor="tensorrt-rtx", compute_capability=("9.0",)),
+            r"--compute-capability: got 9\.0, expected one of 7\.5, 8\.0",
+        ),
     ],
 )
 def test_options_that_a_flavor_lacks_are_refused(settings: Settings, message: str) -> None:
