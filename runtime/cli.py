@@ -96,11 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "--flow", default="dis", metavar="dis|FILE|DIR", help="dis (default), PWC-Net file, or folder of flow"
     )
     parser.add_argument(
-        "--threshold",
-        type=float,
-        default=0.5,
-        metavar="P",
-        help="minimum probability of mask pixels (default: 0.5)",
+        "--threshold", type=float, default=0.5, metavar="P", help="minimum probability in the mask (default: 0.5)"
     )
     parser.add_argument("--probability", action="store_true", help="also write OUTPUT/probabilities/NNNNN.png, 16 bits")
     parser.add_argument("--crf", action="store_true", help="refine the masks with a dense CRF, 3 s per frame")
@@ -108,10 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         "--device", choices=DEVICES, default="cpu", help="device of ONNX files (default: cpu); engines use the GPU"
     )
     parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help="precision of the bundled network (default: auto, int8 if it makes the run faster)",
+        "--precision", choices=PRECISIONS, default="auto", help="of the bundled network (default: auto, the faster)"
     )
     parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (default: 0)")
     parser.add_argument("--frames", type=int, metavar="N", help="maximum number of frames (default: all)")
