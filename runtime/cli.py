@@ -111,11 +111,7 @@ def add_options(parser: argparse._ActionsContainer) -> None:
         "--flow", default="dis", metavar="dis|FILE|DIR", help="dis (default), PWC-Net file, or folder of flow"
     )
     parser.add_argument(
-        "--threshold",
-        type=float,
-        default=0.5,
-        metavar="P",
-        help="minimum probability of mask pixels (default: 0.5)",
+        "--threshold", type=float, default=0.5, metavar="P", help="minimum probability in the mask (default: 0.5)"
     )
     parser.add_argument("--probability", action="store_true", help="also write OUTPUT/probabilities/NNNNN.png, 16 bits")
     parser.add_argument("--crf", action="store_true", help="refine the masks with a dense CRF, 3 s per frame")
@@ -123,10 +119,7 @@ def add_options(parser: argparse._ActionsContainer) -> None:
         "--device", choices=DEVICES, default="cpu", help="device of ONNX files (default: cpu); engines use the GPU"
     )
     parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help="precision of the bundled network (default: auto, int8 if it makes the run faster)",
+        "--precision", choices=PRECISIONS, default="auto", help="of the bundled network (default: auto, the faster)"
     )
     _add_source_options(parser)
 

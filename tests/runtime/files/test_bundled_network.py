@@ -12,7 +12,7 @@ import pytest
 from amcnet import Segmenter
 from amcnet.runtime import segmenter_plan
 from amcnet.runtime.errors import InputError
-from amcnet.runtime.files import bundled_network as module
+from amcnet.runtime.files import bundled_network as bundled_network_module
 from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8, bundled_network
 from amcnet.runtime.files.onnx_file import CHECKPOINT_SHA256, OnnxFile
 from amcnet.runtime.frame import SourceInfo
@@ -42,7 +42,7 @@ def test_what_the_processor_can(tmp_path: Path, text: str, expected: bool) -> No
 
 def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     for fast in (True, False):
-        monkeypatch.setattr(module, "multiplies_int8", lambda fast=fast: fast)
+        monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda fast=fast: fast)
         assert bundled_network("auto", "cpu") == (DEFAULT_INT8 if fast else DEFAULT_AMCNET)
         assert bundled_network("auto", "cuda") == DEFAULT_AMCNET
         assert bundled_network("int8", "cpu") == DEFAULT_INT8
@@ -63,7 +63,7 @@ def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_short_videos_do_not_wait_for_int8_to_be_compiled(
     monkeypatch: pytest.MonkeyPatch, frames: int | None, precision: str, openvino: bool, expected: str
 ) -> None:
-    monkeypatch.setattr(module, "multiplies_int8", lambda: True)
+    monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
     monkeypatch.setattr(segmenter_plan, "is_installed", lambda: openvino)
     assert SegmenterPlan.make(precision=precision, frames=frames).file.precision == expected
 
@@ -71,7 +71,7 @@ def test_short_videos_do_not_wait_for_int8_to_be_compiled(
 def test_a_run_and_its_resumption_take_the_same_network(
     monkeypatch: pytest.MonkeyPatch, make_clip: Callable[..., Path], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "multiplies_int8", lambda: True)
+    monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
     monkeypatch.setattr(segmenter_plan, "is_installed", lambda: True)
     clip = make_clip(tmp_path / "clip.mp4", frames=6)
     whole, stopped = (InferOptions(source=clip, output=tmp_path / name) for name in ("whole", "stopped"))
