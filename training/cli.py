@@ -24,9 +24,36 @@ exit status: 0 done, 2 an error with a message that states the fix, 130 Ctrl-C
 @cli_entry_point
 def main() -> int:
     """Run the command; see `amc-train --help`."""
+    options = vars(_parser().parse_args())
+    require("amc-train", "torch", "safetensors", "matplotlib", extra="train")
+    from .loop import train  # imports torch, which takes 2 s
+
+    recipe, listing = RECIPES[options.pop("recipe")], options.pop("sequences")
+    if listing is not None and not listing.is_file():
+        raise InputError(f"{listing}: no such file; expected a text file with one name of a DAVIS sequence per line")
+    weights = train(recipe, options.pop("output"), sequences=listing and listing.read_text().split(), **options)
+    print(f"weights: {weights}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="amc-train", description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    _add_data(parser)
+    _add_course(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        required=True,
+        help="output folder: weights, state, log, curve, cached flow",
+    )
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         choices=sorted(RECIPES),
@@ -60,6 +87,9 @@ def main() -> int:
         metavar="FILE",
         help="initial weights of the whole network, such as out/last.pth; excludes --encoder and --resume",
     )
+
+
+def _add_course(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iterations", type=int, metavar="N", help="number of batches; default: the recipe's")
     parser.add_argument(
         "--frozen-stages",
@@ -81,21 +111,3 @@ def main() -> int:
         action="store_true",
         help="continue the training in the output folder, with the same settings and data",
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="DIR",
-        required=True,
-        help="output folder: weights, state, log, curve, cached flow",
-    )
-    options = vars(parser.parse_args())
-    require("amc-train", "torch", "safetensors", "matplotlib", extra="train")
-    from .loop import train  # imports torch, which takes 2 s
-
-    recipe, listing = RECIPES[options.pop("recipe")], options.pop("sequences")
-    if listing is not None and not listing.is_file():
-        raise InputError(f"{listing}: no such file; expected a text file with one name of a DAVIS sequence per line")
-    weights = train(recipe, options.pop("output"), sequences=listing and listing.read_text().split(), **options)
-    print(f"weights: {weights}")
-    return 0
