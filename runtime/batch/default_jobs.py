@@ -8,11 +8,15 @@ from pathlib import Path
 
 from ..machine_info import available_cores
 
-_WORKER_MIB = 700
+_WORKER_MIB = 700  # the bundled network takes 418 at 854x480; larger networks and videos take more
 
 
 def default_jobs(*, on_gpu: bool, meminfo: Path = Path("/proc/meminfo")) -> int:
-    """One process on a GPU, which several would only share; else one for each core that memory allows, at least one."""
+    """One process on a GPU, which several would only share; else one for each core that memory allows, at least one.
+
+    On two cores, two processes with a core each against one with both: equal with clips of 100 frames, 1.18 times as
+    fast with clips of 24, because opening and closing a video keeps one core busy.
+    """
     if on_gpu:
         return 1
     jobs = available_cores()
