@@ -102,6 +102,14 @@ def test_all_imports_of_the_package_are_relative() -> None:
             assert "amcnet" not in {name.split(".")[0] for name in names}, f"{path} imports {names}"
 
 
+def test_module_docstrings_name_what_the_file_holds() -> None:
+    questions = ("What", "Which", "How", "Where", "When", "Why")
+    for path in MODULES:
+        docstring = ast.get_docstring(ast.parse((ROOT / path).read_text()))
+        assert docstring, f"{path} has no docstring"
+        assert docstring.split()[0] not in questions, f"{path}: {docstring.splitlines()[0]}"
+
+
 def test_imports_follow_the_order_of_folders() -> None:
     against = [
         f"{path} imports {imported}"

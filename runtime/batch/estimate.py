@@ -1,4 +1,4 @@
-"""What `amc-batch --dry-run` prints: the videos, and an estimate of time and bytes from a measured part of them."""
+"""Output of `amc-batch --dry-run`: the videos, with time and bytes estimated from a measured part of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an overlay takes over from the source video besides the frames: audio tracks, their clock, and tags."""
+"""Parts of the source video that the overlay keeps besides the frames: audio tracks, their clock, and tags."""
 
 from __future__ import annotations
 

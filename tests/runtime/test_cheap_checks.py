@@ -1,4 +1,4 @@
-"""What is wrong with a command is said before a network is loaded, or the library for it imported."""
+"""Errors in a command are reported before a network is loaded or its library imported."""
 
 from __future__ import annotations
 

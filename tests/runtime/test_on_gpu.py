@@ -1,4 +1,4 @@
-"""What only a GPU can show: the CUDA layer, ONNX Runtime and engines on a real one. `make gpu-check` runs these."""
+"""Tests that need a GPU: the CUDA layer, ONNX Runtime and engines on a real one. `make gpu-check` runs these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What networks are fed with for clips: the same as the runtime feeds them with."""
+"""Network inputs of clips equal those of the runtime."""
 
 from __future__ import annotations
 

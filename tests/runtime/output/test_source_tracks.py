@@ -1,4 +1,4 @@
-"""What the overlay takes over from the source: all audio tracks, channels, tags, clock and aspect ratio; notes for the
+"""Parts of the source that the overlay keeps: all audio tracks, channels, tags, clock and aspect ratio; notes for the
 rest.
 """
 

@@ -1,4 +1,4 @@
-"""What stands in the metadata of an ONNX file about its pictures."""
+"""The preprocessing specification in the metadata of an ONNX file."""
 
 from __future__ import annotations
 
