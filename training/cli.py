@@ -85,7 +85,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--init",
         type=Path,
         metavar="FILE",
-        help="initial weights of the whole network, such as out/last.pth; excludes --encoder and --resume",
+        help="initial weights of the whole network: a checkpoint such as out/last.pth, or an ONNX file of export-onnx; "
+        "excludes --encoder and --resume",
     )
 
 

@@ -10,6 +10,7 @@ from ..models.amcnet import AMCNet, AMCNetConfig
 from ..models.checkpoint import load_amcnet
 from ..runtime.errors import CheckpointError
 from .encoder_weights import load_encoders
+from .exported_weights import read_exported
 from .recipe import Recipe
 
 
@@ -17,7 +18,7 @@ def make_network(recipe: Recipe, encoder: Path | None = None, init: Path | None 
     """Return the recipe's network in train mode, on the CPU; frozen stages have requires_grad=False.
 
     encoder: ImageNet weights of the encoders (encoder_weights.py). init: weights of the whole network, such as best.pth
-    of an earlier training. Without either, random weights from the recipe's seed.
+    of an earlier training or an ONNX file (exported_weights.py). Without either, random weights from the recipe's seed.
     Raises CheckpointError for files of another network.
     """
     config = AMCNetConfig(backbone=recipe.backbone)
@@ -27,7 +28,7 @@ def make_network(recipe: Recipe, encoder: Path | None = None, init: Path | None 
     if encoder is not None:
         load_encoders(network, encoder)
     if init is not None:
-        loaded = load_amcnet(init)
+        loaded = read_exported(init) if init.suffix == ".onnx" else load_amcnet(init)
         if loaded.config != config:
             raise CheckpointError(
                 f"{init} holds another network than the recipe {recipe.name!r}: got {loaded.config}, expected {config}"

@@ -23,13 +23,14 @@ from .data.davis import find_sequences, hold_out
 from .data.pictures import Pictures
 from .data.procedural import procedural_sample
 from .data.sample import Sample
+from .exported_weights import restore_batch_norms
 from .first_weights import make_network
 from .gradient import Gradient
 from .log import Log
 from .optimizer import make_optimizer, rate_factor
 from .recipe import Recipe
 from .state import load_state, save_state, save_weights
-from .validation import Scores, score_sequences
+from .validation import Scores, normalize, score_sequences
 
 _LOG_EVERY = 20  # iterations
 
@@ -56,7 +57,8 @@ def train(
         curve.png and the flow cache.
     davis: folder of DAVIS-2016 (data/davis.py). sequences: names of those to use; default: its training list.
     pictures: folder of still images with masks (data/pictures.py). Without davis and pictures, procedural clips only.
-    encoder: ImageNet weights of the encoders. init: weights of the whole network; excludes encoder and resume.
+    encoder: ImageNet weights of the encoders. init: weights of the whole network, a checkpoint or an ONNX file of
+        export-onnx; excludes encoder and resume.
     iterations: number of batches, 1 or more. frozen_stages: 0 to 5. Default of both: the recipe's.
     validate_every: iterations between validations. best.pth has the best mean J&F of the held-out sequences so far.
     hold_out: whether to hold out sequences (data/davis.py). save_minutes: minutes between writes of state.pth.
@@ -90,6 +92,9 @@ def train(
     make_folder(output)
     with single_threaded_opencv:
         source, held_out = _data(davis, sequences, pictures, output / "flow", hold_out)
+        if init is not None and init.suffix == ".onnx":
+            batch = source.batch(replace(recipe, batch=64), 0, 1)
+            restore_batch_norms(network, *(normalize(x, device) for x in (batch.image, batch.flow_image)))
     total = recipe.iterations if iterations is None else iterations
     if not total:
         if source.clips is None:
@@ -107,6 +112,7 @@ def train(
             state_path, recipe, total, sorted(held_out), network, average, optimizer
         )
 
+    decay = 1 - 1 / max(1.0, recipe.ema_span * total)  # an average over 1 / (1 - decay) iterations
     log = Log(output, done)
     losses: list[Tensor] = []
     started = saved = time.monotonic()
@@ -123,8 +129,7 @@ def train(
             losses.append(gradient.fill())
             nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_norm)
             optimizer.step()
-            decay = min(recipe.ema_decay, (1 + iteration) / (10 + iteration))
-            _update_average(average, network, decay)
+            _update_average(average, network, min(decay, (1 + iteration) / (10 + iteration)))
             progress.update()
             done = iteration + 1
             seconds = seconds_before + time.monotonic() - started

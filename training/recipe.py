@@ -39,7 +39,7 @@ class Recipe:
     gradient_norm: maximum norm of the gradient; longer ones are scaled down. inf for no limit.
     warmup: iterations of linear warm-up of the learning rate, 0 or more; the schedule is (1 - t)^0.9 with t in [0, 1].
     iou_loss_weight: weight of 1 - soft IoU of the mask, beside the binary cross-entropies; 0 or more.
-    ema_decay: decay per iteration of the exponential moving average of the weights, in [0, 1); 0 for no average.
+    ema_span: share of the training that the exponential moving average of the weights spans, 0 (no average) to 1.
     rotation_deg: maximum rotation in degrees, both directions.
     zoom: smallest and largest zoom factor, above 0.
     shear: maximum shear, both directions; 0 for none.
@@ -70,7 +70,7 @@ class Recipe:
     gradient_norm: float = float("inf")
     warmup: int = 0
     iou_loss_weight: float = 0.0
-    ema_decay: float = 0.0
+    ema_span: float = 0.0
     rotation_deg: float = 10.0
     zoom: tuple[float, float] = (0.75, 1.25)
     shear: float = 0.0
@@ -101,9 +101,7 @@ PAPER = Recipe(
 
 # The 30 sequences of DAVIS have little variety, which the still images add; most of the augmentation prevents the image
 # stream from memorizing 30 objects. With all 10,553 images of DUTS-TR, 50,000 iterations use each about 20 times. The
-# length has the largest effect: J&F +5 from 800 to 3300 iterations. The average of the weights spans about the last
-# tenth of the training. The bundled network was trained by an earlier version: 3300 iterations, ema_decay 0.998, no
-# pasted objects, move_background 0, image_as_flow 0.
+# length has the largest effect: J&F +5 from 800 to 3300 iterations.
 LIGHT = Recipe(
     name="light",
     backbone="mobilenet_v2",
@@ -117,7 +115,7 @@ LIGHT = Recipe(
     gradient_norm=5.0,
     warmup=500,
     iou_loss_weight=1.0,
-    ema_decay=0.9998,
+    ema_span=0.1,
     rotation_deg=15.0,
     zoom=(0.9, 1.7),
     shear=0.1,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import pickle
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,17 +16,6 @@ from torch import nn
 from ..runtime.errors import CheckpointError
 from ..runtime.files.atomic import replacing
 from .recipe import Recipe
-
-# Earlier name in a state file -> today's, so that runs that began under the earlier names can be resumed.
-_RENAMED_KEYS = {"optimiser": "optimizer"}
-_RENAMED_FIELDS = {
-    "optimiser": "optimizer",
-    "overlap_loss": "iou_loss_weight",
-    "averaging": "ema_decay",
-    "jitter": "color_jitter",
-    "bend_flow": "perturb_flow",
-    "stir_background": "move_background",
-}
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -78,8 +66,8 @@ def load_state(
 ) -> tuple[int, float, float]:
     """Load `path` into the networks and the optimizer; return iterations done, seconds spent and best J&F so far.
 
-    Files written under earlier names of the fields are read too (`_RENAMED_FIELDS`). Raises CheckpointError for a file
-    that is not readable, or that was written with another recipe, length or choice of held-out sequences.
+    Raises CheckpointError for a file that is not readable, or that was written with another recipe, length or choice of
+    held-out sequences.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -87,9 +75,8 @@ def load_state(
         raise CheckpointError(
             f"{path} is not a readable state of a training: {error}. Fix: start a new training in another folder"
         ) from error
-    state = _with_todays_names(state, _RENAMED_KEYS)
     saved = {
-        **_with_todays_names(state["recipe"], _RENAMED_FIELDS),
+        **state["recipe"],
         "iterations": state["iterations"],
         "held_out": state.get("held_out", "unknown"),
     }
@@ -109,10 +96,6 @@ def load_state(
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])
     return state["iteration"], state["seconds"], state["best"]
-
-
-def _with_todays_names(values: dict[str, Any], renamed: dict[str, str]) -> dict[str, Any]:
-    return {renamed.get(name, name): value for name, value in values.items()}
 
 
 def _replace(path: Path, content: object) -> None:

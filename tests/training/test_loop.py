@@ -77,41 +77,6 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     assert [validation["iteration"] for validation in validations[0]] == [2, 4]
 
 
-def test_a_state_saved_under_earlier_names_resumes_exactly(
-    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_and_interrupt(tmp_path, 4, 2, monkeypatch)
-    state = torch.load(tmp_path / "state.pth")
-    state["optimiser"] = state.pop("optimizer")
-    earlier = {
-        "optimizer": "optimiser",
-        "iou_loss_weight": "overlap_loss",
-        "ema_decay": "averaging",
-        "color_jitter": "jitter",
-        "perturb_flow": "bend_flow",
-        "move_background": "stir_background",
-    }
-    assert set(earlier) <= set(state["recipe"])
-    state["recipe"] = {earlier.get(name, name): value for name, value in state["recipe"].items()}
-    torch.save(state, tmp_path / "state.pth")
-
-    run(tmp_path, 4, resume=True)
-    for name in ("last.pth", "best.pth"):
-        expected, resumed = (torch.load(folder / name) for folder in (uninterrupted, tmp_path))
-        assert all(torch.equal(expected[key], resumed[key]) for key in expected), name
-    assert state["recipe"].keys().isdisjoint(earlier)
-    assert torch.load(tmp_path / "state.pth")["recipe"].keys() >= set(earlier)
-
-
-def test_an_earlier_name_with_another_value_raises(uninterrupted: Path, tmp_path: Path) -> None:
-    state = torch.load(uninterrupted / "state.pth")
-    del state["recipe"]["ema_decay"]
-    state["recipe"]["averaging"] = 0.5
-    torch.save(state, tmp_path / "state.pth")
-    with pytest.raises(CheckpointError, match=rf"ema_decay: saved 0\.5, now {TINY.ema_decay}"):
-        run(tmp_path, 4, resume=True)
-
-
 def test_output_files_exist_and_load(uninterrupted: Path) -> None:
     assert load_amcnet(uninterrupted / "best.pth").config.backbone == "mobilenet_v2"
     assert (uninterrupted / "curve.png").read_bytes().startswith(b"\x89PNG")
@@ -123,8 +88,8 @@ def test_resuming_with_another_length_raises(uninterrupted: Path) -> None:
 
 
 def test_resuming_with_a_changed_recipe_raises_with_a_fix(uninterrupted: Path) -> None:
-    recipe = dataclasses.replace(TINY, ema_decay=0.5)
-    with pytest.raises(CheckpointError, match=rf"ema_decay: saved {TINY.ema_decay}, now 0\.5.*--init last\.pth"):
+    recipe = dataclasses.replace(TINY, ema_span=0.5)
+    with pytest.raises(CheckpointError, match=rf"ema_span: saved {TINY.ema_span}, now 0\.5.*--init last\.pth"):
         train(recipe, uninterrupted, iterations=4, resume=True)
     with pytest.raises(CheckpointError, match=r"held_out: saved \['procedural'\], now \[\]"):
         train(TINY, uninterrupted, iterations=4, resume=True, hold_out=False)
@@ -188,7 +153,7 @@ def test_without_held_out_sequences_the_last_weights_are_the_result(
 
 def test_frozen_stages_keep_their_weights_and_the_others_change(uninterrupted: Path, tmp_path: Path) -> None:
     before = torch.load(uninterrupted / "last.pth")
-    recipe = dataclasses.replace(TINY, ema_decay=0.0)
+    recipe = dataclasses.replace(TINY, ema_span=0.0)
     train(recipe, tmp_path, init=uninterrupted / "last.pth", iterations=2, frozen_stages=2)
     after = torch.load(tmp_path / "last.pth")
     frozen = ("image_stages.0.", "image_stages.1.", "flow_stages.0.", "flow_stages.1.")
