@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,10 @@ class RootIsAFolder:
 def pytest_configure(config: pytest.Config) -> None:
     # As a plugin: hooks of a conftest.py are not called for the folder above it.
     config.pluginmanager.register(RootIsAFolder())
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit it
+        cache = tempfile.TemporaryDirectory(prefix="amcnet-tests-")  # compiled networks, in place of the user's cache
+        config.add_cleanup(cache.cleanup)
+        os.environ["XDG_CACHE_HOME"] = cache.name
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
