@@ -137,7 +137,11 @@ def _add_amcnet(models: _Models) -> argparse.ArgumentParser:
     add = amcnet.add_argument
     add("--checkpoint", type=Path, metavar="FILE", help="weights of AMC-Net (.pth, .tar, .safetensors)")
     add("--size", type=_size, default=(384, 384), metavar="WxH", help=_SIZE_HELP.format(32, "384x384"))
-    add("--with-attention", action="store_true", help="add the attention maps as outputs attention0 to attention4")
+    add(
+        "--with-attention",
+        action="store_true",
+        help="add the attention maps and the co-attention scores as outputs: attention0 to attention4, gate_scores",
+    )
     add("--backbone", default="resnet101", choices=_BACKBONES, help=_BACKBONE_HELP)
     add("--dynamic-batch", action="store_true", help=_BATCH_HELP)
     amcnet.set_defaults(export=_export_amcnet)

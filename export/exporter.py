@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -91,7 +90,9 @@ def export_amcnet(
         options: opset, dynamic batch and storage of weights.
         config: architecture for a `Seed`; the architecture of a checkpoint is read from its weights.
         size: (width, height) of the inputs in pixels, multiples of 32. The paper uses 384x384.
-        with_attention: add the attention maps as outputs, attention0 (H/2, W/2) to attention4 (H/32, W/32).
+        with_attention: add outputs: the attention maps attention0 (H/2, W/2) to attention4 (H/32, W/32), and
+            gate_scores (1, 5, 2), the factors of the co-attention gates on image and flow from the finest level. What
+            the configuration lacks is left out.
 
     Raises:
         ValueError: `size` is not a multiple of 32, or the opset is not 17 or 18.
@@ -107,9 +108,12 @@ def export_amcnet(
     inputs = {"image": normalized(frame, prepare), "flow_image": normalized(next_frame, prepare)}
     outputs = ["mask"]
     if with_attention:
-        outputs += [f"attention{5 - network.config.corrections + i}" for i in range(network.config.corrections)]
-    metadata = _metadata("amcnet", checkpoint, prepare) | {onnx_file.CONFIG: json.dumps(asdict(network.config))}
-    wrapped = _Outputs(network, lambda output: (output.mask, *output.attentions)[: len(outputs)])
+        maps = 0 if network.config.concatenation else network.config.corrections
+        outputs += [f"attention{5 - maps + i}" for i in range(maps)]
+        if network.config.has_gates:
+            outputs.append("gate_scores")
+    metadata = _metadata("amcnet", checkpoint, prepare) | {onnx_file.CONFIG: network.config.to_json()}
+    wrapped = _Outputs(network, _all_outputs if with_attention else lambda network, *images: (network(*images).mask,))
     return _export(wrapped, inputs, outputs, folder / "amcnet.onnx", options, metadata)
 
 
@@ -140,7 +144,7 @@ def export_pwcnet(
     frame, next_frame = frame_pair(size)
     inputs = {"frame": normalized(frame, prepare), "next_frame": normalized(next_frame, prepare)}
     metadata = _metadata("pwcnet", checkpoint, prepare)
-    wrapped = _Outputs(network, lambda flow: (flow,))
+    wrapped = _Outputs(network, lambda network, *frames: (network(*frames),))
     return _export(wrapped, inputs, ["flow"], folder / "pwcnet.onnx", options, metadata)
 
 
@@ -184,21 +188,27 @@ def export_pipeline(
     }
     checkpoint = f"{amcnet_checkpoint} and {pwcnet_checkpoint}"
     metadata = _metadata("pipeline", checkpoint, pipeline_preprocessing(video_size))
-    metadata[onnx_file.CONFIG] = json.dumps(asdict(amcnet.config))
-    wrapped = _Outputs(pipeline, lambda mask: (mask,))
+    metadata[onnx_file.CONFIG] = amcnet.config.to_json()
+    wrapped = _Outputs(pipeline, lambda pipeline, *frames: (pipeline(*frames),))
     return _export(wrapped, inputs, ["mask"], folder / "pipeline.onnx", options, metadata)
 
 
 class _Outputs(nn.Module):
-    """Wraps a network of two inputs; `select` makes the tuple of tensors to export from its result."""
+    """Wraps a network of two inputs; `run` calls it and returns the tuple of tensors to export."""
 
-    def __init__(self, network: nn.Module, select: Callable[..., tuple[Tensor, ...]]) -> None:
+    def __init__(self, network: nn.Module, run: Callable[..., tuple[Tensor, ...]]) -> None:
         super().__init__()
         self.network = network
-        self.select = select
+        self.run = run
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-        return self.select(self.network(first, second))
+        return self.run(self.network, first, second)
+
+
+def _all_outputs(network: AMCNet, image: Tensor, flow_image: Tensor) -> tuple[Tensor, ...]:
+    details = network.details(image, flow_image)
+    scores = (details.gate_scores,) if network.config.has_gates else ()  # otherwise constant
+    return details.mask, *details.attentions, *scores
 
 
 def _export(

@@ -58,7 +58,7 @@ class _GateNode(nn.Module):
         super().__init__()
         self.blocks, self.score = gate.blocks, gate.score
 
-    def forward(self, image: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         score = self.score(self.blocks(torch.cat((image, flow), 1)))
         gated_image, gated_flow = torch.onnx.ops.symbolic_multi_out(
             f"{DOMAIN}::AmcCoAttentionGate",
@@ -67,7 +67,11 @@ class _GateNode(nn.Module):
             shapes=(image.shape, flow.shape),
             version=VERSION,
         )
-        return gated_image, gated_flow
+        return (
+            gated_image,
+            gated_flow,
+            torch.sigmoid(score).mean((2, 3)),
+        )  # the scores are exported only if they are an output
 
 
 class _CoAttentionNode(nn.Module):

@@ -70,8 +70,8 @@ class SpatialAttention(nn.Module):
 class CoAttentionGate(nn.Module):
     """Gate of the multi-modality co-attention gate (MCG, section 3.2).
 
-    image, flow: (B, C, H, W) -> image · g₀, flow · g₁ of the same shape, where the two channels of
-    g = mean over pixels of sigmoid(conv(cat(image, flow))) are one factor in (0, 1) per sample and stream.
+    image, flow: (B, C, H, W) -> image · g₀ and flow · g₁ of the same shape, and the scores g (B, 2): one factor in
+    (0, 1) per sample and stream, g = mean over pixels of sigmoid(conv(cat(image, flow))).
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...], block: Block = conv_block) -> None:
@@ -80,10 +80,10 @@ class CoAttentionGate(nn.Module):
         self.blocks = nn.Sequential(*(block(a, b) for a, b in pairwise(ends)))
         self.score = nn.Conv2d(ends[-1], 2, 3, 1, 1)
 
-    def forward(self, image: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = self.blocks(torch.cat((image, flow), 1))  # (B, widths[-1], H, W)
         gate = torch.sigmoid(self.score(features)).mean((2, 3), keepdim=True)  # (B, 2, 1, 1)
-        return image * gate[:, :1], flow * gate[:, 1:]
+        return image * gate[:, :1], flow * gate[:, 1:], gate.flatten(1)
 
 
 class MotionTransfer(nn.Module):
@@ -114,6 +114,21 @@ class CoAttention(nn.Module):
         affinity = flow.flatten(2).transpose(1, 2) @ pixels / math.sqrt(image.shape[1])  # (B, HW, HW)
         gathered = torch.softmax(affinity, -1) @ pixels.transpose(1, 2)  # (B, HW, C)
         return gathered.transpose(1, 2).reshape(image.shape)
+
+
+class ConcatenationFusion(nn.Module):
+    """Fusion of both streams without motion correction, the baseline of the paper's ablation; the layers are ours.
+
+    image, flow, coarser (decoder features of the coarser level): (B, C, H, W) -> decoder features (B, C, H, W):
+    conv(cat(image, flow, coarser)) + coarser; the second result, the attention map, is None.
+    """
+
+    def __init__(self, channels: int, block: Block = conv_block) -> None:
+        super().__init__()
+        self.fuse = nn.Sequential(block(3 * channels, channels), block(channels, channels))
+
+    def forward(self, image: Tensor, flow: Tensor, coarser: Tensor) -> tuple[Tensor, None]:
+        return self.fuse(torch.cat((image, flow, coarser), 1)) + coarser, None
 
 
 class MotionCorrection(nn.Module):

@@ -109,11 +109,15 @@ def _config(tensors: Mapping[str, Tensor]) -> AMCNetConfig:
     bottleneck = any(key.startswith("image_stages.3.") and ".conv3." in key for key in tensors)
     backbones = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
     corrections = len({key.split(".")[1] for key in tensors if ".fuse_flow." in key})
+    gated = len({key.split(".")[1] for key in tensors if key.startswith("gates.")})
+    concatenation = any(key.startswith("corrections.0.fuse.") for key in tensors)
     light = any(".depthwise." in key for key in tensors)
     return AMCNetConfig(
         backbone="mobilenet_v2" if light else backbones.get((blocks, bottleneck), "resnet101"),
+        gated_levels=gated if blocks and not concatenation else 5,
         corrections=corrections if corrections in (1, 3, 5) else 5,
-        gate=any(key.startswith("gates.") for key in tensors) or blocks == 0,
+        concatenation=concatenation,
+        appearance_decoder=any(key.startswith("appearance_decoder.") for key in tensors),
     )
 
 

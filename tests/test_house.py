@@ -216,7 +216,7 @@ PUBLIC = {
     "amcnet": "AmcNetError BackendError BuildOptions CheckpointError EngineError Frame InputError MaskFrame "
     "ModelFileError OutputError Segmenter __version__ build_engine calibrate evaluate export_amcnet export_pipeline "
     "export_pwcnet open_frames",
-    "amcnet.models": "AMCNet AMCNetConfig AMCNetOutput PWCNet load_amcnet load_pwcnet seed_weights",
+    "amcnet.models": "AMCNet AMCNetConfig AMCNetDetails AMCNetOutput PWCNet load_amcnet load_pwcnet seed_weights",
     "amcnet.export": "ExportOptions Exported OnnxFile Preprocessing Seed export_amcnet export_pipeline export_pwcnet",
     "amcnet.calibration": "Calibrated Calibration CalibrationTable Quantized calibrate calibrate_on_batches quantize",
     "amcnet.benchmarks": "Evaluation Stability evaluate temporal_stability video_stability",

@@ -6,7 +6,6 @@ weights and the norm the identity; `restore_batch_norms` then measures the stati
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ def read_exported(path: Path) -> AMCNet:
     Raises ModelFileError for a file that `export-onnx amcnet` did not make, CheckpointError for another backbone than
     mobilenet_v2 or another precision of the weights than FP32 and FP16, BackendError without the package onnx.
     """
-    config = AMCNetConfig(**json.loads(OnnxFile.read(path, "amcnet").metadata[CONFIG]))
+    config = AMCNetConfig.from_json(OnnxFile.read(path, "amcnet").metadata[CONFIG])
     if config.backbone != "mobilenet_v2":
         raise CheckpointError(
             f"{path} holds {config.backbone} encoders; expected mobilenet_v2 in an ONNX file. Fix: give --init the "

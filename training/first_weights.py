@@ -21,7 +21,7 @@ def make_network(recipe: Recipe, encoder: Path | None = None, init: Path | None 
     of an earlier training or an ONNX file (exported_weights.py). Without either, random weights from the recipe's seed.
     Raises CheckpointError for files of another network.
     """
-    config = AMCNetConfig(backbone=recipe.backbone)
+    config = AMCNetConfig(backbone=recipe.backbone, **recipe.architecture)
     with torch.random.fork_rng(devices=[]):  # keeps the state of the caller's generator
         torch.default_generator.manual_seed(recipe.seed)
         network = AMCNet(config)

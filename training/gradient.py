@@ -157,8 +157,10 @@ def _backward(network: AMCNet, batch: Batch, recipe: Recipe) -> Tensor:
     mask = batch.mask.to(device, non_blocking=True).unsqueeze(1).float().div(255)
     image, flow_image = (normalize(x, device) for x in (batch.image, batch.flow_image))
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        output = network(image, flow_image)
-    loss = segmentation_loss(output, mask, recipe.iou_loss_weight) * (len(mask) / recipe.batch)
+        output = network.details(image, flow_image)
+    loss = segmentation_loss(output, mask, recipe.iou_loss_weight, recipe.supervised_attentions) * (
+        len(mask) / recipe.batch
+    )
     network.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach()

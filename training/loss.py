@@ -6,18 +6,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..models.amcnet import AMCNetOutput
+from ..models.amcnet import AMCNetDetails
 
 
-def segmentation_loss(output: AMCNetOutput, mask: Tensor, iou_weight: float) -> Tensor:
-    """Return the loss as a scalar: BCE(mask) + Σ BCE(attention map) + iou_weight · (1 - soft IoU).
+def segmentation_loss(
+    output: AMCNetDetails, mask: Tensor, iou_weight: float = 0.0, supervised_attentions: int = 5
+) -> Tensor:
+    """Return the loss as a scalar: Σ BCE(mask of a decoder) + Σ BCE(attention map) + iou_weight · (1 - soft IoU).
 
     mask: the annotation, (B, 1, H, W) float32, 0 or 1; for each attention map it is resized to the map by
-    nearest-neighbor interpolation. The cross-entropies are the paper's loss (section 3.4); iou_weight 0 omits the rest.
+    nearest-neighbor interpolation. supervised_attentions: number of attention maps in the loss, from the coarsest. The
+    cross-entropies are the paper's loss (section 3.4); iou_weight 0 omits the rest.
     """
     # Cross-entropy of probabilities needs FP32: in BF16 0.998 rounds to 1.
-    loss = F.binary_cross_entropy(output.mask.float(), mask)
-    for attention in output.attentions:
+    losses = [F.binary_cross_entropy(decoded.float(), mask) for decoded in output.decoder_masks]
+    loss = torch.stack(losses).sum()
+    for attention in output.attentions[max(0, len(output.attentions) - supervised_attentions) :]:
         smaller = F.interpolate(mask, size=attention.shape[2:], mode="nearest")
         loss = loss + F.binary_cross_entropy(attention.float(), smaller)
     if iou_weight > 0:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Recipe:
 
     name: name of the recipe.
     backbone: encoder of both streams, one of `models.amcnet.BACKBONES`.
+    architecture: other fields of `models.amcnet.AMCNetConfig`, for ablations and variants.
     optimizer: "sgd" (momentum 0.9) or "adamw".
     epochs: passes over the frames of DAVIS, 1 or more; used if iterations is 0.
     iterations: number of batches, 0 or more.
@@ -39,6 +41,7 @@ class Recipe:
     gradient_norm: maximum norm of the gradient; longer ones are scaled down. inf for no limit.
     warmup: iterations of linear warm-up of the learning rate, 0 or more; the schedule is (1 - t)^0.9 with t in [0, 1].
     iou_loss_weight: weight of 1 - soft IoU of the mask, beside the binary cross-entropies; 0 or more.
+    supervised_attentions: number of attention maps in the loss, 0 to 5, from the coarsest (Table 3 of the paper).
     ema_span: share of the training that the exponential moving average of the weights spans, 0 (no average) to 1.
     rotation_deg: maximum rotation in degrees, both directions.
     zoom: smallest and largest zoom factor, above 0.
@@ -58,6 +61,7 @@ class Recipe:
 
     name: str
     backbone: str
+    architecture: Mapping[str, int | bool] = field(default_factory=dict)
     optimizer: str
     epochs: int = 0
     iterations: int = 0
@@ -70,6 +74,7 @@ class Recipe:
     gradient_norm: float = float("inf")
     warmup: int = 0
     iou_loss_weight: float = 0.0
+    supervised_attentions: int = 5
     ema_span: float = 0.0
     rotation_deg: float = 10.0
     zoom: tuple[float, float] = (0.75, 1.25)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +80,7 @@ def _torch_network(file: OnnxFile, checkpoint: Path | None) -> torch.nn.Module:
     seed = int(text.rpartition(" ")[2]) if file.untrained else 1
     if file.model == "pwcnet":
         return seed_weights(PWCNet(), seed)
-    return seed_weights(AMCNet(AMCNetConfig(**json.loads(file.metadata[CONFIG]))), seed)
+    return seed_weights(AMCNet(AMCNetConfig.from_json(file.metadata[CONFIG])), seed)
 
 
 def _torch_run(network: Any, memory_format: Any = None) -> Run:

@@ -67,7 +67,7 @@ def _pwcnet(convention: str) -> Callable[[], Outputs]:
 CASES: dict[str, Callable[[], Outputs]] = {
     "amcnet": _public_amcnet,
     "amcnet_resnet18": _amcnet(AMCNetConfig(backbone="resnet18")),
-    "amcnet_resnet50_no_gate": _amcnet(AMCNetConfig(backbone="resnet50", corrections=3, gate=False)),
+    "amcnet_resnet50_no_gate": _amcnet(AMCNetConfig(backbone="resnet50", corrections=3, gated_levels=0)),
     "amcnet_mobilenet_v2": _amcnet(AMCNetConfig(backbone="mobilenet_v2")),
     "pwcnet_nvlabs": _pwcnet("nvlabs"),
     "pwcnet_sniklaus": _pwcnet("sniklaus"),

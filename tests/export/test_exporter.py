@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
@@ -83,6 +82,7 @@ def test_amcnet_keeps_the_contract(amcnet: exporter.Exported) -> None:
         "flow_image": ("FLOAT", 1, 3, 384, 384),
         "mask": ("FLOAT", 1, 1, 384, 384),
         **attention,
+        "gate_scores": ("FLOAT", 1, 5, 2),
     }
     assert {o.domain: o.version for o in model.opset_import} == {"": 17, "amcnet": 1}
     assert {f.name for f in model.functions} == {"AmcCoAttention", "AmcCoAttentionGate"}
@@ -126,7 +126,7 @@ def test_metadata_says_what_the_file_is(amcnet: exporter.Exported, pwcnet: expor
     assert metadata["amcnet.checkpoint_sha256"] == "untrained, seed 1"
     assert amcnet.file.untrained
     assert metadata["amcnet.precision"] == "fp32"
-    assert json.loads(metadata["amcnet.config"]) == {"backbone": "resnet18", "corrections": 5, "gate": True}
+    assert AMCNetConfig.from_json(metadata["amcnet.config"]) == AMCNetConfig(backbone="resnet18")
     assert Preprocessing.from_json(metadata["amcnet.preprocessing"]) == AMCNET
     assert pwcnet.file.metadata["amcnet.checkpoint_sha256"] == file_sha256(folder / "pwc.pth")
     assert not pwcnet.file.untrained

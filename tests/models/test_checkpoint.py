@@ -62,7 +62,9 @@ def test_names_of_old_sniklaus_files() -> None:
     "config",
     [
         AMCNetConfig(backbone="resnet18", corrections=1),
-        AMCNetConfig(backbone="resnet34", corrections=3, gate=False),
+        AMCNetConfig(backbone="resnet34", corrections=3, gated_levels=0),
+        AMCNetConfig(backbone="resnet18", gated_levels=2, appearance_decoder=True),
+        AMCNetConfig(backbone="mobilenet_v2", concatenation=True),
         AMCNetConfig(backbone="resnet50"),
     ],
 )

@@ -79,9 +79,9 @@ def test_narrow_levels_have_at_least_8_hidden_channels_in_attention(network: AMC
 
 
 @pytest.mark.parametrize("corrections", [1, 5])
-@pytest.mark.parametrize("gate", [True, False])
-def test_the_configuration_is_inferred_from_the_checkpoint(corrections: int, gate: bool) -> None:
-    config = AMCNetConfig(backbone="mobilenet_v2", corrections=corrections, gate=gate)
+@pytest.mark.parametrize("gated_levels", [0, 3, 5])
+def test_the_configuration_is_inferred_from_the_checkpoint(corrections: int, gated_levels: int) -> None:
+    config = AMCNetConfig(backbone="mobilenet_v2", corrections=corrections, gated_levels=gated_levels)
     state = AMCNet(config).state_dict()
     loaded = load_amcnet(state)
     assert loaded.config == config

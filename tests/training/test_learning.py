@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from amcnet.models import AMCNet, AMCNetConfig
-from amcnet.models.amcnet import AMCNetOutput
+from amcnet.models.amcnet import AMCNetDetails, AMCNetOutput
 from amcnet.models.mobilenet import mobilenet_v2_stages
 from amcnet.models.resnet import resnet_stages
 from amcnet.runtime.errors import CheckpointError
@@ -26,12 +26,20 @@ from amcnet.training.validation import Scores, normalize, score_sequences
 def test_the_loss_is_the_sum_over_the_mask_and_the_attention_maps() -> None:
     mask = torch.zeros(1, 1, 4, 4)
     mask[..., 2:] = 1
-    output = AMCNetOutput(torch.full((1, 1, 4, 4), 0.5), (torch.full((1, 1, 2, 2), 0.2), torch.full((1, 1, 1, 1), 0.1)))
+    probability = torch.full((1, 1, 4, 4), 0.5)
+    attentions = (torch.full((1, 1, 2, 2), 0.2), torch.full((1, 1, 1, 1), 0.1))
+    output = AMCNetDetails(probability, attentions, torch.ones(1, 5, 2), (probability,))
     halves = -(math.log(0.2) + math.log(0.8)) / 2
     expected = -math.log(0.5) + halves - math.log(0.9)  # the nearest pixel of the 1x1 map is the top left: background
     assert segmentation_loss(output, mask, 0.0).item() == pytest.approx(expected, abs=1e-6)
     iou = (8 * 0.5 + 1) / (8 * 0.5 + 8 - 8 * 0.5 + 8 * 0.5 + 1)
     assert segmentation_loss(output, mask, 2.0).item() == pytest.approx(expected + 2 * (1 - iou), abs=1e-6)
+    fewer = [segmentation_loss(output, mask, supervised_attentions=count).item() for count in (0, 1, 2, 5)]
+    assert fewer == pytest.approx([-math.log(0.5), expected - halves, expected, expected], abs=1e-6)
+    second = torch.full((1, 1, 4, 4), 0.9)
+    both = output._replace(mask=(probability + second) / 2, decoder_masks=(probability, second))
+    own = -(math.log(0.9) + math.log(0.1)) / 2
+    assert segmentation_loss(both, mask).item() == pytest.approx(expected + own, abs=1e-6)
 
 
 def test_soft_iou_of_perfect_empty_and_disjoint_masks() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -133,7 +132,7 @@ def test_the_networks_parts_have_names() -> None:
 
 
 def test_the_default_costs_what_pytorch_counts() -> None:
-    config = AMCNetConfig(**json.loads(OnnxFile.read(DEFAULT_AMCNET).metadata[CONFIG]))
+    config = AMCNetConfig.from_json(OnnxFile.read(DEFAULT_AMCNET).metadata[CONFIG])
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network = AMCNet(config).eval()
         with torch.no_grad():
