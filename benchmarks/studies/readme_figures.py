@@ -5,7 +5,7 @@
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
 benchmarks/results: davis16.json, davis16-int8.json, ablation.json, run-*.json (each the run.json of an `amc-infer`
 run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
-h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json.
+h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json.
 """
 
 from __future__ import annotations
@@ -196,6 +196,24 @@ def _load(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def _bf16(results: Path) -> str:
+    """Accuracy, speed and start-up of the bundled network in OpenVINO by precision."""
+    study = _load(results / "bf16.json")
+    lines = ["| | mean IoU with FP32 | J | processor ms per frame | FP32 / this | s to load | s to load, cached |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for name, row in study["precisions"].items():
+        ratio = f"{row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})" if name != "fp32" else ""
+        accuracy = f"{row['mean_iou']:.4f} | {100 * row['J']:.1f}"
+        times = f"{row['processor_ms']:.1f} | {ratio} | {row['cold_s']:.1f} | {row['warm_s']:.1f}"
+        lines.append(f"| {name.upper()} | {accuracy} | {times} |")
+    frames, machine = study["frames"], study["machine"]
+    lines.append(
+        f"\n{frames['count']} frames of {len(frames['sequences'])} sequences; processor time in one thread of "
+        f"{machine['processor']}, medians."
+    )
+    return "\n".join(lines) + "\n"
+
+
 SECTIONS: dict[str, Callable[[Path], str]] = {
     "summary": _summary,
     "quality": _quality,
@@ -204,6 +222,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "bench": _bench,
     "ratios": _ratios,
     "startup": _startup,
+    "bf16": _bf16,
     "gpu": _gpu,
 }
 

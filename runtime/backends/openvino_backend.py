@@ -39,8 +39,10 @@ def is_installed() -> bool:
 class OpenVinoBackend(LibraryBackend):
     """OpenVINO on the CPU; threads that call `run` at the same time have a request each."""
 
-    def __init__(self, file: OnnxFile, threads: int) -> None:
+    def __init__(self, file: OnnxFile, threads: int, *, bf16: bool = False) -> None:
         """Load `file`, one that `runs_in_openvino`, to compute with `threads` threads in each call of `run`.
+
+        bf16: convolutions and matrix products of an FP32 file in BF16, on processors with instructions for it.
 
         One inference runs here, before others run at the same time: the first two of a process, in two threads, can
         deadlock. One waits for the GIL inside the std::call_once of pybind11's lookup of numpy, the other holds the GIL
@@ -51,8 +53,8 @@ class OpenVinoBackend(LibraryBackend):
         openvino = _import_openvino()
         streams = max(1, available_cores() // threads)
         options = {
-            # The default is BF16 on CPUs that support it; precision is defined by the ONNX file.
-            "INFERENCE_PRECISION_HINT": "f32",
+            # The default of the library is BF16 on CPUs that support it.
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
             "INFERENCE_NUM_THREADS": threads * streams,
             "NUM_STREAMS": streams,
         }
@@ -68,7 +70,9 @@ class OpenVinoBackend(LibraryBackend):
         self._requests = ResourcePool(lambda: _Request(self._model.create_infer_request()))
         self._infer({value.get_any_name(): _zeros(value.partial_shape) for value in self._model.inputs})
         version = openvino.__version__.partition("-")[0]
-        self.name = f"OpenVINO {version}, CPU, {threads} thread{'s' if threads > 1 else ''} a frame"
+        self.name = (
+            f"OpenVINO {version}, CPU, {'BF16, ' if bf16 else ''}{threads} thread{'s' if threads > 1 else ''} a frame"
+        )
 
     def _compute(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         with self._requests.take() as taken:
