@@ -124,14 +124,14 @@ def _speed(results: Path) -> str:
 def _bench(results: Path) -> str:
     """Latency of the networks alone by library, from the reports of amc-bench."""
     reports = [_load(results / name) for name in ("cpu.json", "cpu-paper.json")]
-    lines = ["| network alone, all cores | runtime | p50 ms | p95 ms | ratio to amcnet |", "|---|---|---|---|---|"]
+    lines = ["| network alone, all cores | runtime | p50 ms | ratio to amcnet |", "|---|---|---|---|"]
     for network in (network for report in reports for network in report["networks"]):
         size = "x".join(map(str, network["size"]))
         for row in network["rows"]:
             latency, ours = row["latency"], network["rows"][0]["latency"]["p50_ms"]
             mark = "" if row["stable"] else " (unstable)"
             times = f"{latency['p50_ms'] / ours:.2f}" if row is not network["rows"][0] else ""
-            figures = f"{latency['p50_ms']:.1f}{mark} | {latency['p95_ms']:.1f} | {times}"
+            figures = f"{latency['p50_ms']:.1f}{mark} | {times}"
             lines.append(f"| {network['name']}, {size} | {row['runtime']} | {figures} |")
     return "\n".join(lines) + "\n"
 
