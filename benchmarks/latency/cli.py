@@ -28,7 +28,7 @@ how it compares with the paper's 57 ms per frame. `amc-bench compare --help` des
 _EXAMPLES = """\
 examples:
   amc-bench                                             the bundled network on a rendered clip; takes a minute or two
-  amc-bench --quick                                     rough figures in less than a minute
+  amc-bench --quick                                     rough figures in about a minute
   amc-bench --stable 600                                repeat until the medians are accurate to 2 %, at most 10 minutes
   amc-bench build/amcnet.onnx build/pwcnet.onnx --video clip.mp4 -o report/
   amc-bench build/amcnet.onnx --against baselines       also PyTorch, ONNX Runtime and OpenVINO, if installed
@@ -143,7 +143,7 @@ def _arguments() -> argparse.Namespace:
     )
     add("--checkpoint", type=Path, metavar="FILE", help="weights for PyTorch (default: random; latency is the same)")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--quick", action="store_true", help="measure for half a minute: rough figures")
+    length.add_argument("--quick", action="store_true", help="rough figures in about a minute")
     length.add_argument(
         "--stable",
         type=positive,

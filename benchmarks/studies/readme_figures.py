@@ -5,7 +5,7 @@
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
 benchmarks/results: davis16.json, davis16-int8.json, ablation.json, run-*.json (each the run.json of an `amc-infer`
 run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
-h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json.
+h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json.
 """
 
 from __future__ import annotations
@@ -145,6 +145,8 @@ def _ratios(results: Path) -> str:
         for name, row in whole.items()
         if row["ratio"] != 1
     }
+    flow = _load(results / "pwcnet-openvino.json")["networks"]
+    rows |= {f"ONNX Runtime FP32 / OpenVINO FP32, {name}": row for name, row in flow.items()}
     int8 = _load(results / "int8.json")["networks"]
     rows |= {f"FP32 / INT8, {'bundled network' if name == 'light' else name}": row for name, row in int8.items()}
     lines = ["| slower form / form in use | ratio (least to most) |", "|---|---|"]

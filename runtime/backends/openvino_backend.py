@@ -18,16 +18,18 @@ from ..version import __version__
 from .base import check_contract, in_one_line
 from .compiled_cache import CompiledCache
 from .library_backend import LibraryBackend
+from .openvino_operators import operator_extensions
 from .resource_pool import ResourcePool
 
 
 def runs_in_openvino(file: OnnxFile) -> bool:
-    """Whether OpenVINO is installed and can run `file`: an AMC-Net, or an INT8 file for CPUs (no ONNX functions left).
+    """Whether OpenVINO is installed and can run `file`: an AMC-Net, an FP32 PWC-Net, or an INT8 file for CPUs.
 
     INT8 only on processors with instructions for it: on others, OpenVINO 2026.4 accumulates in 16 bits, which overflow.
     The mask IoU of the light network is 0.89 then, instead of 0.98; ONNX Runtime avoids the overflow.
     """
-    readable = file.model == "amcnet" or file.metadata.get(INT8_TARGET) == "cpu"
+    float_flow = file.model == "pwcnet" and file.precision == "fp32"
+    readable = file.model == "amcnet" or float_flow or file.metadata.get(INT8_TARGET) == "cpu"
     exact = file.precision != "int8" or multiplies_int8()
     return readable and exact and is_installed()
 
@@ -104,7 +106,7 @@ def _compile(openvino: Any, file: OnnxFile, options: dict[str, Any]) -> Any:
     key = {
         "onnx_sha256": file.sha256(),
         "options": options,
-        "amcnet": __version__,  # _gate and _co_attention change the compiled network
+        "amcnet": __version__,  # the operators of openvino_operators.py change the compiled network
         "openvino": openvino.__version__,
         "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
         "instructions": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
@@ -113,9 +115,8 @@ def _compile(openvino: Any, file: OnnxFile, options: dict[str, Any]) -> Any:
     if compiled is not None:
         with suppress(RuntimeError):  # a cached file that OpenVINO refuses is replaced
             return core.import_model(compiled, "CPU", options)
-    for name, converted in (("AmcCoAttentionGate", _gate), ("AmcCoAttention", _co_attention)):
-        # OpenVINO does not read ONNX functions inside a file.
-        core.add_extension(openvino.frontend.onnx.ConversionExtension(name, "amcnet", converted))
+    for extension in operator_extensions(openvino):
+        core.add_extension(extension)
     model = core.compile_model(core.read_model(file.path), "CPU", options)
     with suppress(RuntimeError):  # not every network can be exported
         cache.write(key, model.export_model().getvalue())
@@ -132,26 +133,3 @@ def _import_openvino() -> Any:
             "pip uninstall openvino"
         ) from error
     return openvino
-
-
-def _gate(node: Any) -> list[Any]:
-    """image, flow (B, C, H, W) and score (B, 2, H, W), as export/functions.py has it."""
-    from openvino import opset13 as ops
-
-    image, flow, score = (node.get_input(index) for index in range(3))
-    gate = ops.reduce_mean(ops.sigmoid(score), np.array([2, 3]), keep_dims=True)  # (B, 2, 1, 1)
-    image_gate, flow_gate = ops.split(gate, np.int64(1), 2).outputs()
-    return [ops.multiply(image, image_gate).output(0), ops.multiply(flow, flow_gate).output(0)]
-
-
-def _co_attention(node: Any) -> list[Any]:
-    """image, flow (B, C, H, W) -> (B, C, H, W), as export/functions.py has it."""
-    from openvino import opset13 as ops
-
-    image, flow = (node.get_input(index) for index in range(2))
-    flat = ops.constant(np.array([0, 0, -1], np.int64))
-    image_pixels, flow_pixels = (ops.reshape(features, flat, special_zero=True) for features in (image, flow))
-    scale = ops.constant(np.float32(1 / np.sqrt(image.get_partial_shape()[1].get_length())))
-    logits = ops.multiply(ops.matmul(flow_pixels, image_pixels, True, False), scale)  # (B, HW of flow, HW of image)
-    gathered = ops.matmul(image_pixels, ops.softmax(logits, -1), False, True)  # (B, C, HW)
-    return [ops.reshape(gathered, ops.shape_of(image), special_zero=False).output(0)]
