@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def compare(file: OnnxFile, clip: Path, rounds: int) -> dict[str, Any]:
     with opened[0] as ort, opened[1] as openvino:
         pairs = [(ort.run(inputs)["flow"], openvino.run(inputs)["flow"]) for inputs in batches]
         times = [
-            tuple(_processor_seconds(lambda network=network: network.run(batches[0])) for network in (ort, openvino))
+            tuple(_processor_seconds(partial(network.run, batches[0])) for network in (ort, openvino))
             for _ in range(rounds)
         ]
     ratios = [slow / fast for slow, fast in times]
