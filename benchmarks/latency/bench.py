@@ -179,7 +179,7 @@ def _frame(
         by_model["amcnet"].file.path if options.files else None
     )  # the precision of the bundled network is selected by its segmenter
     on_gpu = options.device == "cuda" or isinstance(by_model["amcnet"].file, EngineFile)
-    loaded = {model: subject.backend for model, subject in by_model.items()} if on_gpu and amcnet is not None else {}
+    loaded = {model: subject.backend for model, subject in by_model.items()} if on_gpu else {}
     return frame_time(clip, amcnet=amcnet, flow=flow, frames=frames, device=options.device, loaded=loaded)
 
 

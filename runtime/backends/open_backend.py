@@ -55,7 +55,7 @@ def require_bf16(file: NetworkFile, device: str) -> None:
         )
     if not is_arm() and not is_installed():
         raise BackendError(
-            "precision bf16 takes OpenVINO, which is not installed; ONNX Runtime has it on Arm only. "
+            "precision bf16 needs OpenVINO, which is not installed; ONNX Runtime computes in BF16 on Arm only. "
             "Fix: pip install 'amcnet[openvino]', or leave out --precision bf16"
         )
 

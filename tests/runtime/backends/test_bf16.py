@@ -59,7 +59,7 @@ def test_it_is_refused_with_the_reason_and_the_fix(machine: Callable[..., None])
     with pytest.raises(BackendError, match=r"has no BF16 instructions; .* Fix: leave out --precision bf16"):
         Segmenter.load(precision="bf16")
     machine(openvino=False)
-    with pytest.raises(BackendError, match=r"takes OpenVINO, which is not installed; .*Fix: pip install 'amcnet"):
+    with pytest.raises(BackendError, match=r"needs OpenVINO, which is not installed; .*Fix: pip install 'amcnet"):
         Segmenter.load(precision="bf16")
     machine()
     with pytest.raises(InputError, match="for ONNX files on the CPU"):
