@@ -119,7 +119,10 @@ def add_options(parser: argparse._ActionsContainer) -> None:
         "--device", choices=DEVICES, default="cpu", help="device of ONNX files (default: cpu); engines use the GPU"
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="auto", help="of the bundled network (default: auto, the faster)"
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of the bundled network (default: auto, the fastest); bf16 for any FP32 file",
     )
     _add_source_options(parser)
 

@@ -182,7 +182,10 @@ def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
             "crf": options.crf,
             "device": options.device,
             "flow": "inside" if plan.flow is None else plan.flow.name,
-            "files": {name: _describe(file) for name, file in plan.files.items()},
+            "files": {
+                name: _describe(file, plan.precision if file is plan.file else file.precision)
+                for name, file in plan.files.items()
+            },
         },
         "backend": None,
         "machine": {"processor": processor_name(), "cores": os.cpu_count()},
@@ -196,11 +199,11 @@ def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
     }
 
 
-def _describe(file: NetworkFile) -> dict[str, Any]:
+def _describe(file: NetworkFile, precision: str) -> dict[str, Any]:
     described = {
         "name": file.path.name,
         "sha256": file.sha256(),
-        "precision": file.precision,
+        "precision": precision,
         "checkpoint_sha256": file.metadata[CHECKPOINT_SHA256],
         "trained": not file.untrained,
     }

@@ -50,7 +50,7 @@ def open_network(plan: SegmenterPlan) -> MaskNetwork:
     if isinstance(plan.file, EngineFile) and plan.file.model == "pipeline":
         return PipelineNetwork(plan, open_pipeline(plan.file))
     threads = max(1, available_cores() // frames_at_once())
-    return TwoStreamNetwork(plan, open_backend(plan.file, threads=threads, device=plan.device))
+    return TwoStreamNetwork(plan, open_backend(plan.file, threads=threads, device=plan.device, bf16=plan.bf16))
 
 
 def frames_at_once(*, on_gpu: bool = False) -> int:

@@ -71,14 +71,14 @@ class Segmenter(Closeable):
             threshold: probability from which on a pixel belongs to the mask, between 0 and 1 (both excluded).
             crf: compute the masks by a dense CRF over probabilities and colors; 3 s per frame at 854x480.
             device: "cpu" or "cuda" (an NVIDIA GPU) for ONNX files; never replaced by the other. Engines run on the GPU.
-            precision: of the bundled network: "fp32", "int8", or "auto" (INT8 on CPUs with instructions for it). An
-                `amcnet` file has a precision of its own.
+            precision: of the bundled network: "fp32", "bf16", "int8", or "auto" (BF16 in OpenVINO or INT8, on CPUs with
+                instructions for it). An `amcnet` file has a precision of its own; "bf16" computes an FP32 file in BF16.
 
         Raises:
             InputError: an argument is out of range, or two of them exclude each other.
             ModelFileError: an ONNX file is missing, was not made by this package, or holds another model.
             EngineError: an engine is missing, cannot run on this machine, or differs from its card.
-            BackendError: an inference library or the GPU is missing.
+            BackendError: an inference library, the GPU, or for "bf16" the CPU's instructions are missing.
         """
         return cls.open(
             SegmenterPlan.make(

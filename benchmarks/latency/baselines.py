@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from ...runtime.errors import AmcNetError
 from ...runtime.files.onnx_file import CHECKPOINT_SHA256, CONFIG, OnnxFile
 from ...runtime.machine_info import available_cores
+from .progress import Report
+from .time_limit import TooSlowError, time_limit
 
 if TYPE_CHECKING:
     import torch
@@ -26,21 +29,39 @@ class NotInstalledError(AmcNetError):
 
 
 def open_baselines(
-    file: OnnxFile, checkpoint: Path | None, inputs: Inputs, device: str = "cpu"
+    file: OnnxFile,
+    checkpoint: Path | None,
+    inputs: Inputs,
+    device: str = "cpu",
+    *,
+    limit_s: float = 120.0,
+    least_runs: int = 1,
+    progress: Report = lambda text, left_s=None: None,
 ) -> tuple[dict[str, Run], dict[str, str]]:
-    """Open the baselines of `device` for `file` and run each once on `inputs`.
+    """Open the baselines of `device` for `file` and run each twice on `inputs`.
 
     Returns (by name, a function from inputs to the first output; by name, the reason why a baseline is not measured).
     PyTorch loads `checkpoint`. Without one it uses weights drawn from the seed that is recorded in the file, or from
-    seed 1: latency does not depend on the values.
+    seed 1: latency does not depend on the values. A baseline is too slow if it is not ready after `limit_s`, or if
+    `least_runs` runs take longer than that.
     """
     runs: dict[str, Run] = {}
     not_measured: dict[str, str] = {}
     for name, opener in BASELINES[device].items():
+        progress(f"loading {file.path.name}: {name}, at most {limit_s:.0f} s")
         try:
-            run = opener(file, checkpoint)
-            run(inputs)
-            runs[name] = run
+            with time_limit(limit_s):
+                run = opener(file, checkpoint)
+                run(inputs)
+                begin = time.perf_counter()
+                run(inputs)
+                run_s = time.perf_counter() - begin
+            if least_runs * run_s > limit_s:
+                not_measured[name] = f"too slow: {least_runs} runs of {run_s:.1f} s; the limit is {limit_s:.0f} s"
+            else:
+                runs[name] = run
+        except TooSlowError:
+            not_measured[name] = f"too slow: not ready after {limit_s:.0f} s"
         except NotInstalledError as error:
             not_measured[name] = str(error)
         except Exception as error:  # a failing library must not prevent the others from being measured

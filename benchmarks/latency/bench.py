@@ -5,95 +5,81 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-from ...runtime.backends.base import Backend, NetworkFile
-from ...runtime.backends.open_backend import open_backend
-from ...runtime.errors import ModelFileError
-from ...runtime.files.onnx_file import OnnxFile
-from ...runtime.inputs.clip_inputs import ClipInputs
-from ...runtime.machine_info import available_cores
+from ...runtime.backends.base import NetworkFile
 from ...runtime.segmenter import DEFAULT_AMCNET
 from ...runtime.trt.card import EngineFile, read_card
 from ..demo_clip import write_clip
-from .baselines import OTHER_PRECISION, Run, open_baselines
+from .baselines import OTHER_PRECISION
 from .environment import environment
 from .frame_time import frame_time
 from .gpu_stages import backend_gpu_ms
-from .graph_cost import GraphCost, cost_json, graph_cost
+from .graph_cost import cost_json
 from .latency import Latency, MeasureOptions, measure, ratio_of_rounds
 from .machine_state import MachineWatch
 from .measured_peaks import MeasuredPeaks, measure_peaks, reference_work
+from .noise import measure_noise
+from .options import BenchOptions
+from .progress import Report
 from .roofline import PAPER_GPU, PAPER_MS, achieved, paper_share, target
 from .scaling import measure_scaling
+from .subject import Subject, named, open_subject, read_network
 
 SCHEMA = 2
 REFERENCE = "reference: a matrix product"
 # The bundled network in each precision, FP32 first.
 BUNDLED = tuple(sorted(DEFAULT_AMCNET.parent.glob("*.onnx"), key=lambda path: len(path.name)))
 _MAX_FRAMES, _MIN_FRAMES = 120, 12
+_PEAKS_S = 4.0  # of the measurement of the peaks, and of the start of the whole-frame run
 
 
-@dataclass(frozen=True, kw_only=True)
-class BenchOptions:
-    """Options of `bench`, named as those of `amc-bench`; `baselines` is `--against baselines`.
-
-    files: ONNX files and engines of AMC-Net and PWC-Net (default: the bundled network). video: the source of the input
-    frames (default: a rendered clip). baselines: measure other libraries too. checkpoint: weights for PyTorch.
-    """
-
-    files: tuple[Path, ...] = ()
-    video: Path | None = None
-    baselines: bool = False
-    checkpoint: Path | None = None
-    device: str = "cpu"
-    measure: MeasureOptions = field(default_factory=MeasureOptions)
-    scaling: bool = False
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Subject:
-    """A file with its inputs, its cost and everything that runs it."""
-
-    name: str
-    file: NetworkFile
-    size: tuple[int, int]
-    inputs: Mapping[str, NDArray[Any]]
-    cost: GraphCost | None
-    backend: Backend
-    runs: dict[str, Run]
-    not_measured: dict[str, str]
-
-
-def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+def bench(
+    options: BenchOptions,
+    progress: Report = lambda text, left_s=None: None,
+    on_warning: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
     """Measure the files of `options`, and return the content of report.json (see benchmarks/README.md).
 
-    The files and their baselines alternate within each round. `progress` is called with a line of text before each
-    step. Raises ModelFileError, EngineError, BackendError or InputError.
+    The files and their baselines alternate within each round. `progress` is called before each step, `on_warning` for a
+    noisy machine before the measurement. Raises ModelFileError, EngineError, BackendError or InputError.
     """
-    files = [_read(path) for path in options.files or BUNDLED]
+    files = [read_network(path) for path in options.files or BUNDLED]
     notes: list[str] = []
+    progress("measuring the noise of this machine")
+    noise = measure_noise()
+    if (warning := noise.warning()) is not None:
+        on_warning(warning)
     with ExitStack() as stack:
         clip = options.video or stack.enter_context(_rendered_clip())
         subjects = []
-        for name, file in _named(files):
-            progress(f"loading {name}" + (" and baselines; compiling may take minutes" if options.baselines else ""))
-            subjects.append(_subject(name, file, clip, options, stack, notes))
+        for name, file in named(files):
+            progress(f"loading {name}")
+            subjects.append(open_subject(name, file, clip, options, stack, notes, progress))
+        if options.quick:
+            workloads = 1 + sum(len(subject.runs) for subject in subjects)
+            options = replace(options, measure=MeasureOptions.quick(workloads))
         with MachineWatch() as watch:
             latencies, measured_peaks = _measure(subjects, options, progress)
-        stability = watch.report()
+        if options.measure.stable_seconds is not None:
+            limit = f"after {options.measure.stable_seconds:.0f} s"
+            notes += [
+                f"{name}: the 95 % interval of the median is wider than 2 % {limit}"
+                for name, latency in latencies.items()
+                if not latency.is_stable
+            ]
+        stability = watch.report() | {"noise": noise.to_json()}
         networks = [
             _network(subject, latencies, measured_peaks, stability["warnings"], options) for subject in subjects
         ]
-        progress("measuring whole frames")
+        progress("measuring whole frames", _frame_s(options))
         frame = _frame(subjects, latencies, clip, options)
-        scaling = measure_scaling(options.files[0] if options.files else None, progress) if options.scaling else None
+        amcnet = options.files[0] if options.files else None
+        scaling = measure_scaling(amcnet, progress) if options.scaling else None
     return {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -115,7 +101,7 @@ def bench(options: BenchOptions, progress: Callable[[str], None] = lambda text: 
 
 
 def _measure(
-    subjects: list[_Subject], options: BenchOptions, progress: Callable[[str], None]
+    subjects: list[Subject], options: BenchOptions, progress: Report
 ) -> tuple[dict[str, Latency], MeasuredPeaks]:
     """Latency of the reference and of all that runs the files, by name; the peaks are measured before and after."""
     progress("measuring the peaks of this machine")
@@ -128,60 +114,19 @@ def _measure(
             for runtime, run in subject.runs.items()
         },
         options.measure,
-        progress=lambda name: progress(f"measuring {name}"),
+        progress=lambda name, left_s=None: progress(f"measuring {name}", (left_s or 0) + _PEAKS_S + _frame_s(options)),
     )
+    progress("measuring the peaks of this machine again", _PEAKS_S + _frame_s(options))
     return latencies, measured_peaks.or_better(measure_peaks(options.device))
 
 
-def _read(path: Path) -> NetworkFile:
-    """Read an ONNX file or an engine. Raises ModelFileError or EngineError; a pipeline is not supported."""
-    file: NetworkFile = OnnxFile.read(path) if path.suffix == ".onnx" else EngineFile.read(path)
-    if file.model == "pipeline":
-        raise ModelFileError(
-            f"{path} is a pipeline; expected AMC-Net or PWC-Net. Fix: measure its two networks, amcnet and pwcnet"
-        )
-    return file
-
-
-def _named(files: list[NetworkFile]) -> Iterator[tuple[str, NetworkFile]]:
-    """Each file with its name, and the folder's in front where two have the same."""
-    names = [file.path.name for file in files]
-    for file, name in zip(files, names, strict=True):
-        yield (name if names.count(name) == 1 else f"{file.path.resolve().parent.name}/{name}"), file
-
-
-def _subject(
-    name: str, file: NetworkFile, clip: Path, options: BenchOptions, stack: ExitStack, notes: list[str]
-) -> _Subject:
-    onnx_file = OnnxFile(path=_onnx_path(file), metadata=file.metadata)
-    inputs = next(iter(ClipInputs(onnx_file, [clip]))).inputs
-    backend = stack.enter_context(open_backend(file, available_cores(), options.device))
-    runs: dict[str, Run] = {backend.name: lambda inputs: next(iter(backend.run(inputs).values()))}
-    not_measured: dict[str, str] = {}
-    if options.baselines and isinstance(file, OnnxFile):
-        baselines, not_measured = open_baselines(file, options.checkpoint, inputs, options.device)
-        runs |= baselines
-    try:
-        if isinstance(file, EngineFile) and onnx_file.sha256() != file.card.onnx_sha256:
-            raise ModelFileError(f"{onnx_file.path} is not the file that the engine was built from")
-        cost = graph_cost(onnx_file.path)
-    except (ImportError, OSError, ModelFileError) as error:
-        notes.append(f"the FLOPs of {name} could not be counted: {error}")
-        cost = None
-    return _Subject(
-        name=name,
-        file=file,
-        size=file.preprocessing.size,
-        inputs=inputs,
-        cost=cost,
-        backend=backend,
-        runs=runs,
-        not_measured=not_measured,
-    )
+def _frame_s(options: BenchOptions) -> float:
+    """Expected duration of the whole-frame run."""
+    return 2 * options.measure.seconds + _PEAKS_S
 
 
 def _network(
-    subject: _Subject,
+    subject: Subject,
     latencies: Mapping[str, Latency],
     measured_peaks: MeasuredPeaks,
     warnings: list[str],
@@ -221,7 +166,7 @@ def _network(
 
 
 def _frame(
-    subjects: list[_Subject], latencies: Mapping[str, Latency], clip: Path, options: BenchOptions
+    subjects: list[Subject], latencies: Mapping[str, Latency], clip: Path, options: BenchOptions
 ) -> dict[str, Any] | None:
     """Whole frames with the first AMC-Net and the first PWC-Net of the files, or DIS flow; None without an AMC-Net."""
     by_model = {subject.file.model: subject for subject in reversed(subjects)}
@@ -233,12 +178,9 @@ def _frame(
     amcnet = (
         by_model["amcnet"].file.path if options.files else None
     )  # the precision of the bundled network is selected by its segmenter
-    return frame_time(clip, amcnet=amcnet, flow=flow, frames=frames, device=options.device)
-
-
-def _onnx_path(file: NetworkFile) -> Path:
-    """The ONNX file itself, or the file next to an engine that it was built from."""
-    return file.path if isinstance(file, OnnxFile) else file.path.with_name(file.card.onnx_name)
+    on_gpu = options.device == "cuda" or isinstance(by_model["amcnet"].file, EngineFile)
+    loaded = {model: subject.backend for model, subject in by_model.items()} if on_gpu else {}
+    return frame_time(clip, amcnet=amcnet, flow=flow, frames=frames, device=options.device, loaded=loaded)
 
 
 def _fidelity(file: NetworkFile) -> Any:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ...runtime.errors import InputError
 from .bench import SCHEMA
+from .latency import bootstrap_medians
 
 TOLERANCE = 0.05
-_DRAWS = 2000
 _CONFIDENCE = 95
 
 
@@ -22,8 +22,8 @@ _CONFIDENCE = 95
 class Difference:
     """One row of both reports: medians in ms, and the relative change of the second one (0.1: 10 % slower).
 
-    `change` and the ends `low` and `high` of its 95 % confidence interval are corrected for the change of the reference
-    measurement. stable: neither report has a warning for the row.
+    `change` and the ends `low` and `high` of its 95 % confidence interval are corrected for the speed of the machines,
+    see `compare`. stable: neither report has a warning for the row.
     """
 
     name: str
@@ -46,12 +46,21 @@ class Difference:
         return self.low > tolerance
 
 
-def compare(first: Path, second: Path) -> list[Difference]:
+def compare(first: Path, second: Path, *, across_machines: bool = False) -> list[Difference]:
     """The differences of the rows in both reports, matched by file and runtime; whole frames come last.
 
-    Raises InputError for a file that is not a report of this version, or if no row is in both.
+    Changes are corrected for that of the reference measurement, or with `across_machines` for that of the measured peak
+    FLOP/s in the precision of the network (FP32 for whole frames): then 0 means the same share of the peak.
+    Raises InputError for a file that is not a report of this version, if no row is in both, or for reports of different
+    machines without `across_machines`.
     """
     one, other = _read(first), _read(second)
+    machines = [_machine(report) for report in (one, other)]
+    if machines[0] != machines[1] and not across_machines:
+        raise InputError(
+            f"{first} is of {machines[0]}, {second} of {machines[1]}; expected reports of the same machine. Fix: "
+            "--across-machines compares the shares of their measured peaks"
+        )
     rows, others = _rows(one), _rows(other)
     common = [name for name in rows if name in others]
     if not common:
@@ -59,8 +68,27 @@ def compare(first: Path, second: Path) -> list[Difference]:
             f"no row is in both reports: {first} has {', '.join(rows)}; {second} has {', '.join(others)}; expected two "
             "reports of the same files"
         )
-    machine = _medians(other["reference"]["rounds_ms"], 3) / _medians(one["reference"]["rounds_ms"], 4)
+    if across_machines:
+        peaks = {name: _peak(one, name) / _peak(other, name) for name in common}
+        return [_difference(name, rows[name], others[name], peaks[name]) for name in common]
+    machine = bootstrap_medians(other["reference"]["rounds_ms"], 3) / bootstrap_medians(
+        one["reference"]["rounds_ms"], 4
+    )
     return [_difference(name, rows[name], others[name], machine) for name in common]
+
+
+def _machine(report: dict[str, Any]) -> str:
+    """Processor, cores and GPU of a report, for the comparison and for messages."""
+    environment = report["environment"]
+    gpu = f" with {environment['gpu']}" if environment["gpu"] else ""
+    return f"{environment['processor']} ({environment['cores']} cores){gpu}"
+
+
+def _peak(report: dict[str, Any], row: str) -> float:
+    """Measured peak FLOP/s of the machine in the precision of the network of `row`; FP32 if that was not measured."""
+    precision = {network["name"]: network["precision"] for network in report["networks"]}.get(row.partition(": ")[0])
+    peaks: dict[str, float] = report["measured_peaks"]["flops_per_second"]
+    return peaks.get(precision or "fp32", peaks["fp32"])
 
 
 def machine_change(first: Path, second: Path) -> float:
@@ -82,9 +110,11 @@ def comparison_table(differences: list[Difference], tolerance: float) -> str:
     return "\n".join(lines)
 
 
-def _difference(name: str, first: dict[str, Any], second: dict[str, Any], machine: NDArray[np.float64]) -> Difference:
-    """`machine`: bootstrap samples of the ratio of the reference measurements."""
-    ratios = _medians(second["rounds_ms"], 2) / _medians(first["rounds_ms"], 1) / machine
+def _difference(
+    name: str, first: dict[str, Any], second: dict[str, Any], machine: NDArray[np.float64] | float
+) -> Difference:
+    """`machine`: time that the second machine takes for the work of the first one; bootstrap samples, or one value."""
+    ratios = bootstrap_medians(second["rounds_ms"], 2) / bootstrap_medians(first["rounds_ms"], 1) / machine
     low, middle, high = np.percentile(ratios, [(100 - _CONFIDENCE) / 2, 50, (100 + _CONFIDENCE) / 2]) - 1
     return Difference(
         name=name,
@@ -95,20 +125,6 @@ def _difference(name: str, first: dict[str, Any], second: dict[str, Any], machin
         high=float(high),
         stable=first["stable"] and second["stable"],
     )
-
-
-def _medians(rounds_ms: list[list[float]], seed: int) -> NDArray[np.float64]:
-    """Bootstrap samples of the median: rounds are resampled first, then the runs within each.
-
-    Runs of one round are correlated, so resampling the runs alone would give intervals that are too narrow.
-    """
-    rng = np.random.default_rng(seed)
-    rounds = [np.asarray(samples) for samples in rounds_ms]
-    medians = np.empty(_DRAWS)
-    for draw in range(_DRAWS):
-        chosen = [rounds[index] for index in rng.integers(len(rounds), size=len(rounds))]
-        medians[draw] = np.median(np.concatenate([rng.choice(samples, len(samples)) for samples in chosen]))
-    return medians
 
 
 def _rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:

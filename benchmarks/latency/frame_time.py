@@ -5,13 +5,21 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...runtime.backends.base import Backend
+from ...runtime.flow.flow import Flow
+from ...runtime.flow.flow_source import FlowSource
+from ...runtime.flow.pwcnet_flow import PwcFlow
 from ...runtime.frame import SourceInfo
 from ...runtime.infer import InferOptions, infer
 from ...runtime.machine_info import available_cores
-from ...runtime.mask_networks import frames_at_once
+from ...runtime.mask_networks import TwoStreamNetwork, frames_at_once
+from ...runtime.segmenter import Segmenter
+from ...runtime.segmenter_plan import SegmenterPlan
+from ...runtime.video.reader import FrameReader
 from .latency import Latency
 from .machine_state import MachineWatch
 
@@ -27,12 +35,20 @@ THREADS = {
 
 
 def frame_time(
-    clip: Path, *, amcnet: Path | None, flow: str | Path, frames: int, device: str = "cpu"
+    clip: Path,
+    *,
+    amcnet: Path | None,
+    flow: str | Path,
+    frames: int,
+    device: str = "cpu",
+    loaded: Mapping[str, Backend] | None = None,
 ) -> dict[str, Any]:
     """Run `infer` on the first `frames` frames of `clip`; returns the entry "frame" of report.json.
 
-    Raises the errors of `infer`.
+    loaded: backends by model, "amcnet" and "pwcnet", that have loaded the files on a GPU: they are used and left open.
+    On a CPU, `infer` divides the cores in another way and loads the files itself. Raises the errors of `infer`.
     """
+    loaded = loaded or {}
     is_engine = amcnet is not None and amcnet.suffix == ".engine"
     with tempfile.TemporaryDirectory() as folder:
         options = InferOptions(
@@ -44,7 +60,8 @@ def frame_time(
             frames=frames,
             device=device,
         )
-        report, done_s, busy, warnings = _timed_run(options)
+        segmenter = _segmenter(options, loaded) if "amcnet" in loaded else None
+        report, done_s, busy, warnings = _timed_run(options, segmenter)
     at_once = frames_at_once(on_gpu=is_engine or device == "cuda")
     gaps = frame_gaps_ms(done_s, at_once)
     latency = Latency(rounds_ms=tuple(_quarters(gaps[min(_WARM_UP_FRAMES, len(gaps) // 2) :])))
@@ -68,7 +85,29 @@ def frame_time(
     }
 
 
-def _timed_run(options: InferOptions) -> tuple[dict[str, Any], list[float], float, list[str]]:
+@dataclass(frozen=True, kw_only=True)
+class _LoadedFlow(FlowSource):
+    """A PWC-Net that `backend` has loaded."""
+
+    backend: Backend
+
+    def open(self, size: tuple[int, int], reader: FrameReader | None = None, device: str = "cpu") -> Flow:
+        assert self.model is not None
+        return PwcFlow(self.model, size, backend=self.backend)
+
+
+def _segmenter(options: InferOptions, loaded: Mapping[str, Backend]) -> Segmenter:
+    """A Segmenter of the loaded networks."""
+    plan = SegmenterPlan.make(options.amcnet, engine=options.engine, flow=options.flow, device=options.device)
+    if "pwcnet" in loaded and plan.flow is not None:
+        flow = _LoadedFlow(name=plan.flow.name, model=plan.flow.model, backend=loaded["pwcnet"])
+        plan = replace(plan, flow=flow)
+    return Segmenter(plan, TwoStreamNetwork(plan, loaded["amcnet"]))
+
+
+def _timed_run(
+    options: InferOptions, segmenter: Segmenter | None
+) -> tuple[dict[str, Any], list[float], float, list[str]]:
     """Run `infer`; returns its report, the completion times in s, the share of CPU time used, and the warnings."""
     done_s: list[float] = []
 
@@ -77,7 +116,7 @@ def _timed_run(options: InferOptions) -> tuple[dict[str, Any], list[float], floa
 
     cpu_begin = time.process_time()
     with MachineWatch() as watch:
-        report = infer(options, completed)
+        report = infer(options, completed, segmenter=segmenter)
     busy = (time.process_time() - cpu_begin) / watch.seconds / available_cores()
     return report, done_s, busy, watch.report()["warnings"]
 

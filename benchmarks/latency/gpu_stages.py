@@ -17,7 +17,7 @@ from .latency import host_clock, quantiles_ms
 STAGES = ("upload", "network", "download")
 
 
-def backend_gpu_ms(backend: Backend) -> dict[str, dict[str, float]] | None:
+def backend_gpu_ms(backend: Backend) -> dict[str, dict[str, float | None]] | None:
     """Times of a loaded backend on the GPU, by stage; None for a backend on the CPU. It must have run once."""
     if isinstance(backend, EngineBackend):
         return gpu_stages_ms(backend.engine)
@@ -26,7 +26,7 @@ def backend_gpu_ms(backend: Backend) -> dict[str, dict[str, float]] | None:
     return None
 
 
-def gpu_stages_ms(engine: Engine, runs: int = 50, warm_up_runs: int = 10) -> dict[str, dict[str, float]]:
+def gpu_stages_ms(engine: Engine, runs: int = 50, warm_up_runs: int = 10) -> dict[str, dict[str, float | None]]:
     """Stages of sequential runs of `engine` without a CUDA graph: {stage: {"p50": ms, "p95": ms}}.
 
     The inputs are zeros; kernel times do not depend on the values, except through power and clocks. Raises EngineError
@@ -59,7 +59,7 @@ def gpu_stages_ms(engine: Engine, runs: int = 50, warm_up_runs: int = 10) -> dic
     return {stage: quantiles_ms(values) for stage, values in samples.items()}
 
 
-def network_ms(binding: DeviceBinding, runs: int = 100) -> dict[str, dict[str, float]]:
+def network_ms(binding: DeviceBinding, runs: int = 100) -> dict[str, dict[str, float | None]]:
     """Latency of ONNX Runtime without copies: {"network": {"p50": ms, "p95": ms}}.
 
     Runs again on the inputs of the last call, which are in GPU memory; the outputs stay there. Measured by the host's

@@ -9,7 +9,7 @@ from typing import Any
 
 from .charts import Point, bars, histogram, lines, roofline
 from .frame_time import THREADS
-from .report_markdown import headlines, reasons, unstable
+from .report_markdown import headlines, milliseconds, noise_sentence, reasons, unstable
 
 _STYLE = """
 :root { --paper:#fff; --card:#f5f6f8; --ink:#1b1f24; --soft:#5a6370; --rule:#dfe3e8; --main:#2563c9;
@@ -65,10 +65,11 @@ def report_page(report: dict[str, Any]) -> str:
 
 
 def _stability(report: dict[str, Any]) -> str:
-    warnings = report["stability"]["warnings"]
+    warnings, noise = report["stability"]["warnings"], noise_sentence(report)
+    score = "" if noise is None else f" {_safe(noise)}."
     if not warnings:
-        return '<p class="soft">The machine was idle: no throttling, and no load by other processes.</p>'
-    text = f"<b>Unstable measurement:</b> {_safe('; '.join(warnings))}. Measure again on an idle machine."
+        return f'<p class="soft">The machine was idle: no throttling, and no load by other processes.{score}</p>'
+    text = f"<b>Unstable measurement:</b> {_safe('; '.join(warnings))}. Measure again on an idle machine.{score}"
     return f'<div class="warn">{text}</div>'
 
 
@@ -149,7 +150,7 @@ def _latencies(rows: Sequence[dict[str, Any]]) -> str:
         cells.append(
             [
                 row["runtime"] + unstable(row),
-                *(f"{latency[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms", "mean_ms", "std_ms")),
+                *(milliseconds(latency[name]) for name in ("p50_ms", "p95_ms", "p99_ms", "mean_ms", "std_ms")),
                 f"{latency['per_second']:.1f}",
                 str(latency["runs"]),
                 "" if share is None else f"{share:.0%}",

@@ -21,6 +21,8 @@ def report_markdown(report: dict[str, Any]) -> str:
     ]
     if report["stability"]["warnings"]:
         lines += [f"**Unstable measurement:** {'; '.join(report['stability']['warnings'])}.", ""]
+    if (noise := noise_sentence(report)) is not None:
+        lines += [f"{noise}.", ""]
     for network in report["networks"]:
         lines += [f"## {network['name']}", "", *latency_table(network), ""]
         if found := reasons(network):
@@ -48,6 +50,12 @@ def headlines(report: dict[str, Any]) -> list[tuple[str, str, str]]:
         subject = f"whole frame of {frame['clip']}, from decoding to the written mask"
         entries.append((subject, f"{frame['latency']['p50_ms']:.1f} ms{unstable(frame)}", frame["verdict"]))
     return entries
+
+
+def noise_sentence(report: dict[str, Any]) -> str | None:
+    """The noise score before the measurement; None in older reports."""
+    noise = report["stability"].get("noise")
+    return None if noise is None else f"Noise score before the measurement: {noise['score']:.1f} (quiet up to 1)"
 
 
 def target_sentence(target: dict[str, Any]) -> str:
@@ -87,7 +95,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ratio = row.get("ratio_to_amcnet")
     return [
         row["runtime"] + unstable(row),
-        *(f"{latency[name]:.1f}" for name in ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "mean_ms", "std_ms")),
+        *(milliseconds(latency[name]) for name in ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "mean_ms", "std_ms")),
         f"{latency['per_second']:.1f}",
         str(latency["runs"]),
         "" if share is None else f"{share:.0%}",
@@ -106,14 +114,19 @@ def reasons(network: dict[str, Any]) -> list[str]:
 
 def stage_table(frame: dict[str, Any]) -> list[str]:
     """The stages of a whole frame as lines of a table."""
-    rows = [[stage, f"{times['p50']:.1f}", f"{times['p95']:.1f}"] for stage, times in frame["stages_ms"].items()]
-    return table([["stage", "p50 ms", "p95 ms"], *rows])
+    rows = [[stage, f"{times['p50']:.1f}"] for stage, times in frame["stages_ms"].items()]
+    return table([["stage", "p50 ms"], *rows])
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table; the first row is the header."""
     head, *rest = (f"| {' | '.join(row)} |" for row in rows)
     return [head, "|" + "---|" * len(rows[0]), *rest]
+
+
+def milliseconds(value: float | None) -> str:
+    """A latency for a table; empty for a percentile of too few runs."""
+    return "" if value is None else f"{value:.1f}"
 
 
 def unstable(row: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
 benchmarks/results: davis16.json, davis16-int8.json, ablation.json, run-*.json (each the run.json of an `amc-infer`
 run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
-h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json.
+h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json.
 """
 
 from __future__ import annotations
@@ -124,14 +124,14 @@ def _speed(results: Path) -> str:
 def _bench(results: Path) -> str:
     """Latency of the networks alone by library, from the reports of amc-bench."""
     reports = [_load(results / name) for name in ("cpu.json", "cpu-paper.json")]
-    lines = ["| network alone, all cores | runtime | p50 ms | p95 ms | ratio to amcnet |", "|---|---|---|---|---|"]
+    lines = ["| network alone, all cores | runtime | p50 ms | ratio to amcnet |", "|---|---|---|---|"]
     for network in (network for report in reports for network in report["networks"]):
         size = "x".join(map(str, network["size"]))
         for row in network["rows"]:
             latency, ours = row["latency"], network["rows"][0]["latency"]["p50_ms"]
             mark = "" if row["stable"] else " (unstable)"
             times = f"{latency['p50_ms'] / ours:.2f}" if row is not network["rows"][0] else ""
-            figures = f"{latency['p50_ms']:.1f}{mark} | {latency['p95_ms']:.1f} | {times}"
+            figures = f"{latency['p50_ms']:.1f}{mark} | {times}"
             lines.append(f"| {network['name']}, {size} | {row['runtime']} | {figures} |")
     return "\n".join(lines) + "\n"
 
@@ -145,6 +145,8 @@ def _ratios(results: Path) -> str:
         for name, row in whole.items()
         if row["ratio"] != 1
     }
+    flow = _load(results / "pwcnet-openvino.json")["networks"]
+    rows |= {f"ONNX Runtime FP32 / OpenVINO FP32, {name}": row for name, row in flow.items()}
     int8 = _load(results / "int8.json")["networks"]
     rows |= {f"FP32 / INT8, {'bundled network' if name == 'light' else name}": row for name, row in int8.items()}
     lines = ["| slower form / form in use | ratio (least to most) |", "|---|---|"]
@@ -196,6 +198,24 @@ def _load(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def _bf16(results: Path) -> str:
+    """Accuracy, speed and start-up of the bundled network in OpenVINO by precision."""
+    study = _load(results / "bf16.json")
+    lines = ["| | mean IoU with FP32 | J | processor ms per frame | FP32 / this | s to load | s to load, cached |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for name, row in study["precisions"].items():
+        ratio = f"{row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})" if name != "fp32" else ""
+        accuracy = f"{row['mean_iou']:.4f} | {100 * row['J']:.1f}"
+        times = f"{row['processor_ms']:.1f} | {ratio} | {row['cold_s']:.1f} | {row['warm_s']:.1f}"
+        lines.append(f"| {name.upper()} | {accuracy} | {times} |")
+    frames, machine = study["frames"], study["machine"]
+    lines.append(
+        f"\n{frames['count']} frames of {len(frames['sequences'])} sequences; processor time in one thread of "
+        f"{machine['processor']}, medians."
+    )
+    return "\n".join(lines) + "\n"
+
+
 SECTIONS: dict[str, Callable[[Path], str]] = {
     "summary": _summary,
     "quality": _quality,
@@ -204,6 +224,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "bench": _bench,
     "ratios": _ratios,
     "startup": _startup,
+    "bf16": _bf16,
     "gpu": _gpu,
 }
 

@@ -21,15 +21,15 @@ class OnnxRuntimeBackend(LibraryBackend):
     `binding` is the memory on the GPU, None on the CPU.
     """
 
-    def __init__(self, file: OnnxFile, threads: int, device: str = "cpu") -> None:
+    def __init__(self, file: OnnxFile, threads: int, device: str = "cpu", *, bf16: bool = False) -> None:
         """Load `file`, an AMC-Net or a PWC-Net, to compute with `threads` threads in each call of `run`.
 
-        device: "cpu" or "cuda". On the CPU, one inference runs here, before others run at the same time; the reason is
-        in openvino_backend.py.
+        device: "cpu" or "cuda". bf16: matrix products in BF16, see `open_session`. On the CPU, one inference runs here,
+        before others run at the same time; the reason is in openvino_backend.py.
         Raises BackendError, also if the GPU cannot be used, or ModelFileError for other inputs or outputs.
         """
         super().__init__(file)
-        opened = open_session(file.path, threads, device)
+        opened = open_session(file.path, threads, device, bf16=bf16)
         self._session: Any = opened.session
         self.binding = DeviceBinding(opened.library, self._session, "cuda") if device == "cuda" else None
         inputs = {value.name: _zeros(value) for value in self._session.get_inputs()}
@@ -37,7 +37,7 @@ class OnnxRuntimeBackend(LibraryBackend):
         check_contract(file, list(inputs), self._outputs)
         if self.binding is None:  # on the GPU, calls run one after the other
             self._infer(inputs)
-        where = f"CPU, {threads} thread{'s' if threads > 1 else ''} a frame"
+        where = f"CPU, {'BF16, ' if bf16 else ''}{threads} thread{'s' if threads > 1 else ''} a frame"
         if device == "cuda":
             where = f"CUDA, {'a' if opened.records else 'no'} CUDA graph"
         self.name = f"ONNX Runtime {opened.library.__version__}, {where}"

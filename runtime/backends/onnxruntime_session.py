@@ -31,12 +31,18 @@ class Session:
 
 
 def open_session(
-    model: Path | bytes, threads: int | None = None, device: str = "cpu", *, in_order: bool = False
+    model: Path | bytes,
+    threads: int | None = None,
+    device: str = "cpu",
+    *,
+    in_order: bool = False,
+    bf16: bool = False,
 ) -> Session:
     """Load `model`, a file or its content, on "cpu" or "cuda". All sessions of this package are opened here.
 
     threads: in each call on the CPU; None for one per core. in_order: run the nodes in the order of the file. By
     default nodes whose result is only an output run last, so a file with an output per tensor keeps all in memory.
+    bf16: FP32 matrix products on an Arm CPU in BF16; other processors ignore it.
     Raises BackendError, also if the GPU cannot be used.
     """
     onnxruntime = _import_onnxruntime()
@@ -52,6 +58,8 @@ def open_session(
     # CPUs without VNNI accumulate INT8 products in 16 bits, which overflow: the mask IoU of the light INT8 network is
     # 0.87 then, instead of 0.97. The option has no effect on other CPUs.
     options.add_session_config_entry("session.x64quantprecision", "1")
+    if bf16:
+        options.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
     options.log_severity_level = 3
     try:
         with quiet_onnxruntime if device == "cuda" else nullcontext():

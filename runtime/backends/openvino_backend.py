@@ -18,16 +18,18 @@ from ..version import __version__
 from .base import check_contract, in_one_line
 from .compiled_cache import CompiledCache
 from .library_backend import LibraryBackend
+from .openvino_operators import operator_extensions
 from .resource_pool import ResourcePool
 
 
 def runs_in_openvino(file: OnnxFile) -> bool:
-    """Whether OpenVINO is installed and can run `file`: an AMC-Net, or an INT8 file for CPUs (no ONNX functions left).
+    """Whether OpenVINO is installed and can run `file`: an AMC-Net, an FP32 PWC-Net, or an INT8 file for CPUs.
 
     INT8 only on processors with instructions for it: on others, OpenVINO 2026.4 accumulates in 16 bits, which overflow.
     The mask IoU of the light network is 0.89 then, instead of 0.98; ONNX Runtime avoids the overflow.
     """
-    readable = file.model == "amcnet" or file.metadata.get(INT8_TARGET) == "cpu"
+    float_flow = file.model == "pwcnet" and file.precision == "fp32"
+    readable = file.model == "amcnet" or float_flow or file.metadata.get(INT8_TARGET) == "cpu"
     exact = file.precision != "int8" or multiplies_int8()
     return readable and exact and is_installed()
 
@@ -39,8 +41,10 @@ def is_installed() -> bool:
 class OpenVinoBackend(LibraryBackend):
     """OpenVINO on the CPU; threads that call `run` at the same time have a request each."""
 
-    def __init__(self, file: OnnxFile, threads: int) -> None:
+    def __init__(self, file: OnnxFile, threads: int, *, bf16: bool = False) -> None:
         """Load `file`, one that `runs_in_openvino`, to compute with `threads` threads in each call of `run`.
+
+        bf16: convolutions and matrix products of an FP32 file in BF16, on processors with instructions for it.
 
         One inference runs here, before others run at the same time: the first two of a process, in two threads, can
         deadlock. One waits for the GIL inside the std::call_once of pybind11's lookup of numpy, the other holds the GIL
@@ -51,8 +55,8 @@ class OpenVinoBackend(LibraryBackend):
         openvino = _import_openvino()
         streams = max(1, available_cores() // threads)
         options = {
-            # The default is BF16 on CPUs that support it; precision is defined by the ONNX file.
-            "INFERENCE_PRECISION_HINT": "f32",
+            # The default of the library is BF16 on CPUs that support it.
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
             "INFERENCE_NUM_THREADS": threads * streams,
             "NUM_STREAMS": streams,
         }
@@ -68,7 +72,9 @@ class OpenVinoBackend(LibraryBackend):
         self._requests = ResourcePool(lambda: _Request(self._model.create_infer_request()))
         self._infer({value.get_any_name(): _zeros(value.partial_shape) for value in self._model.inputs})
         version = openvino.__version__.partition("-")[0]
-        self.name = f"OpenVINO {version}, CPU, {threads} thread{'s' if threads > 1 else ''} a frame"
+        self.name = (
+            f"OpenVINO {version}, CPU, {'BF16, ' if bf16 else ''}{threads} thread{'s' if threads > 1 else ''} a frame"
+        )
 
     def _compute(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         with self._requests.take() as taken:
@@ -100,7 +106,7 @@ def _compile(openvino: Any, file: OnnxFile, options: dict[str, Any]) -> Any:
     key = {
         "onnx_sha256": file.sha256(),
         "options": options,
-        "amcnet": __version__,  # _gate and _co_attention change the compiled network
+        "amcnet": __version__,  # the operators of openvino_operators.py change the compiled network
         "openvino": openvino.__version__,
         "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
         "instructions": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
@@ -109,9 +115,8 @@ def _compile(openvino: Any, file: OnnxFile, options: dict[str, Any]) -> Any:
     if compiled is not None:
         with suppress(RuntimeError):  # a cached file that OpenVINO refuses is replaced
             return core.import_model(compiled, "CPU", options)
-    for name, converted in (("AmcCoAttentionGate", _gate), ("AmcCoAttention", _co_attention)):
-        # OpenVINO does not read ONNX functions inside a file.
-        core.add_extension(openvino.frontend.onnx.ConversionExtension(name, "amcnet", converted))
+    for extension in operator_extensions(openvino):
+        core.add_extension(extension)
     model = core.compile_model(core.read_model(file.path), "CPU", options)
     with suppress(RuntimeError):  # not every network can be exported
         cache.write(key, model.export_model().getvalue())
@@ -128,26 +133,3 @@ def _import_openvino() -> Any:
             "pip uninstall openvino"
         ) from error
     return openvino
-
-
-def _gate(node: Any) -> list[Any]:
-    """image, flow (B, C, H, W) and score (B, 2, H, W), as export/functions.py has it."""
-    from openvino import opset13 as ops
-
-    image, flow, score = (node.get_input(index) for index in range(3))
-    gate = ops.reduce_mean(ops.sigmoid(score), np.array([2, 3]), keep_dims=True)  # (B, 2, 1, 1)
-    image_gate, flow_gate = ops.split(gate, np.int64(1), 2).outputs()
-    return [ops.multiply(image, image_gate).output(0), ops.multiply(flow, flow_gate).output(0)]
-
-
-def _co_attention(node: Any) -> list[Any]:
-    """image, flow (B, C, H, W) -> (B, C, H, W), as export/functions.py has it."""
-    from openvino import opset13 as ops
-
-    image, flow = (node.get_input(index) for index in range(2))
-    flat = ops.constant(np.array([0, 0, -1], np.int64))
-    image_pixels, flow_pixels = (ops.reshape(features, flat, special_zero=True) for features in (image, flow))
-    scale = ops.constant(np.float32(1 / np.sqrt(image.get_partial_shape()[1].get_length())))
-    logits = ops.multiply(ops.matmul(flow_pixels, image_pixels, True, False), scale)  # (B, HW of flow, HW of image)
-    gathered = ops.matmul(image_pixels, ops.softmax(logits, -1), False, True)  # (B, C, HW)
-    return [ops.reshape(gathered, ops.shape_of(image), special_zero=False).output(0)]

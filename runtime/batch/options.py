@@ -61,7 +61,7 @@ def settings_sha256(options: InferOptions) -> str:
     Nothing is loaded, but everything is checked. Raises the errors of `SegmenterPlan.make`.
     """
     plan = SegmenterPlan.make(**segmenter_arguments(options))
-    settings: dict[str, Any] = {"network": plan.file.sha256()}
+    settings: dict[str, Any] = {"network": plan.file.sha256(), "computed_in": plan.precision}
     for field in fields(options):
         if field.name not in _OF_ONE_RUN:
             value = getattr(options, field.name)

@@ -11,13 +11,14 @@ DEFAULT_AMCNET = Path(__file__).resolve().parents[2] / "models" / "weights" / "a
 """Model card: models/weights/README.md."""
 DEFAULT_INT8 = DEFAULT_AMCNET.with_suffix(".int8.onnx")
 """The same network, quantized to INT8 for CPUs."""
-PRECISIONS = ("auto", "fp32", "int8")
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
 def bundled_network(precision: str, device: str) -> Path:
     """File of the bundled network for `device`, "cpu" or "cuda".
 
-    precision: "fp32", "int8", or "auto": INT8 on a CPU with instructions for it, else FP32.
+    precision: "fp32", "bf16" (computed from the FP32 file), "int8", or "auto": INT8 on a CPU with instructions for it,
+    else FP32.
     Raises InputError for another precision, and for "int8" on a GPU.
     """
     if precision not in PRECISIONS:

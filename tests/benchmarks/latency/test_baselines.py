@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,31 @@ def test_without_a_gpu_the_reasons_are_given(file: OnnxFile, inputs: dict[str, N
         == "PyTorch has no CUDA device: no NVIDIA GPU, or a CPU-only build of PyTorch"
     )
     assert "CUDAExecutionProvider" in not_measured["ONNX Runtime, CUDA, default options (TF32)"]
+
+
+def test_a_baseline_that_takes_too_long_is_reported_and_ends(
+    file: OnnxFile, inputs: dict[str, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(file: OnnxFile, checkpoint: Path | None) -> Any:
+        while True:
+            try:
+                sum(range(1000))
+            except Exception:  # as a library that catches all errors of its passes
+                continue
+
+    def instant(file: OnnxFile, checkpoint: Path | None) -> Any:
+        return lambda inputs: np.zeros(1)
+
+    monkeypatch.setitem(BASELINES, "cpu", {"endless": endless, "instant": instant})
+    runs, not_measured = open_baselines(file, None, inputs, limit_s=0.1)
+    assert list(runs) == ["instant"]
+    assert not_measured == {"endless": "too slow: not ready after 0 s"}
+    monkeypatch.setitem(BASELINES, "cpu", {"instant": instant})
+    clock = iter(range(1000))
+    monkeypatch.setattr(baselines, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    runs, not_measured = open_baselines(file, None, inputs, limit_s=10, least_runs=11)
+    assert not runs
+    assert not_measured["instant"] == "too slow: 11 runs of 1.0 s; the limit is 10 s"
 
 
 def test_a_baseline_that_is_not_installed_or_fails_has_its_reason(

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from onnx import helper, numpy_helper, parser, save_model
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.benchmarks.latency import cli, scaling
 from amcnet.benchmarks.latency.baselines import BASELINES, OTHER_PRECISION
-from amcnet.benchmarks.latency.bench import BUNDLED, BenchOptions, bench
+from amcnet.benchmarks.latency.bench import BUNDLED, bench
 from amcnet.benchmarks.latency.cli import write_report
 from amcnet.benchmarks.latency.latency import MeasureOptions
+from amcnet.benchmarks.latency.options import BenchOptions
 from amcnet.benchmarks.latency.report_html import report_page
 from amcnet.benchmarks.latency.report_markdown import report_markdown
 from amcnet.runtime.errors import InputError
@@ -83,12 +85,15 @@ def test_a_report_of_the_bundled_network(report: dict[str, Any]) -> None:
     assert row["target"]["same_network"] is False
     assert report["frame"]["flow"] == "dis"
     assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert (row["latency"]["p95_ms"], row["latency"]["p99_ms"]) == (None, None)  # of 8 runs
+    assert report["stability"]["noise"]["score"] > 0
+    assert "Noise score before the measurement: " in report_markdown(report)
 
 
 def test_the_command_writes_three_files_and_compares_two_reports(
     tmp_path: Path, report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "bench", lambda options, progress: report)
+    monkeypatch.setattr(cli, "bench", lambda options, progress, on_warning: report)
     monkeypatch.setattr(sys, "argv", ["amc-bench", "-o", str(tmp_path / "a")])
     assert cli.main() == 0
     printed = capsys.readouterr().out
@@ -134,12 +139,19 @@ def test_files_alternate_and_those_of_equal_names_have_their_folders(tmp_path: P
         files.append(_tiny_pwcnet(tmp_path / folder / "pwcnet.onnx"))
     write_clip(tmp_path / "clip.mp4", 3)
     steps: list[str] = []
-    made = bench(BenchOptions(files=tuple(files), video=tmp_path / "clip.mp4", measure=QUICK), steps.append)
+    left: list[float] = []
+
+    def progress(text: str, left_s: float | None = None) -> None:
+        steps.append(text)
+        left.extend([] if left_s is None else [left_s])
+
+    made = bench(BenchOptions(files=tuple(files), video=tmp_path / "clip.mp4", measure=QUICK), progress)
     assert [network["name"] for network in made["networks"]] == ["old/pwcnet.onnx", "new/pwcnet.onnx"]
-    measured = [step.split(":")[0].removeprefix("measuring ") for step in steps if ": " in step]
+    measured = [step.split(":")[0].removeprefix("measuring ") for step in steps if ": " in step and "measuring" in step]
     forward = ["reference", "old/pwcnet.onnx", "new/pwcnet.onnx"]
     back = forward[::-1]
     assert measured == [*forward, *forward, *back, *forward, *back]  # warm-up, then four rounds
+    assert all(later <= earlier for earlier, later in pairwise(left[3:]))  # after the warm-up
     assert made["frame"] is None  # without an AMC-Net there are no masks
     # The tiny network is one convolution of 4x4 over 3 channels, (2, 16, 32) in the end, behind a subtraction.
     assert made["networks"][0]["cost"]["flops"] == 2 * (2 * 16 * 32) * (3 * 4 * 4)
@@ -307,28 +319,30 @@ def test_an_engine_on_a_made_up_gpu(
     shutil.copy(amcnet_onnx, tmp_path / "amcnet.onnx")
     card = {"onnx_sha256": onnx_file.file_sha256(amcnet_onnx), "accuracy": {"engine": {"mean_iou": 0.999}}}
     make_engine(tmp_path / "amcnet.engine", "amcnet", card=card)
+    make_engine(tmp_path / "pwcnet.engine", "pwcnet")
     write_clip(tmp_path / "clip.mp4", 12)
     code = """
 import json, pathlib, sys
-from amcnet.benchmarks.latency.bench import BenchOptions, bench
+from amcnet.benchmarks.latency.bench import bench
 from amcnet.benchmarks.latency.cli import write_report
 from amcnet.benchmarks.latency.latency import MeasureOptions
+from amcnet.benchmarks.latency.options import BenchOptions
 folder = pathlib.Path(sys.argv[1])
 measure = MeasureOptions(runs=4, seconds=1, rounds=2, warm_up_seconds=0)
-files = (folder / "amcnet.engine",)
+files = (folder / "amcnet.engine", folder / "pwcnet.engine")
 write_report(bench(BenchOptions(files=files, video=folder / "clip.mp4", measure=measure)), folder)
 """
     log = tmp_path / "log"
     result = on_fake_gpu(code, tmp_path, FAKE_CUDA_LOG=log)
     assert result.returncode == 0, result.stderr
     deserialized = [line for line in log.read_text().splitlines() if " deserialized " in line]
-    assert len(deserialized) == 2, "once to measure calls and stages, once in the run of amc-infer on whole frames"
+    assert len(deserialized) == 2, "each engine once: for calls, for stages and for whole frames"
     made = json.loads((tmp_path / "report.json").read_text())
-    (network,) = made["networks"]
+    network = made["networks"][0]
     assert network["rows"][0]["runtime"].startswith("TensorRT 10.16.1.11 on NVIDIA Made-up GPU")
     assert list(network["rows"][0]["gpu_ms"]) == ["upload", "network", "download"]
     assert "achieved" not in network["rows"][0]  # the peaks are those of the CPU, unless --device cuda is given
     assert network["fidelity"] == {"engine": {"mean_iou": 0.999}}
     assert network["cost"]["bytes"] > 0
-    assert made["frame"]["amcnet"] == "amcnet.engine"
+    assert (made["frame"]["amcnet"], made["frame"]["flow"]) == ("amcnet.engine", "pwcnet.engine")
     assert "Time on the GPU: upload" in (tmp_path / "index.html").read_text()

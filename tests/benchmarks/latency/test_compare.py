@@ -15,11 +15,27 @@ from amcnet.benchmarks.latency.latency import Latency
 from amcnet.runtime.errors import InputError
 
 
-def _report(path: Path, rounds_ms: Any, *, stable: bool = True, name: str = "a.onnx", machine_ms: float = 7.0) -> Path:
+def _report(
+    path: Path,
+    rounds_ms: Any,
+    *,
+    stable: bool = True,
+    name: str = "a.onnx",
+    machine_ms: float = 7.0,
+    processor: str = "A",
+    peak: float = 1e11,
+) -> Path:
     latency = Latency(rounds_ms=tuple(map(tuple, rounds_ms))).to_json()
     row = {"runtime": "fast", "latency": latency, "stable": stable}
     machine = Latency(rounds_ms=((machine_ms,) * 4,) * 5).to_json()
-    report = {"schema": SCHEMA, "reference": machine, "networks": [{"name": name, "rows": [row]}], "frame": None}
+    report = {
+        "schema": SCHEMA,
+        "environment": {"processor": processor, "cores": 2, "gpu": None},
+        "measured_peaks": {"flops_per_second": {"fp32": peak, "int8": 9 * peak}},
+        "reference": machine,
+        "networks": [{"name": name, "precision": "fp32", "rows": [row]}],
+        "frame": None,
+    }
     path.write_text(json.dumps(report))
     return path
 
@@ -56,6 +72,16 @@ def test_a_machine_that_was_slower_is_no_regression(tmp_path: Path) -> None:
     assert (row.first_ms, row.second_ms) == pytest.approx((10, 12), rel=0.02)
     assert row.change == pytest.approx(0, abs=0.02)
     assert row.verdict == "not significant"
+
+
+def test_reports_of_two_machines_are_compared_by_their_peaks_only(tmp_path: Path) -> None:
+    a = _report(tmp_path / "a", _rounds(10, 1), processor="A", peak=1e11)
+    b = _report(tmp_path / "b", _rounds(6, 2), processor="B", peak=2e11)
+    with pytest.raises(InputError, match=r"of A \(2 cores\), .* of B \(2 cores\); .* Fix: --across-machines"):
+        compare(a, b)
+    (row,) = compare(a, b, across_machines=True)
+    assert row.change == pytest.approx(0.2, abs=0.02)  # twice the peak, 6 / 10 of the time
+    assert row.verdict == "slower"
 
 
 def test_rounds_that_differ_widen_the_interval(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from amcnet.benchmarks.latency import latency as module
-from amcnet.benchmarks.latency.latency import Latency, MeasureOptions, Work, host_clock, measure, ratio_of_rounds
+from amcnet.benchmarks.latency.latency import (
+    Latency,
+    MeasureOptions,
+    Work,
+    bootstrap_medians,
+    host_clock,
+    measure,
+    ratio_of_rounds,
+)
 
 
 def _clock(samples: Iterator[float]) -> Callable[[Work], float]:
@@ -24,11 +32,64 @@ def test_quantiles_mean_and_throughput() -> None:
     latency = Latency(rounds_ms=(tuple(range(1, 51)), tuple(range(51, 101))))
     report = latency.to_json()
     assert report["p50_ms"] == 50.5
-    assert report["p99_ms"] == pytest.approx(np.percentile(range(1, 101), 99))
+    assert report["p90_ms"] == pytest.approx(np.percentile(range(1, 101), 90))
     assert report["mean_ms"] == 50.5
     assert report["std_ms"] == pytest.approx(np.std(range(1, 101)), abs=1e-3)
     assert report["per_second"] == pytest.approx(1000 / 50.5, abs=1e-3)
     assert report["runs"] == 100
+
+
+def test_percentiles_of_too_few_runs_are_left_out() -> None:
+    def present(runs: int) -> list[str]:
+        report = Latency(rounds_ms=((1.0,) * runs,)).to_json()
+        return [name for name in ("p50_ms", "p90_ms", "p95_ms", "p99_ms") if report[name] is not None]
+
+    assert present(10) == ["p50_ms"]
+    assert present(199) == ["p50_ms", "p90_ms"]
+    assert present(200) == ["p50_ms", "p90_ms", "p95_ms"]
+    assert present(700) == ["p50_ms", "p90_ms", "p95_ms", "p99_ms"]
+
+
+def test_rounds_are_added_until_the_median_is_accurate() -> None:
+    options = MeasureOptions(runs=8, rounds=2, warm_up_seconds=0, stable_seconds=1e6)
+    # The first two rounds differ by a tenth, the following ones are equal: the interval shrinks.
+    samples = iter([10.0, *[10.0] * 4, *[11.0] * 4, *[10.0] * 10_000])
+    latency = measure({"it": lambda: None}, options, _clock(samples))["it"]
+    assert len(latency.rounds_ms) > 2
+    assert latency.is_stable
+    assert not Latency(rounds_ms=latency.rounds_ms[:2]).is_stable
+
+
+def test_rounds_are_added_only_for_so_long(work_of: Callable[[float], Work]) -> None:
+    options = MeasureOptions(runs=4, rounds=2, warm_up_seconds=0, stable_seconds=10)
+    restless = iter(np.geomspace(1, 1e9, 1000).tolist())
+    latency = measure({"it": work_of(0.5)}, options, _clock(restless))["it"]
+    assert len(latency.samples_ms) == 20  # the warm-up and these take 10.5 s
+    assert not latency.is_stable
+
+
+def test_the_time_left_is_known_after_the_warm_up(work_of: Callable[[float], Work]) -> None:
+    left: list[float] = []
+    options = MeasureOptions(runs=8, seconds=100, rounds=2, warm_up_seconds=0.75)
+    measure(
+        {"a": work_of(0.25), "b": work_of(0.5)}, options, progress=lambda text, left_s=None: left.append(left_s or 0)
+    )
+    assert left == [2 * 0.75 + 2 * 100, 0.75 + 2 * (1 + 50), 2 * (1 + 2), 2 + (1 + 2), 1 + 2, 1]
+
+
+def test_a_quick_measurement_takes_as_long_for_many_workloads() -> None:
+    for workloads in (1, 3, 30):
+        quick = MeasureOptions.quick(workloads)
+        assert workloads * (quick.seconds + quick.warm_up_seconds) < 40
+
+
+def test_bootstrap_samples_are_medians_of_resampled_rounds() -> None:
+    medians = bootstrap_medians([[1.0, 1.0, 1.0], [2.0], [4.0, 4.0]], 0)
+    # Each draw has three of the rounds, whole: the middle of its values, or the mean of the two middle ones.
+    assert set(medians) <= {1.0, 1.5, 2.0, 2.5, 3.0, 4.0}
+    assert {1.0, 2.0, 4.0} <= set(medians)
+    low, high = np.percentile(bootstrap_medians([list(range(100))] * 2, 0), (2.5, 97.5))
+    assert low < 49.5 < high
 
 
 def test_warm_up_ends_when_it_is_steady_and_does_not_count() -> None:

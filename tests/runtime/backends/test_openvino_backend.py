@@ -61,9 +61,12 @@ def test_it_is_taken_where_it_is_installed(
     with open_backend(OnnxFile.read(amcnet_onnx), 1) as network:
         assert network.name.startswith("OpenVINO 20")
         assert network.name.endswith("CPU, 1 thread a frame")
-    with open_backend(OnnxFile.read(pwcnet_onnx), 1) as network:
-        assert network.name.startswith("ONNX Runtime")
     file = OnnxFile.read(pwcnet_onnx)
+    with open_backend(file, 1) as network:
+        assert network.name.startswith("OpenVINO 20")
+    fp16 = OnnxFile(path=file.path, metadata=file.metadata | {"amcnet.precision": "fp16"})
+    with open_backend(fp16, 1) as network:
+        assert network.name.startswith("ONNX Runtime")
     int8 = OnnxFile(path=file.path, metadata=file.metadata | {"amcnet.int8_target": "cpu", "amcnet.precision": "int8"})
     monkeypatch.setattr(openvino_backend, "multiplies_int8", lambda: False)
     assert not runs_in_openvino(int8)

@@ -11,6 +11,7 @@ import pytest
 
 from amcnet import Segmenter
 from amcnet.runtime import segmenter_plan
+from amcnet.runtime.backends import open_backend, openvino_backend
 from amcnet.runtime.errors import InputError
 from amcnet.runtime.files import bundled_network as bundled_network_module
 from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8, bundled_network
@@ -50,22 +51,31 @@ def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("frames", "precision", "openvino", "expected"),
+    ("frames", "precision", "openvino", "bf16", "expected"),
     [
-        (INT8_PAYS_FROM_FRAMES - 1, "auto", True, "fp32"),
-        (INT8_PAYS_FROM_FRAMES, "auto", True, "int8"),
-        (None, "auto", True, "int8"),
-        (1, "auto", False, "int8"),
-        (1, "int8", True, "int8"),
-        (INT8_PAYS_FROM_FRAMES, "fp32", True, "fp32"),
+        (INT8_PAYS_FROM_FRAMES - 1, "auto", True, False, "fp32"),
+        (INT8_PAYS_FROM_FRAMES, "auto", True, False, "int8"),
+        (None, "auto", True, False, "int8"),
+        (1, "auto", False, False, "int8"),
+        (1, "int8", True, False, "int8"),
+        (INT8_PAYS_FROM_FRAMES, "fp32", True, False, "fp32"),
+        (1, "auto", True, True, "bf16"),
+        (None, "auto", True, True, "bf16"),
+        (None, "auto", False, True, "int8"),
+        (None, "int8", True, True, "int8"),
+        (None, "fp32", True, True, "fp32"),
     ],
 )
-def test_short_videos_do_not_wait_for_int8_to_be_compiled(
-    monkeypatch: pytest.MonkeyPatch, frames: int | None, precision: str, openvino: bool, expected: str
+def test_bf16_comes_first_and_short_videos_do_not_wait_for_int8_to_be_compiled(
+    monkeypatch: pytest.MonkeyPatch, frames: int | None, precision: str, openvino: bool, bf16: bool, expected: str
 ) -> None:
     monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
-    monkeypatch.setattr(segmenter_plan, "is_installed", lambda: openvino)
-    assert SegmenterPlan.make(precision=precision, frames=frames).file.precision == expected
+    for module in (segmenter_plan, open_backend):
+        monkeypatch.setattr(module, "multiplies_bf16", lambda: bf16)
+        monkeypatch.setattr(module, "is_arm", lambda: False)
+    for module in (segmenter_plan, openvino_backend):
+        monkeypatch.setattr(module, "is_installed", lambda: openvino)
+    assert SegmenterPlan.make(precision=precision, frames=frames).precision == expected
 
 
 def test_a_run_and_its_resumption_take_the_same_network(
@@ -73,6 +83,7 @@ def test_a_run_and_its_resumption_take_the_same_network(
 ) -> None:
     monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
     monkeypatch.setattr(segmenter_plan, "is_installed", lambda: True)
+    monkeypatch.setattr(segmenter_plan, "multiplies_bf16", lambda: False)
     clip = make_clip(tmp_path / "clip.mp4", frames=6)
     whole, stopped = (InferOptions(source=clip, output=tmp_path / name) for name in ("whole", "stopped"))
     assert infer(whole)["settings"]["files"]["amcnet"]["precision"] == "fp32"
@@ -92,7 +103,7 @@ def test_a_run_and_its_resumption_take_the_same_network(
 def test_what_there_is_not(amcnet_onnx: Path) -> None:
     with pytest.raises(InputError, match="for CPUs"):
         bundled_network("int8", "cuda")
-    with pytest.raises(InputError, match="expected one of auto, fp32, int8"):
+    with pytest.raises(InputError, match="expected one of auto, fp32, bf16, int8"):
         bundled_network("int4", "cpu")
     with pytest.raises(InputError, match="has its own"):
         Segmenter.load(amcnet_onnx, precision="int8")
