@@ -33,13 +33,15 @@ mask takes 0.7 s of processor time more than in FP32 with a filled cache (160 fr
 class SegmenterPlan:
     """`file` is an AMC-Net, or a pipeline, which computes its flow itself: then `flow` is None.
 
-    threshold and crf define the mask of a probability, see `mask_frame`; device is "cpu" or "cuda".
+    threshold and crf define the mask of a probability, see `mask_frame`; device is "cpu" or "cuda". temporal: whether
+    probabilities are averaged along the flow, which a pipeline keeps to itself: then it is False.
     """
 
     file: NetworkFile
     flow: FlowSource | None
     threshold: float
     crf: bool
+    temporal: bool
     device: str
 
     @classmethod
@@ -52,6 +54,7 @@ class SegmenterPlan:
         flow: str | Path = "dis",
         threshold: float = 0.5,
         crf: bool = False,
+        temporal: bool = True,
         device: str = "cpu",
         precision: str = "auto",
         frames: int | None = None,
@@ -80,7 +83,8 @@ class SegmenterPlan:
                     f"flow {str(flow)!r} was given, but {file.path} makes its own; leave out one of the two"
                 )
             source = None
-        plan = cls(file=file, flow=source, threshold=threshold, crf=crf, device=device)
+        temporal = temporal and source is not None
+        plan = cls(file=file, flow=source, threshold=threshold, crf=crf, temporal=temporal, device=device)
         for needed in plan.files.values():
             require_library(needed, device)
         if crf:
