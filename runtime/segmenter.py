@@ -72,7 +72,7 @@ class Segmenter(Closeable):
             threshold: probability from which on a pixel belongs to the mask, between 0 and 1 (both excluded).
             crf: compute the masks by a dense CRF over probabilities and colors; 3 s per frame at 854x480.
             temporal: average the probabilities of each frame and its two neighbors along the optical flow; see
-                docs/temporal-filter.md. A pipeline keeps its flow to itself and is not filtered.
+                docs/benchmarks.md. A pipeline keeps its flow to itself and is not filtered.
             device: "cpu" or "cuda" (an NVIDIA GPU) for ONNX files; never replaced by the other. Engines run on the GPU.
             precision: of the bundled network: "fp32", "int8", or "auto" (INT8 on CPUs with instructions for it). An
                 `amcnet` file has a precision of its own.
