@@ -100,8 +100,9 @@ class TwoStreamNetwork(MaskNetwork):
         self.backend.close()
 
     def _prepare(self, frames: Iterator[Frame], flow: Flow, times: StageTimes) -> Iterator[_Prepared]:
-        # The temporal filter follows the flow on the network's grid, which only DIS gives.
-        dis = flow if isinstance(flow, DisFlow) else DisFlow(self._preprocessing.size)
+        # The temporal filter follows flow vectors on the network's grid, which other sources do not give.
+        size = self._preprocessing.size
+        dis = flow if isinstance(flow, DisFlow) and flow.size == size else DisFlow(size)
         frame = next(frames, None)
         while frame is not None:
             next_frame = next(frames, None)

@@ -3,8 +3,8 @@
     python -m amcnet.benchmarks.studies.readme_figures [--check]
 
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
-benchmarks/results: davis16.json, davis16-int8.json, temporal.json, ablation.json, run-*.json (each the run.json of an `amc-infer`
-run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
+benchmarks/results: davis16.json, davis16-int8.json, temporal.json, ablation.json, run-*.json (each the run.json of an
+`amc-infer` run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
 h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json.
 """
 

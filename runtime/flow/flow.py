@@ -59,7 +59,7 @@ class DisFlow(Flow):
 
     def __init__(self, size: tuple[int, int]) -> None:
         """`size` is the network's (width, height) in pixels."""
-        self._size = size
+        self.size = size
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
         self._gray: tuple[Frame, NDArray[np.uint8]] | None = None
@@ -76,7 +76,7 @@ class DisFlow(Flow):
         the vectors. A next frame of another size is stretched to the size of the first one.
         """
         height, width = frame.pixels.shape[:2]
-        scale = np.array([width / self._size[0], height / self._size[1]], np.float32)
+        scale = np.array([width / self.size[0], height / self.size[1]], np.float32)
         return np.asarray(self._calculated(frame, next_frame) * scale, np.float32)
 
     def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
@@ -98,7 +98,7 @@ class DisFlow(Flow):
         if self._gray is not None and self._gray[0] is frame:
             return self._gray[1]
         gray = cv2.cvtColor(np.ascontiguousarray(frame.pixels), cv2.COLOR_RGB2GRAY)
-        shrunk = np.asarray(cv2.resize(gray, self._size, interpolation=cv2.INTER_AREA), np.uint8)
+        shrunk = np.asarray(cv2.resize(gray, self.size, interpolation=cv2.INTER_AREA), np.uint8)
         self._gray = (frame, shrunk)
         return shrunk
 

@@ -20,7 +20,7 @@ import amcnet
 from amcnet import MaskFrame, Segmenter
 from amcnet.runtime import mask_networks as module
 from amcnet.runtime.errors import InputError, ModelFileError
-from amcnet.runtime.flow.flow import Flow
+from amcnet.runtime.flow.flow import DisFlow, Flow
 from amcnet.runtime.frame import Frame
 from amcnet.runtime.segmenter_plan import SegmenterPlan
 from amcnet.runtime.stage_times import StageTimes
@@ -326,7 +326,8 @@ def test_other_sources_of_flow_are_filtered_along_dis(
 ) -> None:
     with open_frames(make_clip(tmp_path / "clip.mp4", frames=4, size=(100, 60))) as reader:
         frames = list(reader)
-    filtered = [m.probability for m in segmenter.masks(frames, _Recorded())]
     with Segmenter.load(amcnet_onnx, temporal=False) as unfiltered:
-        raw = [m.probability for m in unfiltered.masks(frames, _Recorded())]
-    assert all(np.abs(ours - theirs).max() > 0.01 for ours, theirs in zip(filtered, raw, strict=True))
+        for flow in (_Recorded(), DisFlow((128, 96))):  # of which the second one has vectors on another grid
+            filtered = [m.probability for m in segmenter.masks(frames, flow)]
+            raw = [m.probability for m in unfiltered.masks(frames, flow)]
+            assert all(np.abs(ours - theirs).max() > 0.01 for ours, theirs in zip(filtered, raw, strict=True))
