@@ -39,7 +39,7 @@ def array_frames(clip: NDArray[np.uint8], frames_per_second: float = 25.0) -> It
 
 
 def segment(frames: Iterable[Frame]) -> Iterator[MaskFrame]:
-    """Yield one mask per frame. Optical flow needs the next frame, so masks lag by at least one frame."""
+    """Yield one mask per frame, at least two frames later: optical flow and the temporal filter need later frames."""
     with Segmenter.load() as segmenter:
         yield from segmenter.masks(frames)
 

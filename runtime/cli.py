@@ -114,6 +114,12 @@ def add_options(parser: argparse._ActionsContainer) -> None:
         "--threshold", type=float, default=0.5, metavar="P", help="minimum probability in the mask (default: 0.5)"
     )
     parser.add_argument("--probability", action="store_true", help="also write OUTPUT/probabilities/NNNNN.png, 16 bits")
+    parser.add_argument(
+        "--temporal",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="average the probabilities of adjacent frames along the flow (default: on; off for pipelines)",
+    )
     parser.add_argument("--crf", action="store_true", help="refine the masks with a dense CRF, 3 s per frame")
     parser.add_argument(
         "--device", choices=DEVICES, default="cpu", help="device of ONNX files (default: cpu); engines use the GPU"

@@ -49,6 +49,7 @@ class InferOptions:
     threshold: float = 0.5
     probability: bool = False
     crf: bool = False
+    temporal: bool = True
     device: str = "cpu"
     precision: str = "auto"
     start: int = 0
@@ -123,6 +124,8 @@ def infer(
             finally:
                 seconds = time.perf_counter() - begin
                 report |= _results(reader, overlay, times, frames=done, computed=max(done - kept, 0), seconds=seconds)
+                if options.temporal and not plan.temporal:
+                    report["notes"].append(f"no temporal filter: {plan.file.path.name} computes its flow itself")
                 report |= listed.report()
                 if listed.is_long:
                     folder.write_frame_list(listed.csv())
@@ -138,6 +141,7 @@ def _plan(options: InferOptions, frames: int | None) -> SegmenterPlan:
         flow=options.flow,
         threshold=options.threshold,
         crf=options.crf,
+        temporal=options.temporal,
         device=options.device,
         precision=options.precision,
         frames=frames,
@@ -148,6 +152,7 @@ def _masks(
     segmenter: Segmenter, reader: FrameReader, flow: Flow | None, times: StageTimes, folder: RunFolder, kept: int
 ) -> Generator[MaskFrame, None, None]:
     """The masks of all frames of `reader`; the first `kept` ones are read from the files of an earlier run."""
+    frame = None
     for frame in islice(reader, kept):
         path = folder.masks / folder.name(frame.index)
         mask = read_mask(path)
@@ -158,8 +163,10 @@ def _masks(
                 "The source has changed: start again with --overwrite"
             )
         yield MaskFrame(frame, mask, mask.astype(np.float32))
-    with closing(segmenter.masks(reader, flow, times)) as masks:
-        yield from masks
+    # The last of these frames is computed again: the temporal filter needs it for the next one.
+    frames = reader if frame is None else chain([frame], reader)
+    with closing(segmenter.masks(frames, flow, times)) as masks:
+        yield from islice(masks, 0 if frame is None else 1, None)
 
 
 def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
@@ -180,6 +187,7 @@ def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
             "threshold": options.threshold,
             "probability": options.probability,
             "crf": options.crf,
+            "temporal": plan.temporal,
             "device": options.device,
             "flow": "inside" if plan.flow is None else plan.flow.name,
             "files": {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,21 @@ from numpy.typing import NDArray
 from .backends.base import Backend
 from .backends.open_backend import open_backend, open_pipeline
 from .closeable import Closeable
-from .flow.flow import Flow
+from .flow.flow import DisFlow, Flow, Motion
 from .frame import Frame, MaskFrame
 from .machine_info import available_cores
 from .prefetch import prefetch
 from .preprocessing.resize import network_input, upsample_mask
+from .refine.temporal import Evidence, filter_in_time
 from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
 from .trt.card import EngineFile
 
 if TYPE_CHECKING:
     from .backends.tensorrt_pipeline import PipelineBackend
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _MAX_FRAMES_AT_ONCE = 4  # each takes up to 100 MB in the network
 _FRAMES_AT_ONCE_ON_GPU = 2  # one is copied while the other is computed
@@ -60,11 +64,12 @@ def frames_at_once(*, on_gpu: bool = False) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A frame and its network inputs: `image` and `flow_image`, (1, 3, h, w) float32."""
+    """A frame and its network inputs `image` and `flow_image`, (1, 3, h, w) float32; `motion` is for the filter."""
 
     frame: Frame
     image: NDArray[np.float32]
     flow_image: NDArray[np.float32]
+    motion: Motion | None
 
 
 class TwoStreamNetwork(MaskNetwork):
@@ -79,47 +84,66 @@ class TwoStreamNetwork(MaskNetwork):
         self.name = backend.name
 
     def masks(self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes) -> Generator[MaskFrame, None, None]:
+        """Several frames are computed at once: the light network takes 46 ms on one core, and 29 ms split over two."""
         if flow is None:
             raise ValueError("flow is None; expected a source of flow, such as DisFlow((384, 384))")
-        with closing(prefetch(self._prepare(frames, flow, times))) as prepared:
-            yield from self._segment(prepared, times)
+        with (
+            closing(prefetch(self._prepare(frames, flow, times))) as prepared,
+            ThreadPoolExecutor(self._at_once, "amcnet network") as pool,
+        ):
+            computed = _map_ahead(pool, self._at_once, lambda item: self._compute(item, times), prepared)
+            if self._plan.temporal:
+                computed = filter_in_time(computed, times)
+            yield from _map_ahead(pool, self._at_once, lambda item: self._finish(item, times), computed)
 
     def close(self) -> None:
         self.backend.close()
 
     def _prepare(self, frames: Iterator[Frame], flow: Flow, times: StageTimes) -> Iterator[_Prepared]:
+        # The temporal filter follows flow vectors on the network's grid, which other sources do not give.
+        size = self._preprocessing.size
+        dis = flow if isinstance(flow, DisFlow) and flow.size == size else DisFlow(size)
         frame = next(frames, None)
         while frame is not None:
             next_frame = next(frames, None)
             with times("flow"):
                 flow_image = flow.render(frame, next_frame)
+                motion = dis.motion(frame, next_frame) if self._plan.temporal else None
             with times("prepare"):
-                inputs = [network_input(image, self._preprocessing) for image in (frame.pixels, flow_image)]
-            yield _Prepared(frame, *inputs)
+                image, moving = (network_input(each, self._preprocessing) for each in (frame.pixels, flow_image))
+            yield _Prepared(frame, image, moving, motion)
             frame = next_frame
 
-    def _segment(self, prepared: Iterator[_Prepared], times: StageTimes) -> Iterator[MaskFrame]:
-        """Run several frames at once: the light network takes 46 ms on one core, and 29 ms split over two."""
-        with ThreadPoolExecutor(self._at_once, "amcnet network") as pool:
-            waiting: deque[Future[MaskFrame]] = deque()
-            end: Exception | None = None
-            while end is None:
-                try:
-                    waiting.append(pool.submit(self._segment_one, next(prepared), times))
-                except Exception as error:
-                    end = error  # StopIteration, or an error of an earlier stage: the frames before it come first
-                while waiting and (end is not None or len(waiting) > self._at_once):
-                    yield waiting.popleft().result()
-            if not isinstance(end, StopIteration):
-                raise end
-
-    def _segment_one(self, item: _Prepared, times: StageTimes) -> MaskFrame:
+    def _compute(self, item: _Prepared, times: StageTimes) -> Evidence:
         with times("network"):
             outputs = self.backend.run({"image": item.image, "flow_image": item.flow_image})
+        return Evidence(item.frame, outputs["mask"][0, 0], item.motion)
+
+    def _finish(self, item: Evidence, times: StageTimes) -> MaskFrame:
         height, width = item.frame.pixels.shape[:2]
         with times("upsample"):
-            probability = upsample_mask(outputs["mask"][0, 0], (width, height))
+            probability = upsample_mask(item.probability, (width, height))
         return self._plan.mask_frame(item.frame, probability, times)
+
+
+def _map_ahead(
+    pool: ThreadPoolExecutor, ahead: int, function: Callable[[Item], Result], items: Iterator[Item]
+) -> Iterator[Result]:
+    """Yield `function(item)` in the order of `items`, with `ahead` of them in work.
+
+    An error of `items` is raised after the results before it.
+    """
+    waiting: deque[Future[Result]] = deque()
+    end: Exception | None = None
+    while end is None:
+        try:
+            waiting.append(pool.submit(function, next(items)))
+        except Exception as error:
+            end = error  # StopIteration, or an error of an earlier stage
+        while waiting and (end is not None or len(waiting) > ahead):
+            yield waiting.popleft().result()
+    if not isinstance(end, StopIteration):
+        raise end
 
 
 class PipelineNetwork(MaskNetwork):

@@ -52,6 +52,7 @@ class Segmenter(Closeable):
         flow: str | Path = "dis",
         threshold: float = 0.5,
         crf: bool = False,
+        temporal: bool = True,
         device: str = "cpu",
         precision: str = "auto",
     ) -> Segmenter:
@@ -70,6 +71,8 @@ class Segmenter(Closeable):
                 of `.flo` files or flow images, one per frame.
             threshold: probability from which on a pixel belongs to the mask, between 0 and 1 (both excluded).
             crf: compute the masks by a dense CRF over probabilities and colors; 3 s per frame at 854x480.
+            temporal: average the probabilities of each frame and its two neighbors along the optical flow; see
+                docs/benchmarks.md. A pipeline keeps its flow to itself and is not filtered.
             device: "cpu" or "cuda" (an NVIDIA GPU) for ONNX files; never replaced by the other. Engines run on the GPU.
             precision: of the bundled network: "fp32", "bf16", "int8", or "auto" (BF16 in OpenVINO or INT8, on CPUs with
                 instructions for it). An `amcnet` file has a precision of its own; "bf16" computes an FP32 file in BF16.
@@ -88,6 +91,7 @@ class Segmenter(Closeable):
                 flow=flow,
                 threshold=threshold,
                 crf=crf,
+                temporal=temporal,
                 device=device,
                 precision=precision,
             )
@@ -122,7 +126,8 @@ class Segmenter(Closeable):
                 ...
 
         Args:
-            frames: (H, W, 3) uint8 RGB each. A mask needs the next frame for its flow, so it comes one frame later.
+            frames: (H, W, 3) uint8 RGB each. A mask needs the next frame for its flow, so it comes one frame later, and
+                with the temporal filter two frames later.
             flow: an open source of flow, closed by the caller. None: the one that was named to `load`.
             times: collects the ms per frame of decoding, flow, preparation, network and upsampling.
 

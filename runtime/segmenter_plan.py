@@ -34,14 +34,16 @@ mask takes 0.7 s of processor time more than in FP32 with a filled cache (160 fr
 class SegmenterPlan:
     """`file` is an AMC-Net, or a pipeline, which computes its flow itself: then `flow` is None.
 
-    threshold and crf define the mask of a probability, see `mask_frame`; device is "cpu" or "cuda". bf16: compute
-    `file`, which is FP32, in BF16.
+    threshold and crf define the mask of a probability, see `mask_frame`; device is "cpu" or "cuda". temporal: whether
+    probabilities are averaged along the flow, which a pipeline keeps to itself: then it is False. bf16: compute `file`,
+    which is FP32, in BF16.
     """
 
     file: NetworkFile
     flow: FlowSource | None
     threshold: float
     crf: bool
+    temporal: bool
     device: str
     bf16: bool = False
 
@@ -55,6 +57,7 @@ class SegmenterPlan:
         flow: str | Path = "dis",
         threshold: float = 0.5,
         crf: bool = False,
+        temporal: bool = True,
         device: str = "cpu",
         precision: str = "auto",
         frames: int | None = None,
@@ -90,7 +93,8 @@ class SegmenterPlan:
         bf16 = precision == "bf16"
         if bf16:
             require_bf16(file, device)
-        plan = cls(file=file, flow=source, threshold=threshold, crf=crf, device=device, bf16=bf16)
+        temporal = temporal and source is not None
+        plan = cls(file=file, flow=source, threshold=threshold, crf=crf, temporal=temporal, device=device, bf16=bf16)
         for needed in plan.files.values():
             require_library(needed, device, bf16=bf16 and needed is file)
         if crf:

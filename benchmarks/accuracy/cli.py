@@ -12,15 +12,17 @@ import cv2
 from ...runtime.command import cli_entry_point
 from ...runtime.errors import InputError
 from ...runtime.files.atomic import replacing
+from .bootstrap import intervals, intervals_json
 from .contact_sheet import contact_sheet
 from .evaluation import evaluate
 from .protocol import PROTOCOLS
-from .report import evaluation_table, stability_line
+from .report import evaluation_table, interval_line, stability_line
 from .stability import video_stability
 
 _EXAMPLES = """\
 examples:
   amc-eval --masks results --annotations DAVIS/Annotations/480p --json davis16.json
+  amc-eval --masks results --annotations DAVIS/Annotations/480p --bootstrap
   amc-eval --masks results --annotations DAVIS/Annotations/480p --images DAVIS/JPEGImages/480p --contact-sheet out.png
   amc-eval --masks results/clip --video clip.mp4
 
@@ -57,8 +59,13 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         sequences=_names(arguments.sequences) if arguments.sequences else None,
         progress=True,
     )
+    figures = evaluation.to_json()
     print(evaluation_table(evaluation))
-    _write_json(arguments.json, evaluation.to_json())
+    if arguments.bootstrap:
+        found = intervals(evaluation)
+        print(interval_line(found, len(evaluation.sequences)))
+        figures["bootstrap"] = intervals_json(found)
+    _write_json(arguments.json, figures)
     if arguments.contact_sheet:
         sheet = contact_sheet(evaluation, arguments.images)
         _, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
@@ -89,14 +96,17 @@ def _arguments() -> argparse.Namespace:
         metavar="FILE",
         help="text file with the names of the sequences to score, one per line",
     )
+    parser.add_argument(
+        "--bootstrap", action="store_true", help="add 95 %% confidence intervals of the averages over sequences"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores, in [0, 1], to FILE")
     parser.add_argument(
         "--contact-sheet", type=Path, metavar="FILE.png", help="write an image that shows the errors of each sequence"
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="frames to show below the masks of --contact-sheet")
     arguments = parser.parse_args()
-    if arguments.video and (arguments.sequences or arguments.contact_sheet):
-        parser.error("--sequences and --contact-sheet need --annotations")
+    if arguments.video and (arguments.sequences or arguments.contact_sheet or arguments.bootstrap):
+        parser.error("--sequences, --contact-sheet and --bootstrap need --annotations")
     if arguments.images and not arguments.contact_sheet:
         parser.error("--images needs --contact-sheet")
     if arguments.contact_sheet and arguments.contact_sheet.suffix.lower() != ".png":

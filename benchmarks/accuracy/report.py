@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
+from .bootstrap import CONFIDENCE
 from .evaluation import Evaluation
 from .score import Score
 from .stability import Stability
@@ -22,6 +24,12 @@ def evaluation_table(evaluation: Evaluation) -> str:
     both = evaluation.region_and_boundary
     lines.append(_line("average", width, evaluation.frames, evaluation.region, evaluation.boundary, both))
     return "\n".join(lines)
+
+
+def interval_line(intervals: Mapping[str, tuple[float, float]], sequences: int) -> str:
+    """One line: the confidence interval of each average, in percent."""
+    found = ", ".join(f"{name} {percent(lower)} to {percent(upper)}" for name, (lower, upper) in intervals.items())
+    return f"{CONFIDENCE:.0%} confidence interval over {sequences} sequences: {found}"
 
 
 def stability_line(stability: Stability) -> str:

@@ -30,6 +30,7 @@ THREADS = {
     "decode": ("decode",),
     "flow": ("flow", "prepare"),
     "network": ("network", "upsample", "crf"),
+    "filter": ("temporal",),
     "encode": ("write masks", "write overlay"),
 }
 

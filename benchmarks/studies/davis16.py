@@ -1,7 +1,8 @@
 """J and F of the bundled network on DAVIS-2016: python -m amcnet.benchmarks.studies.davis16 --davis DIR [--json FILE]
 
 DIR has JPEGImages/480p and Annotations/480p. Masks at native resolution with threshold 0.5: as of `amc-infer`, without
-motion (white flow images, as of a static scene), and with --crf also with the CRF.
+the temporal filter, without motion (white flow images, as of a static scene), and with --crf also with the CRF in place
+of the temporal filter.
 """
 
 from __future__ import annotations
@@ -51,25 +52,38 @@ def main() -> int:
 
 
 def _measure(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Evaluation]]:
-    variants: dict[str, dict[str, Any]] = {"default": {}, "without motion": {"still": True}}
+    variants: dict[str, dict[str, Any]] = {
+        "default": {},
+        "without temporal filter": {"temporal": False},
+        "without motion": {"still": True},
+    }
     if arguments.crf:
-        variants["with CRF"] = {"crf": True}
+        variants["CRF, without temporal filter"] = {"crf": True, "temporal": False}
     amcnet = arguments.amcnet or DEFAULT_AMCNET
     for name, changes in variants.items():
         yield name, masks_score(arguments.davis, amcnet, folder / name.replace(" ", "-"), **changes)
 
 
-def masks_score(davis: Path, amcnet: Path | None, masks: Path, *, still: bool = False, crf: bool = False) -> Evaluation:
+def masks_score(
+    davis: Path, amcnet: Path | None, masks: Path, *, still: bool = False, crf: bool = False, temporal: bool = True
+) -> Evaluation:
     """Write the masks of every sequence of `davis` to `masks`, and score them.
 
-    amcnet: ONNX file, None for the bundled network. still: white flow images in place of the motion.
+    amcnet: ONNX file, None for the bundled network. still: white flow images in place of the motion. crf, temporal: as
+    in `InferOptions`.
     """
     images, annotations = (davis / kind / "480p" for kind in ("JPEGImages", "Annotations"))
     for sequence in sorted(path for path in images.iterdir() if path.is_dir()):
         flow = str(_still_flow(masks.parent / "still", sequence)) if still else "dis"
         infer(
             InferOptions(
-                source=str(sequence), output=masks / sequence.name, amcnet=amcnet, flow=flow, crf=crf, overwrite=True
+                source=str(sequence),
+                output=masks / sequence.name,
+                amcnet=amcnet,
+                flow=flow,
+                crf=crf,
+                temporal=temporal,
+                overwrite=True,
             )
         )
     return evaluate(masks, annotations)

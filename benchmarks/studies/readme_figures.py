@@ -3,8 +3,8 @@
     python -m amcnet.benchmarks.studies.readme_figures [--check]
 
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
-benchmarks/results: davis16.json, davis16-int8.json, ablation.json, run-*.json (each the run.json of an `amc-infer`
-run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
+benchmarks/results: davis16.json, davis16-int8.json, temporal.json, ablation.json, run-*.json (each the run.json of an
+`amc-infer` run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
 h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json.
 """
 
@@ -94,6 +94,29 @@ def _quality(results: Path) -> str:
 
 def _row(name: str, region: float, boundary: float) -> str:
     return f"| {name} | {100 * region:.1f} | {100 * boundary:.1f} | {50 * (region + boundary):.1f} |"
+
+
+def _temporal(results: Path) -> str:
+    """J and F of the temporal filter and of other forms of it on the held-out training sequences, and its time."""
+    found = _load(results / "temporal.json")
+    unseen, ms = len(found["unseen"]), found["processor_ms_per_frame"]
+    all_of_them = len(found["variants"]["no filter"]["sequences"])
+    lines = [
+        f"| {all_of_them} held-out training sequences | J | F | J&F | gain in J&F (95 % interval) | stability "
+        f"| J&F, {unseen} unseen |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in found["variants"].items():
+        region, boundary, both, steady = (f"{100 * row['average'][key]:.1f}" for key in ("J", "F", "J&F", "stability"))
+        mean, (lower, upper) = row["gain"]["J&F"]["mean"], row["gain"]["J&F"]["interval"]
+        gain = "" if name == "no filter" else f"{100 * mean:+.1f} ({100 * lower:+.1f} to {100 * upper:+.1f})"
+        unseen_both = f"{100 * row['average_unseen']['J&F']:.1f}"
+        lines.append(f"| {name} | {region} | {boundary} | {both} | {gain} | {steady} | {unseen_both} |")
+    lines.append(
+        f"\nProcessor time per frame on one core at 256x256: filter {ms['filter']:.1f} ms, "
+        f"a DIS call {ms['DIS call']:.1f} ms ({found['machine']['processor']})."
+    )
+    return "\n".join(lines) + "\n"
 
 
 def _ablation(results: Path) -> str:
@@ -219,6 +242,7 @@ def _bf16(results: Path) -> str:
 SECTIONS: dict[str, Callable[[Path], str]] = {
     "summary": _summary,
     "quality": _quality,
+    "temporal": _temporal,
     "ablation": _ablation,
     "speed": _speed,
     "bench": _bench,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -39,6 +40,17 @@ class Flow(Closeable, ABC):
         """
 
 
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """`gray` (h, w) uint8: a frame at the network's size. `flow` (h, w, 2) float32: its motion to the next frame.
+
+    The vectors are in pixels of this grid. `flow` is None for the last frame.
+    """
+
+    gray: NDArray[np.uint8]
+    flow: NDArray[np.float32] | None
+
+
 class DisFlow(Flow):
     """Dense inverse search (OpenCV, medium preset) at the network's size: 8 ms; at 854x480 it takes 23 ms.
 
@@ -47,10 +59,15 @@ class DisFlow(Flow):
 
     def __init__(self, size: tuple[int, int]) -> None:
         """`size` is the network's (width, height) in pixels."""
-        self._size = size
+        self.size = size
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
         self._gray: tuple[Frame, NDArray[np.uint8]] | None = None
+        self._pair: tuple[Frame, Frame, NDArray[np.float32]] | None = None
+
+    def motion(self, frame: Frame, next_frame: Frame | None) -> Motion:
+        """The gray image of `frame` and its flow to `next_frame`, both on the network's grid."""
+        return Motion(self._shrunk(frame), None if next_frame is None else self._calculated(frame, next_frame))
 
     def flow(self, frame: Frame, next_frame: Frame) -> NDArray[np.float32]:
         """Flow (h, w, 2) float32 on the network's grid; its vectors are in pixels of `frame`'s own grid.
@@ -58,23 +75,30 @@ class DisFlow(Flow):
         The two sides of a frame that is not square are reduced by different ratios, which would change the angles of
         the vectors. A next frame of another size is stretched to the size of the first one.
         """
-        with single_threaded_opencv:
-            flow = self._dis.calc(self._shrunk(frame), self._shrunk(next_frame), None)  # type: ignore[call-overload]
         height, width = frame.pixels.shape[:2]
-        scale = np.array([width / self._size[0], height / self._size[1]], np.float32)
-        return np.asarray(flow * scale, np.float32)
+        scale = np.array([width / self.size[0], height / self.size[1]], np.float32)
+        return np.asarray(self._calculated(frame, next_frame) * scale, np.float32)
 
     def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
         if next_frame is not None:
             self._last = color_flow(self.flow(frame, next_frame))
         return self._last
 
+    def _calculated(self, frame: Frame, next_frame: Frame) -> NDArray[np.float32]:
+        """Flow in pixels of the network's grid. That of the last pair is kept, for `motion` after `render`."""
+        if self._pair is not None and self._pair[0] is frame and self._pair[1] is next_frame:
+            return self._pair[2]
+        with single_threaded_opencv:
+            flow = self._dis.calc(self._shrunk(frame), self._shrunk(next_frame), None)  # type: ignore[call-overload]
+        self._pair = (frame, next_frame, np.asarray(flow, np.float32))
+        return self._pair[2]
+
     def _shrunk(self, frame: Frame) -> NDArray[np.uint8]:
         """Gray image at the network's size. That of t+1 is kept, since it is the first one of the next pair."""
         if self._gray is not None and self._gray[0] is frame:
             return self._gray[1]
         gray = cv2.cvtColor(np.ascontiguousarray(frame.pixels), cv2.COLOR_RGB2GRAY)
-        shrunk = np.asarray(cv2.resize(gray, self._size, interpolation=cv2.INTER_AREA), np.uint8)
+        shrunk = np.asarray(cv2.resize(gray, self.size, interpolation=cv2.INTER_AREA), np.uint8)
         self._gray = (frame, shrunk)
         return shrunk
 

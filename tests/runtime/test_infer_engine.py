@@ -118,15 +118,18 @@ def test_a_pipeline_engine_gives_all_masks_and_can_be_resumed(
     out = tmp_path / "out"
     command = (clip, "-o", out, "--engine", engine, "--threshold", "0.2")
     done = on_fake_gpu(AMC_INFER, *command)
-    assert (done.returncode, done.stderr) == (0, "")
+    note = "no temporal filter: x.engine computes its flow itself"
+    assert (done.returncode, done.stderr) == (0, f"note: {note}\n")
     report = json.loads((out / "run.json").read_text())
+    assert report["notes"] == [note]
     assert list(report["latency_ms"]) == ["decode", "upload", "network", "write masks", "write overlay"]
-    assert report["settings"]["flow"] == "inside"
+    assert (report["settings"]["flow"], report["settings"]["temporal"]) == ("inside", False)
     whole = _masks(out)
     assert len(whole) == 5
     (out / "masks" / "00004.png").unlink()
     (out / "run.json").write_text(json.dumps(report | {"complete": False}))
-    assert on_fake_gpu(AMC_INFER, *command, "--resume").returncode == 0
+    resumed = on_fake_gpu(AMC_INFER, *command, "--resume", "--no-temporal")
+    assert (resumed.returncode, resumed.stderr) == (0, "")
     for again, before in zip(_masks(out), whole, strict=True):
         np.testing.assert_array_equal(again, before)
 

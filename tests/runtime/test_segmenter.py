@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,7 @@ import amcnet
 from amcnet import MaskFrame, Segmenter
 from amcnet.runtime import mask_networks as module
 from amcnet.runtime.errors import InputError, ModelFileError
-from amcnet.runtime.flow.flow import Flow
+from amcnet.runtime.flow.flow import DisFlow, Flow
 from amcnet.runtime.frame import Frame
 from amcnet.runtime.segmenter_plan import SegmenterPlan
 from amcnet.runtime.stage_times import StageTimes
@@ -190,7 +191,7 @@ def test_an_error_in_the_middle_comes_after_the_masks_before_it(segmenter: Segme
 def test_all_stages_are_timed(segmenter: Segmenter) -> None:
     times = StageTimes()
     list(segmenter.masks(_frames(*[(8, 8)] * 4), _Recorded(), times))
-    assert list(times.quantiles_ms()) == ["decode", "flow", "prepare", "network", "upsample"]
+    assert list(times.quantiles_ms()) == ["decode", "flow", "prepare", "network", "temporal", "upsample"]
 
 
 def test_flow_by_pwcnet_and_from_files(
@@ -292,3 +293,41 @@ def test_masks_come_in_order_whichever_frame_is_ready_first(
     assert [m.index for m in answers] == list(range(9))
     for m, probability in zip(answers, expected, strict=True):
         np.testing.assert_array_equal(m.probability, probability)
+
+
+class _Alternating(Flow):
+    """White and black images in turn, which make the masks of a still scene flicker."""
+
+    def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
+        return np.full((384, 384, 3), 255 * (frame.index % 2), np.uint8)
+
+
+def test_the_temporal_filter_steadies_masks_that_flicker(segmenter: Segmenter, amcnet_onnx: Path) -> None:
+    (picture,) = _frames((384, 384))
+    frames = [replace(picture, index=index) for index in range(6)]
+    filtered = np.array([m.probability for m in segmenter.masks(frames, _Alternating())])
+    with Segmenter.load(amcnet_onnx, temporal=False) as unfiltered:
+        raw = np.array([m.probability for m in unfiltered.masks(frames, _Alternating())])
+    log_odds = np.log(raw / (1 - raw))
+    expected = [log_odds[max(t - 1, 0) : t + 2].mean(axis=0) for t in range(6)]
+    assert np.abs(np.diff(log_odds, axis=0)).min() > 0.5
+    np.testing.assert_allclose(filtered, 1 / (1 + np.exp(-np.array(expected))), atol=1e-5)
+
+
+def test_frames_whose_size_changes_are_filtered_too(segmenter: Segmenter, clip_picture: Callable[..., Any]) -> None:
+    sizes = [(64, 48), (64, 48), (128, 96), (128, 96)]
+    frames = [Frame(clip_picture(0, size), i, i, i / 25) for i, size in enumerate(sizes)]
+    masks = list(segmenter.masks(frames))
+    assert [m.mask.shape[::-1] for m in masks] == sizes
+
+
+def test_other_sources_of_flow_are_filtered_along_dis(
+    segmenter: Segmenter, amcnet_onnx: Path, tmp_path: Path, make_clip: MakeClip
+) -> None:
+    with open_frames(make_clip(tmp_path / "clip.mp4", frames=4, size=(100, 60))) as reader:
+        frames = list(reader)
+    with Segmenter.load(amcnet_onnx, temporal=False) as unfiltered:
+        for flow in (_Recorded(), DisFlow((128, 96))):  # of which the second one has vectors on another grid
+            filtered = [m.probability for m in segmenter.masks(frames, flow)]
+            raw = [m.probability for m in unfiltered.masks(frames, flow)]
+            assert all(np.abs(ours - theirs).max() > 0.01 for ours, theirs in zip(filtered, raw, strict=True))

@@ -49,6 +49,26 @@ def test_table(amc_eval: Run, folders: tuple[object, ...], capsys: pytest.Captur
     assert err == ""  # no progress bar without a terminal
 
 
+def test_bootstrap(
+    amc_eval: Run, folders: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = tmp_path / "out.json"
+    assert amc_eval(*folders, "--bootstrap", "--json", figures) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("95% confidence interval over 2 sequences: J 33.3 to 100.0, F ")
+    found = json.loads(figures.read_text())["bootstrap"]
+    assert {name: found[name] for name in ("confidence", "draws", "seed")} == {
+        "confidence": 0.95,
+        "draws": 10_000,
+        "seed": 0,
+    }
+    assert found["J"] == pytest.approx([1 / 3, 1])
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text("shifted")
+    assert amc_eval(*folders, "--bootstrap", "--sequences", wanted) == 2
+    assert "needs two or more: got 1" in capsys.readouterr().err
+
+
 def test_json_and_contact_sheet(amc_eval: Run, folders: tuple[object, ...], tmp_path: Path) -> None:
     wanted, figures, sheet = tmp_path / "wanted.txt", tmp_path / "out.json", tmp_path / "out.png"
     wanted.write_text("# only this\n\nshifted\nshifted\n")
@@ -121,6 +141,7 @@ def test_unreadable_list_of_sequences_is_status_2(
             "--contact-sheet: got o.jpg, expected a file name that ends in .png",
         ),
         (["--masks", "m", "--video", "v", "--contact-sheet", "o.png"], "need --annotations"),
+        (["--masks", "m", "--video", "v", "--bootstrap"], "need --annotations"),
     ],
 )
 def test_wrong_usage_is_status_2(

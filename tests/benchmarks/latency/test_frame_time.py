@@ -18,10 +18,11 @@ def test_stages_that_share_a_thread_add_up() -> None:
         "prepare": 5,
         "network": 60,
         "upsample": 2,
+        "temporal": 1,
         "write masks": 1,
         "write overlay": 7,
     }
-    assert thread_times(stages, at_once=2) == {"decode": 2, "flow": 15, "network": 31, "encode": 8}
+    assert thread_times(stages, at_once=2) == {"decode": 2, "flow": 15, "network": 31, "filter": 1, "encode": 8}
 
 
 def test_frames_that_come_in_pairs_take_half_of_the_time_between_pairs() -> None:
