@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class Recipe:
 
     name: str
     backbone: str
-    architecture: Mapping[str, int | bool] = field(default_factory=dict)
+    architecture: Mapping[str, Any] = field(default_factory=dict)
     optimizer: str
     epochs: int = 0
     iterations: int = 0
