@@ -29,6 +29,7 @@ from amcnet.runtime.refine.crf import refine
 
 MakeClip = Callable[..., Path]
 FRAMES = 7
+WITH_PROBABILITIES = ("masks", "probabilities", "overlay")
 RATE = Fraction(25)
 
 
@@ -63,7 +64,7 @@ def options(clip: Path, amcnet_onnx: Path, tmp_path: Path) -> InferOptions:
 def uninterrupted(clip: Path, amcnet_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The masks and probabilities of a run with DIS flow that nothing disturbed, as bytes."""
     output = tmp_path_factory.mktemp("whole") / "out"
-    infer(InferOptions(source=clip, output=output, amcnet=amcnet_onnx, probability=True))
+    infer(InferOptions(source=clip, output=output, amcnet=amcnet_onnx, write=WITH_PROBABILITIES))
     return _pictures(output)
 
 
@@ -134,7 +135,10 @@ def test_every_mask_is_what_numpy_and_pillow_make(
     for index in range(flow_files, FRAMES):
         (folder / f"{index}.png").unlink()
     with_progress: list[int] = []
-    report = infer(replace(options, flow=folder, probability=True), lambda _, done: with_progress.append(done))
+    report = infer(
+        replace(options, flow=folder, write=WITH_PROBABILITIES),
+        lambda _, done: with_progress.append(done),
+    )
     output = Path(options.output)
     assert with_progress == list(range(1, FRAMES + 1))
     assert sorted(path.name for path in output.iterdir()) == ["masks", "overlay.mp4", "probabilities", "run.json"]
@@ -159,7 +163,7 @@ def test_every_mask_is_what_numpy_and_pillow_make(
 
 
 def test_the_threshold_is_applied_to_the_probability(options: InferOptions) -> None:
-    infer(replace(options, threshold=0.7, probability=True))
+    infer(replace(options, threshold=0.7, write=WITH_PROBABILITIES))
     for path in (Path(options.output) / "masks").iterdir():
         probability = _read(path.parent.parent / "probabilities" / path.name)
         sure = np.abs(probability - 0.7 * 65535) > 1
@@ -169,7 +173,7 @@ def test_the_threshold_is_applied_to_the_probability(options: InferOptions) -> N
 
 def test_the_crf_refines_the_probability(options: InferOptions, clip_picture: Callable[..., Any]) -> None:
     pytest.importorskip("pydensecrf", reason="the extra crf is not installed")
-    report = infer(replace(options, crf=True, probability=True, frames=1))
+    report = infer(replace(options, crf=True, write=WITH_PROBABILITIES, frames=1))
     probability = _read(Path(options.output) / "probabilities" / "00000.png").astype(np.float32) / 65535
     mask = _read(Path(options.output) / "masks" / "00000.png") > 0
     expected = refine(clip_picture(0, (100, 60)), probability)
@@ -245,9 +249,9 @@ def test_the_report(options: InferOptions, pwcnet_onnx: Path) -> None:
     report = infer(replace(options, flow=str(pwcnet_onnx)))
     assert report == _report(Path(options.output))
     assert list(report) == [
-        *("schema", "complete", "settings", "backend", "machine", "versions"),
+        *("schema", "complete", "settings", "backend", "machine", "versions", "estimated_bytes"),
         *("truncated", "notes", "frames", "computed_frames", "seconds", "fps", "latency_ms"),
-        "frame_list",
+        *("frame_list", "outputs"),
     ]
     assert (report["complete"], report["truncated"], report["notes"]) == (True, False, [])
     files = report["settings"]["files"]
@@ -284,7 +288,7 @@ def test_a_truncated_video_keeps_what_decodes(options: InferOptions, tmp_path: P
 def test_stopped_and_resumed_is_as_if_never_stopped(
     options: InferOptions, uninterrupted: dict[str, bytes], frames: int
 ) -> None:
-    options = replace(options, probability=True)
+    options = replace(options, write=WITH_PROBABILITIES)
     output = Path(options.output)
     _stopped(options, frames)
     stopped = _report(output)
@@ -305,7 +309,7 @@ def test_stopped_and_resumed_is_as_if_never_stopped(
 
 
 def test_stopped_twice(options: InferOptions, uninterrupted: dict[str, bytes]) -> None:
-    options = replace(options, probability=True, resume=True)  # which a first run may be told too
+    options = replace(options, write=WITH_PROBABILITIES, resume=True)  # which a first run may be told too
     _stopped(options, 3)
     _stopped(options, 2)  # within those that are there already
     assert len(_pictures(Path(options.output))) == 6
@@ -315,7 +319,7 @@ def test_stopped_twice(options: InferOptions, uninterrupted: dict[str, bytes]) -
 
 
 def test_a_killed_run_is_resumed(options: InferOptions, uninterrupted: dict[str, bytes]) -> None:
-    options = replace(options, probability=True)
+    options = replace(options, write=WITH_PROBABILITIES)
     output = Path(options.output)
     begun: dict[str, Any] = {}
     with pytest.raises(KeyboardInterrupt):
@@ -352,7 +356,8 @@ def test_resuming_a_complete_run_does_nothing(options: InferOptions) -> None:
         ("start", {"start": 1}),
         ("stride", {"stride": 2}),
         ("frames", {"frames": 5}),
-        ("probability", {"probability": True}),
+        ("write", {"write": ("masks", "rle")}),
+        ("write", {"write": WITH_PROBABILITIES}),
     ],
 )
 def test_resuming_with_other_settings(options: InferOptions, key: str, change: dict[str, Any]) -> None:
@@ -416,7 +421,7 @@ def test_an_earlier_run_is_not_touched(options: InferOptions) -> None:
 
 
 def test_overwrite_leaves_nothing_of_the_earlier_run(options: InferOptions) -> None:
-    infer(replace(options, probability=True))
+    infer(replace(options, write=WITH_PROBABILITIES))
     notes = Path(options.output) / "masks" / "notes.txt"
     notes.write_text("mine")
     overlays: list[bool] = []

@@ -55,18 +55,20 @@ def clip(tmp_path: Path, make_clip: MakeClip) -> Path:
 
 
 def test_a_run_ends_in_a_summary(run: Run, clip: Path, amcnet_onnx: Path) -> None:
-    status, out, err = run(clip, "--amcnet", amcnet_onnx, "--flow", "dis", "--threshold", "0.4", "--probability")
+    kinds = "masks,probabilities,overlay"
+    status, out, err = run(clip, "--amcnet", amcnet_onnx, "--flow", "dis", "--threshold", "0.4", "--write", kinds)
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith("4 frames in ")
     assert "network" in lines[1]
     assert [line.split() for line in lines[2:]] == [
         ["masks", "clip-amcnet/masks"],
+        ["probabilities", "clip-amcnet/probabilities"],
         ["overlay", "clip-amcnet/overlay.mp4"],
         ["report", "clip-amcnet/run.json"],
     ]
     report = json.loads(Path("clip-amcnet/run.json").read_text())
-    assert (report["settings"]["threshold"], report["settings"]["probability"]) == (0.4, True)
+    assert (report["settings"]["threshold"], report["settings"]["write"]) == (0.4, kinds.split(","))
     assert len(list(Path("clip-amcnet/probabilities").iterdir())) == 4
 
 

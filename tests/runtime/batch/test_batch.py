@@ -21,6 +21,7 @@ from amcnet.runtime.infer import InferOptions, infer
 
 Options = Callable[..., BatchOptions]
 MakeVideos = Callable[..., None]
+WITH_PROBABILITIES = ("masks", "probabilities", "overlay")
 
 
 def _status(folder: Path, relative: str) -> dict[str, Any]:
@@ -42,13 +43,14 @@ def test_the_outputs_are_those_of_amc_infer(
     options: Options, make_videos: MakeVideos, tmp_path: Path, amcnet_onnx: Path
 ) -> None:
     make_videos("day1/a", "b")
-    result = run_batch(options(infer={"threshold": 0.4, "probability": True}))
+    result = run_batch(options(infer={"threshold": 0.4, "write": WITH_PROBABILITIES}))
     assert (result.done, result.earlier, result.failed, result.left) == (2, 0, [], 0)
     out = tmp_path / "out"
     for relative in ("day1/a", "b"):
         alone = tmp_path / "alone" / relative
         source = tmp_path / "videos" / f"{relative}.mp4"
-        infer(InferOptions(source=source, output=alone, amcnet=amcnet_onnx, threshold=0.4, probability=True))
+        own = {"threshold": 0.4, "write": WITH_PROBABILITIES}
+        infer(InferOptions(source=source, output=alone, amcnet=amcnet_onnx, **own))
         for path in (path for path in alone.rglob("*") if path.is_file() and path.name != "run.json"):
             assert (out / relative / path.relative_to(alone)).read_bytes() == path.read_bytes(), path
         ours, theirs = (
@@ -167,9 +169,9 @@ def test_other_settings_are_refused_unless_overwritten(
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     message = r"out holds 1 results with other settings, the first of them a; .*replace them by --overwrite"
     with pytest.raises(OutputError, match=message):
-        run_batch(options(infer={"probability": True}))
+        run_batch(options(infer={"write": WITH_PROBABILITIES}))
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-    assert run_batch(options(infer={"probability": True}, overwrite=True)).done == 1
+    assert run_batch(options(infer={"write": WITH_PROBABILITIES}, overwrite=True)).done == 1
     assert len(list((out / "a" / "probabilities").iterdir())) == 4
     assert _status(out, "a.mp4")["replaces"] is False
 

@@ -262,7 +262,8 @@ def test_killed_and_started_again_gives_the_same_files(
     killed, whole = tmp_path / "killed", tmp_path / "whole"
 
     def start(out: Path) -> subprocess.Popen[str]:
-        return _start(tmp_path / "videos", "-o", out, "--amcnet", amcnet_onnx, "--probability", "--jobs", 2)
+        write = ("--write", "masks,probabilities,overlay")
+        return _start(tmp_path / "videos", "-o", out, "--amcnet", amcnet_onnx, *write, "--jobs", 2)
 
     begin = time.monotonic()
     process = start(whole)
