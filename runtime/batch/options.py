@@ -12,11 +12,13 @@ from typing import Any
 from ..errors import InputError
 from ..files.onnx_file import file_sha256
 from ..infer import InferOptions
+from ..output.run_outputs import check_outputs
 from ..segmenter import Segmenter
 from ..segmenter_plan import SegmenterPlan
 from .shard import Shard
 
 _OF_ONE_RUN = {"source", "output", "resume", "overwrite"}
+_FILES = {"amcnet", "engine", "flow", "background"}  # options that may name a file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,12 @@ class BatchOptions:
                 f"flow {str(self.infer.flow)!r} is a folder, which holds the flow of one video; expected 'dis' or a "
                 "PWC-Net file. Fix: amc-infer VIDEO --flow DIR"
             )
+        check_outputs(
+            self.infer.write,
+            threshold=self.infer.threshold,
+            soft_edges=self.infer.soft_edges,
+            background=self.infer.background,
+        )
 
 
 def segmenter_arguments(options: InferOptions) -> dict[str, Any]:
@@ -65,6 +73,6 @@ def settings_sha256(options: InferOptions) -> str:
     for field in fields(options):
         if field.name not in _OF_ONE_RUN:
             value = getattr(options, field.name)
-            is_network = str(value).endswith((".onnx", ".engine")) and Path(value).is_file()
-            settings[field.name] = file_sha256(Path(value)) if is_network else value
+            is_file = field.name in _FILES and value is not None and Path(value).is_file()
+            settings[field.name] = file_sha256(Path(value)) if is_file else value
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()

@@ -76,7 +76,7 @@ def segment_video(options: InferOptions, segmenter: Segmenter, progress: Progres
     infer(options, progress, segmenter=segmenter)
     output = Path(options.output)
     report = json.loads((output / "run.json").read_text())  # not what infer returned: that has notes on resuming
-    images = mask_samples(output / "masks", report["frames"])
+    images = mask_samples(output / "masks", report["frames"]) if "masks" in report["outputs"] else []
     return Finished(report["frames"], report["seconds"], report["notes"], images)
 
 

@@ -37,7 +37,10 @@ class Background(Closeable):
         if self._named.startswith("#") and color is None:
             raise InputError(f"background: got {self._named!r}, expected a color such as '#00ff00'")
         if self._color is None and self._named != "blur":
-            self._film = _Film(self._named)
+            try:
+                self._film = _Film(self._named)
+            except InputError as error:
+                raise InputError(f"background: {error}") from error
 
     def behind(self, m: MaskFrame, alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The background (H, W, 3) uint8 RGB of frame `m`, whose object has opacity `alpha` (H, W)."""

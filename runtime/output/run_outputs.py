@@ -10,6 +10,7 @@ from typing import Self
 from ..errors import InputError
 from ..frame import MaskFrame, SourceInfo
 from ..stage_times import StageTimes
+from .background import Background
 from .cutout import Cutout
 from .image_writer import ImageWriter
 from .kinds import KINDS, require_kinds
@@ -20,6 +21,24 @@ from .run_folder import STORE
 from .writer import Writer
 
 
+def check_outputs(
+    kinds: Iterable[str],
+    *,
+    threshold: float,
+    soft_edges: tuple[float, float] | None = None,
+    background: str | Path | None = None,
+) -> tuple[list[str], Matte]:
+    """The kinds in their order, and the matte. Raises InputError for options that are wrong or have no effect."""
+    kinds, matte = require_kinds(kinds), Matte.make(threshold, soft_edges)
+    if soft_edges is not None and not any(KINDS[kind].soft for kind in kinds):
+        raise InputError("soft edges: nothing that is written has any. Fix: --write alpha-prores, or no --soft-edges")
+    if background is not None:
+        if "background" not in kinds:
+            raise InputError(f"background: got {str(background)!r}, but it is not written. Fix: --write background")
+        Background(background).close()
+    return kinds, matte
+
+
 class RunOutputs:
     """The writers of `kinds`, in the folder of a run.
 
@@ -27,7 +46,7 @@ class RunOutputs:
     the run writes; if it writes none, or a video with soft edges, they are masks or mattes in the folder `resume`,
     which is removed when the run is complete. `store` is the name of the folder.
 
-    `kinds`, `soft_edges` and `background` are checked when this is made. Raises InputError.
+    Making one writes nothing. Raises InputError as `check_outputs`.
     """
 
     def __init__(
@@ -41,14 +60,8 @@ class RunOutputs:
         background: str | Path | None = None,
         name: Callable[[int], str] = index_name,
     ) -> None:
-        self.kinds = require_kinds(kinds)
-        self.matte = Matte.make(threshold, soft_edges)
-        soft = [kind for kind in self.kinds if KINDS[kind].soft]
-        reads_mattes = not all(KINDS[kind].is_folder for kind in soft)
-        if background is not None and "background" not in self.kinds:
-            raise InputError(f"background: got {str(background)!r}, but it is not written. Fix: --write background")
-        if soft_edges is not None and not soft:
-            raise InputError("soft edges: nothing that is written has any. Fix: --write alpha-prores or another")
+        self.kinds, self.matte = check_outputs(kinds, threshold=threshold, soft_edges=soft_edges, background=background)
+        reads_mattes = any(KINDS[kind].soft and not KINDS[kind].is_folder for kind in self.kinds)
         self.store = "masks" if "masks" in self.kinds and not reads_mattes else STORE
         cutout = Cutout(self.matte)
         self._writers: dict[str, Writer] = {

@@ -47,8 +47,8 @@ class VideoEncoding:
         return ticks
 
     def container_options(self, info: SourceInfo) -> dict[str, str]:
-        if self.container not in ("mp4", "mov"):
-            return {}
+        if self.container in ("matroska", "webm"):
+            return {"fflags": "+bitexact"}  # no random identifier: the same frames give the same file
         ticks = str(self.ticks_per_second(info))
         # The movie's own clock too: it gives how late the first frame begins, by default to 1 ms.
         return {"movie_timescale": ticks, "video_track_timescale": ticks}
@@ -88,7 +88,8 @@ def _gray(pixels: NDArray[np.uint8]) -> av.VideoFrame:
 def _rgba_to(pixel_format: str) -> Callable[[NDArray[np.uint8]], av.VideoFrame]:
     def convert(pixels: NDArray[np.uint8]) -> av.VideoFrame:
         image = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgba")
-        return image.reformat(format=pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG")
+        # With several threads swscale writes past the last column of 10-bit images, into the rows of another thread.
+        return image.reformat(format=pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG", threads=1)
 
     return convert
 
