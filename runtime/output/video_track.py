@@ -44,7 +44,7 @@ class VideoTrack:
         self._count = 0
         self._held: av.VideoFrame | None = None  # the latest frame, until its duration is known
         self._durations: dict[int, int] = {}  # ticks, by time, of the frames inside the encoder
-        stream = cast(VideoStream, output.add_stream(encoding.codec, rate=info.frame_rate or 25))
+        stream = cast(VideoStream, output.add_stream(encoding.codec(size), rate=info.frame_rate or 25))
         stream.options = dict(encoding.options)
         stream.width, stream.height = size
         stream.pix_fmt = encoding.pixel_format(size)
