@@ -133,7 +133,7 @@ def add_options(parser: argparse._ActionsContainer) -> None:
 def _add_output_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--write",
-        type=lambda text: tuple(text.split(",")),
+        type=lambda text: tuple(kind.strip() for kind in text.split(",")),
         default=("masks", "overlay"),
         metavar="LIST",
         help=f"outputs, separated by commas (default: masks,overlay): {', '.join(KINDS)}",

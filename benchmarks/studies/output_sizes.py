@@ -12,11 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from ...runtime.command import cli_entry_point
 from ...runtime.infer import InferOptions, infer
 from ...runtime.output.kinds import KINDS
+from ...runtime.output.mask_files import read_mask
 from ..demo import FOOTAGE
 
 
@@ -38,8 +37,7 @@ def measure(clip: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         # FP32, whose masks do not depend on the instructions of the CPU.
         report = infer(InferOptions(source=clip, output=folder, write=tuple(KINDS), precision="fp32"))
-        mask = cv2.imread(str(next(Path(folder, "masks").iterdir())), cv2.IMREAD_GRAYSCALE)
-    height, width = mask.shape
+        height, width = read_mask(Path(folder, "masks", "00000.png")).shape
     return {
         "clip": clip.name,
         "size": [width, height],

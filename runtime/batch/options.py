@@ -49,12 +49,6 @@ class BatchOptions:
                 f"flow {str(self.infer.flow)!r} is a folder, which holds the flow of one video; expected 'dis' or a "
                 "PWC-Net file. Fix: amc-infer VIDEO --flow DIR"
             )
-        check_outputs(
-            self.infer.write,
-            threshold=self.infer.threshold,
-            soft_edges=self.infer.soft_edges,
-            background=self.infer.background,
-        )
 
 
 def segmenter_arguments(options: InferOptions) -> dict[str, Any]:
@@ -66,9 +60,10 @@ def segmenter_arguments(options: InferOptions) -> dict[str, Any]:
 def settings_sha256(options: InferOptions) -> str:
     """A hash of all that the masks of a given video depend on: the options, and the contents of the files they name.
 
-    Nothing is loaded, but everything is checked. Raises the errors of `SegmenterPlan.make`.
+    Nothing is loaded, but everything is checked. Raises the errors of `SegmenterPlan.make` and `check_outputs`.
     """
     plan = SegmenterPlan.make(**segmenter_arguments(options))
+    check_outputs(options.write, threshold=plan.threshold, soft_edges=options.soft_edges, background=options.background)
     settings: dict[str, Any] = {"network": plan.file.sha256()}
     for field in fields(options):
         if field.name not in _OF_ONE_RUN:

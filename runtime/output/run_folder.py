@@ -114,7 +114,7 @@ class RunFolder:
         Only what a run writes is removed, by its name.
         """
         make_folder(self.path)
-        earlier = self._earlier_masks()
+        earlier = self.listed_masks()
         try:
             self.write_report(report)
         except OutputError:
@@ -123,6 +123,7 @@ class RunFolder:
             raise
         for folder in self._folders:
             for file in folder.glob("*.png"):
+                # The masks of a run that was killed are not listed: those with numbers are removed, others stay.
                 numbered = file.stem.isdigit() and int(file.stem) >= finished and self.name is index_name
                 if numbered or file.name in earlier[finished:]:
                     file.unlink()
@@ -148,15 +149,15 @@ class RunFolder:
     def _holds_outputs(self) -> bool:
         return any(any(folder.glob("*.png")) for folder in self._folders) or any(file.exists() for file in self._files)
 
-    def _earlier_masks(self) -> list[str]:
-        """The names of the masks that an earlier run wrote, in their order."""
+    def listed_masks(self) -> list[str]:
+        """The names of the masks in run.json, in their order; none for a run that was killed."""
         try:
             rows = json.loads(self.report.read_text())["frame_list"]
             if isinstance(rows, str):
                 rows = list(csv.DictReader(self.frame_list.read_text(encoding="utf-8").splitlines()))
             return [str(row["mask"]) for row in rows]
         except (OSError, ValueError, KeyError, TypeError):
-            return []  # of a run that was killed: its masks have their place in the new run, or stay
+            return []
 
     def write_report(self, report: dict[str, Any]) -> None:
         with replacing(self.report) as temporary:

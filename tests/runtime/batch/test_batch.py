@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from amcnet.runtime.batch.batch import BatchResult, run_batch
@@ -70,6 +72,41 @@ def test_the_outputs_are_those_of_amc_infer(
     page = (out / "summary.html").read_text()
     assert "2 videos: 2 done; 8 frames." in page
     assert page.count("data:image/png;base64,") == 6
+
+
+def test_other_outputs_than_masks(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
+    make_videos("a")
+    result = run_batch(options(infer={"write": ("alpha-png", "boxes")}, jobs=1))
+    assert (result.done, result.failed) == (1, [])
+    assert {path.name for path in (tmp_path / "out" / "a").iterdir()} == {"alpha-png", "boxes.csv", "run.json"}
+    assert _status(tmp_path / "out", "a.mp4")["images"] == []
+
+
+def test_images_keep_their_names(options: Options, tmp_path: Path) -> None:
+    (tmp_path / "videos" / "shot").mkdir(parents=True)
+    for number in (3, 5):
+        cv2.imwrite(str(tmp_path / "videos" / "shot" / f"f{number}.jpg"), np.zeros((32, 48, 3), np.uint8))
+    result = run_batch(options(infer={"names": "source"}, image_folders=True, jobs=1))
+    assert (result.done, result.failed) == (1, [])
+    assert {path.name for path in (tmp_path / "out" / "shot" / "masks").iterdir()} == {"f3.png", "f5.png"}
+
+
+@pytest.mark.parametrize(
+    ("infer", "says"),
+    [
+        ({"write": ("mask",)}, "write: got 'mask'"),
+        ({"write": ("background",), "background": "gone.png"}, "background: gone"),
+        ({"write": ("matte",), "soft_edges": (0.6, 0.8)}, "soft edges: got"),
+        ({"threshold": 1.5}, "threshold is"),
+    ],
+)
+def test_wrong_outputs_are_named_before_a_video_is_begun(
+    options: Options, make_videos: MakeVideos, tmp_path: Path, infer: dict[str, Any], says: str
+) -> None:
+    make_videos("a")
+    with pytest.raises(InputError, match=says):
+        run_batch(options(infer=infer))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_video_that_fails_ends_no_other(
