@@ -78,9 +78,9 @@ def infer(
     `progress(info, frames_done)` is called after each frame. `announce(sentence)` is called before anything is written,
     if the outputs will take 1 GiB or more. Nothing is written before the first mask is there. A run that ends early
     after that, by an error or Ctrl-C, leaves all finished masks, playable videos and run.json with "complete": false.
-    `segmenter`, loaded with the same options, is used and left open; by default one is loaded for
-    this run. What can be checked without a network is checked before one is loaded. Raises the errors of
-    `Segmenter.load`, `open_frames` and OutputError.
+    `segmenter`, loaded with the same options, is used and left open; by default one is loaded for this run. What can be
+    checked without a network is checked before one is loaded. Raises the errors of `Segmenter.load`, `open_frames` and
+    OutputError.
     """
     with (
         open_frames(
@@ -107,7 +107,7 @@ def infer(
         folder = RunFolder(Path(options.output), name, outputs.store)
         report = _report(options, plan, outputs.kinds)
         finished = folder.finished(report["settings"], resume=options.resume, overwrite=options.overwrite)
-        if options.resume and (earlier := folder.complete_report()):
+        if options.resume and (earlier := folder.complete_report(finished)):
             return earlier | {"notes": [*earlier["notes"], "the run was complete already; nothing was done"]}
         folder.require_writable()
         flow = loaded.enter_context(plan.open_flow(reader))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -103,22 +104,30 @@ class _Film:
 class BackgroundWriter(VideoWriter):
     """Writes the object in front of a new background, with the audio of the source.
 
-    with BackgroundWriter(path, info, Cutout(Matte.make()), Background("#00ff00")) as replaced:
+    with BackgroundWriter(path, info, Cutout(Matte.make()), "#00ff00") as replaced:
         replaced.write(m)
     """
 
-    def __init__(self, path: Path, info: SourceInfo, cutout: Cutout, background: Background) -> None:
-        """`background` is closed with the writer."""
-        self._cutout, self._background = cutout, background
+    def __init__(self, path: Path, info: SourceInfo, cutout: Cutout, named: str | Path) -> None:
+        """`named` is that of `Background`. Raises InputError."""
+        Background(named).close()
+        self._cutout, self._named = cutout, named
+        self._background: Background | None = None
         super().__init__(path, info, self._composite, name="background")
+
+    def __enter__(self) -> Self:
+        self._background = Background(self._named)
+        return super().__enter__()
 
     def __exit__(self, *error: object) -> None:
         try:
             super().__exit__(*error)
         finally:
-            self._background.close()
+            if self._background is not None:
+                self._background.close()
 
     def _composite(self, m: MaskFrame) -> NDArray[np.uint8]:
+        assert self._background is not None
         alpha = self._cutout.alpha(m)
         share = alpha.astype(np.float32) / np.float32(255)
         behind = self._background.behind(m, alpha)

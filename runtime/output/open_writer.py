@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frame import MaskFrame, SourceInfo
-from .background import Background, BackgroundWriter
+from .background import BackgroundWriter
 from .boxes import BOXES_HEADER, boxes_line
 from .cutout import Cutout
 from .image_writer import ImageWriter
@@ -76,7 +76,7 @@ def open_writer(
         "alpha-prores": lambda: _video(path, info, cutout.rgba, kind, PRORES_4444),
         "alpha-webm": lambda: _video(path, info, cutout.rgba, kind, VP9_ALPHA),
         "alpha-png": lambda: ImageWriter(path, lambda m: _rgba_png(cutout.rgba(m)), name),
-        "background": lambda: BackgroundWriter(path, info, cutout, Background(background)),
+        "background": lambda: BackgroundWriter(path, info, cutout, background),
         "overlay": lambda: OverlayWriter(path, info),
         "contours": lambda: ContoursWriter(path, info),
         "rle": lambda: TextWriter(path, rle_line),

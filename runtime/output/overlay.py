@@ -66,4 +66,4 @@ class ContoursWriter(VideoWriter):
     """Writes the video with the outline of the object alone."""
 
     def __init__(self, path: Path, info: SourceInfo) -> None:
-        super().__init__(path, info, lambda m: draw_contours(m.frame.pixels, m.mask), name="contours")
+        super().__init__(path, info, lambda m: draw_contours(m.frame.pixels, m.mask), name="contours video")

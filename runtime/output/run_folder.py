@@ -80,11 +80,15 @@ class RunFolder:
             )
         return 0
 
-    def complete_report(self) -> dict[str, Any] | None:
-        """The contents of run.json if the run is complete and all outputs are there, else None."""
+    def complete_report(self, finished: int) -> dict[str, Any] | None:
+        """The contents of run.json if the run is complete and its outputs are there, else None.
+
+        That is known by `finished`, the number of good masks, and by the bytes of all outputs.
+        """
         report: dict[str, Any] = json.loads(self.report.read_text()) if self.report.exists() else {}
-        is_whole = report.get("complete") and report.get("outputs") == self.outputs(report.get("outputs", ()))
-        return report if is_whole else None
+        if not report.get("complete") or (self.store != STORE and finished < report["frames"]):
+            return None
+        return report if report["outputs"] == self.outputs(report["outputs"]) else None
 
     def outputs(self, kinds: Iterable[str]) -> dict[str, dict[str, Any]]:
         """{"masks": {"path": "masks", "bytes": 5120}, …} of those of `kinds` that are there."""

@@ -100,6 +100,23 @@ def test_other_video_streams_are_noted(run: Run, amcnet_onnx: Path, kinds: Modul
     assert (settings["video_stream"], settings["deinterlace"], settings["names"]) == (1, "no", "index")
 
 
+def test_soft_edges_are_two_numbers(
+    run: Run, clip: Path, amcnet_onnx: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(clip, "--write", "matte", "--soft-edges", "0.2")
+    assert ended.value.code == 2
+    assert "got '0.2', expected LOW,HIGH such as 0.25,0.75" in capsys.readouterr().err
+    status, out, _ = run(clip, "--amcnet", amcnet_onnx, "--write", "boxes, matte", "--soft-edges", "0.2,0.9")
+    assert status == 0
+    assert [line.split() for line in out.splitlines()[2:]] == [
+        ["matte", "clip-amcnet/matte.mkv"],
+        ["boxes", "clip-amcnet/boxes.csv"],
+        ["report", "clip-amcnet/run.json"],
+    ]
+    assert json.loads(Path("clip-amcnet/run.json").read_text())["settings"]["soft_edges"] == [0.2, 0.9]
+
+
 def test_an_empty_name_is_refused(run: Run) -> None:
     status, _, err = run("")
     assert status == 2
