@@ -10,6 +10,7 @@
 |---|---|
 | segment a video | Segmenter, MaskFrame |
 | read or bring frames | open_frames, Frame |
+| write mattes, alpha videos, RLE and so on | open_writer |
 | export a checkpoint to ONNX | export_amcnet, export_pwcnet, export_pipeline |
 | quantize an ONNX file to INT8 | calibrate |
 | build a TensorRT engine | build_engine, BuildOptions |
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .engines.build_options import BuildOptions
     from .export.exporter import export_amcnet, export_pipeline, export_pwcnet
     from .runtime.frame import Frame, MaskFrame
+    from .runtime.output.open_writer import open_writer
     from .runtime.segmenter import Segmenter
     from .runtime.video.reader import open_frames
 
@@ -58,6 +60,7 @@ _MODULES = {
     "export_pipeline": ".export.exporter",
     "export_pwcnet": ".export.exporter",
     "open_frames": ".runtime.video.reader",
+    "open_writer": ".runtime.output.open_writer",
 }
 
 __all__ = [
@@ -80,6 +83,7 @@ __all__ = [
     "export_pipeline",
     "export_pwcnet",
     "open_frames",
+    "open_writer",
 ]
 
 

@@ -16,6 +16,7 @@ from .errors import AmcNetError
 from .files.bundled_network import PRECISIONS
 from .frame import SourceInfo
 from .interrupt import GracefulInterrupt
+from .output.kinds import KINDS
 from .output.progress import Progress
 from .version import __version__
 
@@ -24,11 +25,14 @@ _EXAMPLES = """examples:
   amc-infer video.mp4 --amcnet build/amcnet.onnx --flow build/pwcnet.onnx      flow by PWC-Net
   amc-infer video.mp4 --engine build/pipeline.engine                           pipeline on an NVIDIA GPU
   amc-infer frames/ --flow raft-flow/              images, precomputed flow
-  amc-infer 'shot7/*.png' -o shot7-masks --probability
+  amc-infer 'shot7/*.png' -o shot7-masks --write masks,probabilities
+  amc-infer video.mp4 --write alpha-prores,rle     the object cut out, and COCO RLE
+  amc-infer video.mp4 --write background --background '#00ff00'
   ffmpeg -i in.mkv -f yuv4mpegpipe - | amc-infer -
   amc-infer video.mp4 --resume                     continue after Ctrl-C
 
-writes OUTPUT/masks/NNNNN.png (0 and 255, the video's size), OUTPUT/overlay.mp4 and OUTPUT/run.json
+writes OUTPUT/masks/NNNNN.png (0 and 255, the video's size) and OUTPUT/overlay.mp4, or what --write lists, and
+OUTPUT/run.json
 exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C
 """
 
@@ -47,7 +51,7 @@ def main() -> int:
             graceful_interrupt.check()
 
         try:
-            report = infer(options, after_frame)
+            report = infer(options, after_frame, announce=lambda sentence: print(sentence, file=sys.stderr))
         except (KeyboardInterrupt, AmcNetError):
             progress.close()
             if progress.done:
@@ -66,7 +70,9 @@ def _print_summary(output: Path, report: dict[str, Any]) -> None:
     stages = ", ".join(f"{stage} {q['p50']:.1f}" for stage, q in report["latency_ms"].items())
     print(f"{report['frames']} frames in {report['seconds']:.1f} s, {report['fps']:.1f} frames/s")
     print(f"median ms per frame (stages overlap): {stages}")
-    print(f"masks    {output / 'masks'}\noverlay  {output / 'overlay.mp4'}\nreport   {output / 'run.json'}")
+    files = {kind: written["path"] for kind, written in report["outputs"].items()} | {"report": "run.json"}
+    for name, file in files.items():
+        print(f"{name:<{max(map(len, files))}}  {output / file}")
 
 
 def _files_first(arguments: list[str]) -> list[str]:
@@ -113,7 +119,6 @@ def add_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--threshold", type=float, default=0.5, metavar="P", help="minimum probability in the mask (default: 0.5)"
     )
-    parser.add_argument("--probability", action="store_true", help="also write OUTPUT/probabilities/NNNNN.png, 16 bits")
     parser.add_argument(
         "--temporal",
         action=argparse.BooleanOptionalAction,
@@ -130,7 +135,37 @@ def add_options(parser: argparse._ActionsContainer) -> None:
         default="auto",
         help="of the bundled network (default: auto, the fastest); bf16 for any FP32 file",
     )
+    _add_output_options(parser)
     _add_source_options(parser)
+
+
+def _add_output_options(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--write",
+        type=lambda text: tuple(kind.strip() for kind in text.split(",")),
+        default=("masks", "overlay"),
+        metavar="LIST",
+        help=f"outputs, separated by commas (default: masks,overlay): {', '.join(KINDS)}",
+    )
+    parser.add_argument(
+        "--soft-edges",
+        type=_two_numbers,
+        metavar="LOW,HIGH",
+        help="probabilities at which the object of matte, alpha and background becomes opaque (default: 0.25,0.75)",
+    )
+    parser.add_argument(
+        "--background",
+        metavar="blur|COLOR|FILE",
+        help="behind the object of background: blur (default), a color such as '#00ff00', an image or a video",
+    )
+
+
+def _two_numbers(text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected LOW,HIGH such as 0.25,0.75") from error
+    return low, high
 
 
 def _add_source_options(parser: argparse._ActionsContainer) -> None:

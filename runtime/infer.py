@@ -1,4 +1,4 @@
-"""Segmentation of a video into a folder of masks, an overlay video and a report, as `amc-infer` does."""
+"""Segmentation of a video into a folder of masks, videos and a report, as `amc-infer` does."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from .files.onnx_file import CHECKPOINT_SHA256, file_sha256
 from .flow.flow import Flow
 from .frame import MaskFrame, SourceInfo
 from .machine_info import processor_name
+from .output.disk_space import describe, estimate_bytes, require_space
 from .output.frame_list import FrameList, mask_names
-from .output.mask_files import read_mask, write_mask, write_probability
-from .output.overlay import OverlayWriter
+from .output.mask_files import read_gray
+from .output.matte import Matte
 from .output.run_folder import RunFolder
+from .output.run_outputs import RunOutputs
 from .segmenter import Segmenter
 from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
@@ -33,7 +35,8 @@ from .trt.card import EngineFile, card_path
 from .version import __version__
 from .video.reader import FrameReader, open_frames
 
-SCHEMA = 1
+SCHEMA = 2
+_ANNOUNCED_BYTES = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,9 @@ class InferOptions:
     trust: bool = False
     flow: str | Path = "dis"
     threshold: float = 0.5
-    probability: bool = False
+    write: tuple[str, ...] = ("masks", "overlay")
+    soft_edges: tuple[float, float] | None = None
+    background: str | Path | None = None
     crf: bool = False
     temporal: bool = True
     device: str = "cpu"
@@ -67,14 +72,16 @@ def infer(
     progress: Callable[[SourceInfo, int], None] = lambda info, done: None,
     *,
     segmenter: Segmenter | None = None,
+    announce: Callable[[str], None] = lambda sentence: None,
 ) -> dict[str, Any]:
-    """Write the masks, the overlay and run.json; return the content of run.json.
+    """Write the outputs that `options.write` names, and run.json; return the content of run.json.
 
-    `progress(info, frames_done)` is called after each frame. Nothing is written before the first mask is there. A run
-    that ends early after that, by an error or Ctrl-C, leaves all finished masks, a playable overlay and run.json with
-    "complete": false. `segmenter`, loaded with the same options, is used and left open; by default one is loaded for
-    this run. What can be checked without a network is checked before one is loaded. Raises the errors of
-    `Segmenter.load`, `open_frames` and OutputError.
+    `progress(info, frames_done)` is called after each frame. `announce(sentence)` is called before anything is written,
+    if the outputs will take 1 GiB or more. Nothing is written before the first mask is there. A run that ends early
+    after that, by an error or Ctrl-C, leaves all finished masks, playable videos and run.json with "complete": false.
+    `segmenter`, loaded with the same options, is used and left open; by default one is loaded for this run. What can be
+    checked without a network is checked before one is loaded. Raises the errors of `Segmenter.load`, `open_frames` and
+    OutputError.
     """
     with (
         open_frames(
@@ -88,11 +95,20 @@ def infer(
         ExitStack() as loaded,
     ):
         name = mask_names(reader.info, options.names)
-        folder = RunFolder(Path(options.output), name)
         plan = segmenter.plan if segmenter else _plan(options, reader.info.expected_frames)
-        report = _report(options, plan)
+        outputs = RunOutputs(
+            options.write,
+            Path(options.output),
+            reader.info,
+            threshold=plan.threshold,
+            soft_edges=options.soft_edges,
+            background=options.background,
+            name=name,
+        )
+        folder = RunFolder(Path(options.output), name, outputs.store)
+        report = _report(options, plan, outputs.kinds)
         finished = folder.finished(report["settings"], resume=options.resume, overwrite=options.overwrite)
-        if options.resume and (earlier := folder.complete_report()) and finished >= earlier["frames"]:
+        if options.resume and (earlier := folder.complete_report(finished)):
             return earlier | {"notes": [*earlier["notes"], "the run was complete already; nothing was done"]}
         folder.require_writable()
         flow = loaded.enter_context(plan.open_flow(reader))
@@ -103,33 +119,28 @@ def infer(
 
         listed = FrameList(info=reader.info, name=name, start=options.start, stride=options.stride)
         times, begin, done = StageTimes(), time.perf_counter(), 0
-        with closing(_masks(segmenter, reader, flow, times, folder, kept)) as masks:
+        with closing(_masks(segmenter, reader, flow, times, folder, kept, outputs.matte)) as masks:
             first = next(masks)
+            report["estimated_bytes"] = _require_space(folder, outputs.kinds, reader, first, announce)
             folder.begin(report, finished)
-            overlay = OverlayWriter(folder.overlay, reader.info)
             try:
-                with overlay:
+                with outputs:
                     for m in chain([first], masks):
-                        if m.index >= kept:
-                            with times("write masks"):
-                                write_mask(folder.masks, m.index, m.mask, name)
-                                if options.probability:
-                                    write_probability(folder.probabilities, m.index, m.probability, name)
-                        with times("write overlay"):
-                            overlay.write(m.frame, m.mask)
+                        outputs.write(m, times, kept)
                         listed.add(m.index, m.pts_seconds)
                         done += 1
                         progress(reader.info, done)
                 report["complete"] = True
             finally:
                 seconds = time.perf_counter() - begin
-                report |= _results(reader, overlay, times, frames=done, computed=max(done - kept, 0), seconds=seconds)
+                report |= _results(reader, outputs, times, frames=done, computed=max(done - kept, 0), seconds=seconds)
                 if options.temporal and not plan.temporal:
                     report["notes"].append(f"no temporal filter: {plan.file.path.name} computes its flow itself")
-                report |= listed.report()
+                report |= listed.report() | {"outputs": folder.outputs(outputs.kinds)}
                 if listed.is_long:
                     folder.write_frame_list(listed.csv())
                 folder.write_report(report)
+        folder.remove_store()
     return report
 
 
@@ -148,28 +159,48 @@ def _plan(options: InferOptions, frames: int | None) -> SegmenterPlan:
     )
 
 
+def _require_space(
+    folder: RunFolder, kinds: list[str], reader: FrameReader, first: MaskFrame, announce: Callable[[str], None]
+) -> dict[str, int] | None:
+    """The estimated bytes of each output; None if the number of frames is unknown. Raises OutputError."""
+    if reader.info.expected_frames is None:
+        return None
+    height, width = first.mask.shape
+    estimated = estimate_bytes(kinds, frames=reader.info.expected_frames, width=width, height=height)
+    require_space(folder.path, estimated, held=sum(row["bytes"] for row in folder.outputs(kinds).values()))
+    if sum(estimated.values()) >= _ANNOUNCED_BYTES:
+        announce(f"{reader.info.name}: the outputs will take about {describe(estimated)}")
+    return estimated
+
+
 def _masks(
-    segmenter: Segmenter, reader: FrameReader, flow: Flow | None, times: StageTimes, folder: RunFolder, kept: int
+    segmenter: Segmenter,
+    reader: FrameReader,
+    flow: Flow | None,
+    times: StageTimes,
+    folder: RunFolder,
+    kept: int,
+    matte: Matte,
 ) -> Generator[MaskFrame, None, None]:
     """The masks of all frames of `reader`; the first `kept` ones are read from the files of an earlier run."""
     frame = None
     for frame in islice(reader, kept):
-        path = folder.masks / folder.name(frame.index)
-        mask = read_mask(path)
-        (height, width), (mask_height, mask_width) = frame.pixels.shape[:2], mask.shape
+        path = folder.stored / folder.name(frame.index)
+        alpha = read_gray(path)
+        (height, width), (mask_height, mask_width) = frame.pixels.shape[:2], alpha.shape
         if (mask_width, mask_height) != (width, height):
             raise InputError(
                 f"{path} is {mask_width}x{mask_height}, its frame {width}x{height}; expected the same size. "
                 "The source has changed: start again with --overwrite"
             )
-        yield MaskFrame(frame, mask, mask.astype(np.float32))
+        yield MaskFrame(frame, alpha >= 128, matte.frame_probability(alpha))
     # The last of these frames is computed again: the temporal filter needs it for the next one.
     frames = reader if frame is None else chain([frame], reader)
     with closing(segmenter.masks(frames, flow, times)) as masks:
         yield from islice(masks, 0 if frame is None else 1, None)
 
 
-def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
+def _report(options: InferOptions, plan: SegmenterPlan, kinds: list[str]) -> dict[str, Any]:
     """Content of run.json during the run; a run is resumed only if `settings` are equal."""
     source = Path(options.source)
     return {
@@ -185,7 +216,9 @@ def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
             "deinterlace": options.deinterlace,
             "names": options.names,
             "threshold": options.threshold,
-            "probability": options.probability,
+            "write": kinds,
+            "soft_edges": None if options.soft_edges is None else list(options.soft_edges),
+            "background": None if options.background is None else str(options.background),
             "crf": options.crf,
             "temporal": plan.temporal,
             "device": options.device,
@@ -221,11 +254,11 @@ def _describe(file: NetworkFile, precision: str) -> dict[str, Any]:
 
 
 def _results(
-    reader: FrameReader, overlay: OverlayWriter, times: StageTimes, *, frames: int, computed: int, seconds: float
+    reader: FrameReader, outputs: RunOutputs, times: StageTimes, *, frames: int, computed: int, seconds: float
 ) -> dict[str, Any]:
     return {
         "truncated": reader.truncated is not None,
-        "notes": [*([reader.truncated] if reader.truncated else []), *reader.notes, *overlay.notes],
+        "notes": [*([reader.truncated] if reader.truncated else []), *reader.notes, *outputs.notes],
         "frames": frames,
         "computed_frames": computed,
         "seconds": round(seconds, 3),

@@ -215,7 +215,7 @@ def test_each_command_is_installed_and_helps() -> None:
 PUBLIC = {
     "amcnet": "AmcNetError BackendError BuildOptions CheckpointError EngineError Frame InputError MaskFrame "
     "ModelFileError OutputError Segmenter __version__ build_engine calibrate evaluate export_amcnet export_pipeline "
-    "export_pwcnet open_frames",
+    "export_pwcnet open_frames open_writer",
     "amcnet.models": "AMCNet AMCNetConfig AMCNetDetails AMCNetOutput PWCNet load_amcnet load_pwcnet seed_weights",
     "amcnet.export": "ExportOptions Exported OnnxFile Preprocessing Seed export_amcnet export_pipeline export_pwcnet",
     "amcnet.calibration": "Calibrated Calibration CalibrationTable Quantized calibrate calibrate_on_batches quantize",

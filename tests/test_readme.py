@@ -52,7 +52,7 @@ def _console_blocks() -> dict[str, list[str]]:
 
 BLOCKS = _console_blocks()
 RESULTS = {  # files that the commands of a block write
-    "README.md, 1": ["video-amcnet/overlay.mp4", "build/amcnet.int8.onnx", "build/amcnet.engine.json"],
+    "README.md, 1": ["video-amcnet/overlay.mp4", "cut/rle.jsonl", "build/amcnet.int8.onnx", "build/amcnet.engine.json"],
     "docs/batch.md, 1": ["masks/a/overlay.mp4", "masks/day1/front/overlay.mp4", "masks/summary.html"],
     "docs/batch.md, 2": ["front/day1/front/run.json", "listed/videos/a/run.json", "clips/one/masks"],
     "docs/batch.md, 3": ["shards/summary.1-of-2.html", "shards/summary.html"],
@@ -61,10 +61,15 @@ RESULTS = {  # files that the commands of a block write
     "docs/formats.md, 1": ["images/probabilities", "part/masks", "video-amcnet/run.json"],
     "docs/formats.md, 2": ["paper/run.json", "raft/run.json"],
     "docs/formats.md, 3": ["build/pipeline.onnx"],
+    "docs/outputs.md, 1": ["video-amcnet/alpha.mov", "blurred/background.mp4", "soft/matte.mkv"],
     "docs/quantization.md, 1": ["build/amcnet.int8.onnx", "build/amcnet.int8.json", "video-amcnet/run.json"],
     "docs/training.md, 1": ["trial/best.pth", "build/amcnet.onnx"],
 }
-PYTHON_LINES = {"README.md": FRAMES, "docs/python.md": len(range(2, FRAMES, 2))}  # printed, one per frame
+PYTHON_LINES = {
+    "README.md": FRAMES,
+    "docs/outputs.md": FRAMES,
+    "docs/python.md": len(range(2, FRAMES, 2)),
+}  # printed, one per frame
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
 benchmarks/results: davis16.json, davis16-int8.json, temporal.json, ablation.json, run-*.json (each the run.json of an
 `amc-infer` run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
-h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json.
+h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json;
+output-sizes.json.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from ...runtime.command import cli_entry_point
 from ...runtime.errors import AmcNetError
+from ...runtime.output.kinds import KINDS
 
 _BLOCK = re.compile(r"(<!-- begin (\S+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
@@ -192,6 +194,17 @@ def _startup(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _outputs(results: Path) -> str:
+    """The file and the use of each kind of output, and its size for the demo footage."""
+    sizes = _load(results / "output-sizes.json")
+    width, height = sizes["size"]
+    lines = [f"| kind | file | for | kB, {sizes['frames']} frames of {width}x{height} |", "|---|---|---|---|"]
+    for name, kind in KINDS.items():
+        file = f"{kind.path}/NNNNN.png" if kind.is_folder else kind.path
+        lines.append(f"| `{name}` | `{file}` | {kind.purpose} | {sizes['kinds'][name]['bytes'] / 1000:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
 def _gpu(results: Path) -> str:
     """Latency and accuracy of each file on the GPU, and the upper bound of the speedup by a correlation kernel."""
     checks = [_load(results / name) for name in ("h200.json", "h200-paper.json")]
@@ -249,6 +262,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "ratios": _ratios,
     "startup": _startup,
     "bf16": _bf16,
+    "outputs": _outputs,
     "gpu": _gpu,
 }
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import AmcNetError
 from ..infer import InferOptions, infer
+from ..output.disk_space import free_bytes, in_units
 from ..segmenter import Segmenter
 from ..video.reader import open_frames
 from .batch import Batch
@@ -37,22 +38,26 @@ def dry_run(options: BatchOptions) -> Iterator[str]:
     if len(tasks) > _LISTED:
         yield f"and {len(tasks) - _LISTED} more"
     if tasks:
-        yield _estimate(tasks, options.infer)
+        yield from _estimate(tasks, options)
 
 
-def _estimate(tasks: list[Task], options: InferOptions) -> str:
+def _estimate(tasks: list[Task], batch: BatchOptions) -> Iterator[str]:
+    options = batch.infer
     places = np.unique(np.linspace(0, len(tasks) - 1, min(_COUNTED, len(tasks))).round().astype(int))
     counted = {tasks[place].video.source: _length(options, tasks[place]) for place in places}
     lengths = {source: frames for source, frames in counted.items() if frames}
     if not lengths:
-        return f"no estimate: of {len(counted)} videos none can be read or tells its length"
+        yield f"no estimate: of {len(counted)} videos none can be read or tells its length"
+        return
     frames = sum(lengths.values()) / len(counted) * len(tasks)
     measured, seconds, size = _measure(options, next(iter(lengths)))
-    return (
+    yield (
         f"about {frames:.0f} frames, {frames * seconds / 60:.1f} minutes and {frames * size / 2**20:.1f} MiB "
         f"(lengths of {len(counted)} videos; {1000 * seconds:.0f} ms and {size / 1000:.1f} kB a frame, measured on "
         f"{measured} frames)"
     )
+    if frames * size > (free := free_bytes(batch.output)):
+        yield f"{batch.output} has {in_units(free)} free. Fix: free some space, or write less with --write"
 
 
 def _length(options: InferOptions, task: Task) -> int | None:

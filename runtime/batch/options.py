@@ -12,11 +12,13 @@ from typing import Any
 from ..errors import InputError
 from ..files.onnx_file import file_sha256
 from ..infer import InferOptions
+from ..output.run_outputs import check_outputs
 from ..segmenter import Segmenter
 from ..segmenter_plan import SegmenterPlan
 from .shard import Shard
 
 _OF_ONE_RUN = {"source", "output", "resume", "overwrite"}
+_FILES = {"amcnet", "engine", "flow", "background"}  # options that may name a file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +60,14 @@ def segmenter_arguments(options: InferOptions) -> dict[str, Any]:
 def settings_sha256(options: InferOptions) -> str:
     """A hash of all that the masks of a given video depend on: the options, and the contents of the files they name.
 
-    Nothing is loaded, but everything is checked. Raises the errors of `SegmenterPlan.make`.
+    Nothing is loaded, but everything is checked. Raises the errors of `SegmenterPlan.make` and `check_outputs`.
     """
     plan = SegmenterPlan.make(**segmenter_arguments(options))
+    check_outputs(options.write, threshold=plan.threshold, soft_edges=options.soft_edges, background=options.background)
     settings: dict[str, Any] = {"network": plan.file.sha256(), "computed_in": plan.precision}
     for field in fields(options):
         if field.name not in _OF_ONE_RUN:
             value = getattr(options, field.name)
-            is_network = str(value).endswith((".onnx", ".engine")) and Path(value).is_file()
-            settings[field.name] = file_sha256(Path(value)) if is_network else value
+            is_file = field.name in _FILES and value is not None and Path(value).is_file()
+            settings[field.name] = file_sha256(Path(value)) if is_file else value
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
+from ..output.kinds import KINDS
 from ..video.image_source import is_image
 from .lists import is_list, read_list
 from .video import Video
@@ -26,7 +27,7 @@ def find_videos(sources: tuple[str, ...], output: Path, *, image_folders: bool =
     """The videos of all sources, in their order; folders and patterns sorted by name.
 
     A folder is searched to any depth for files with one of `SUFFIXES`. Not searched: `output`, hidden entries, linked
-    folders, and the overlays of earlier runs. With `image_folders`, folders that directly hold images are found
+    folders, and the outputs of earlier runs. With `image_folders`, folders that directly hold images are found
     instead, and each is one clip. Raises InputError for a source that is missing, unreadable, or holds no video.
     """
     videos = []
@@ -76,8 +77,8 @@ def _in_folder(folder: str, root: str, output: str, image_folders: bool) -> Iter
                 name = os.path.basename(os.path.abspath(path)) if relative == "." else relative
                 yield Video.make(os.path.abspath(path), name, is_folder=True)
             continue
-        earlier_overlay = {"overlay.mp4"} if "run.json" in files else set()
-        for name in sorted(set(files) - earlier_overlay):
+        earlier_outputs = {kind.path for kind in KINDS.values()} if "run.json" in files else set()
+        for name in sorted(set(files) - earlier_outputs):
             if is_video(name):
                 inside = os.path.normpath(os.path.join(relative, name))
                 yield Video.make(os.path.abspath(os.path.join(path, name)), inside)

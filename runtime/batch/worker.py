@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import AmcNetError, InputError, OutputError
 from ..frame import SourceInfo
 from ..infer import InferOptions, infer
+from ..output.run_folder import RunFolder
 from ..segmenter import Segmenter
 from .mask_samples import mask_samples
 from .options import segmenter_arguments
@@ -76,7 +77,9 @@ def segment_video(options: InferOptions, segmenter: Segmenter, progress: Progres
     infer(options, progress, segmenter=segmenter)
     output = Path(options.output)
     report = json.loads((output / "run.json").read_text())  # not what infer returned: that has notes on resuming
-    images = mask_samples(output / "masks", report["frames"])
+    images = []
+    if "masks" in report["outputs"]:
+        images = mask_samples([output / "masks" / name for name in RunFolder(output).listed_masks()])
     return Finished(report["frames"], report["seconds"], report["notes"], images)
 
 

@@ -35,12 +35,12 @@ class SourceAudio:
 
     Damaged audio never raises: it is left out, from where it is damaged, and `notes` tells it. Errors of writing do
     raise, as `av.FFmpegError`. `track` is the index of the track in the file, `video` that of the video stream, whose
-    clock decides where the times jump.
+    clock decides where the times jump. The notes name the `output`.
     """
 
-    def __init__(self, path: Path, track: int, video: int) -> None:
+    def __init__(self, path: Path, track: int, video: int, output: str = "overlay") -> None:
         self.notes: list[str] = []
-        self._name = path.name
+        self._name, self._output = path.name, output
         self._source: InputContainer | None = None
         self._track: AudioStream | None = None
         self._video: VideoStream | None = None
@@ -99,7 +99,7 @@ class SourceAudio:
             self._left_out = True
             since = "" if self._written_seconds is None else f" after {self._written_seconds:.1f} s"
             reason = getattr(error, "strerror", None) or "nothing in it can be decoded"
-            self.notes.append(f"the audio of {self._name} is left out of the overlay{since}: {reason}")
+            self.notes.append(f"the audio of {self._name} is left out of the {self._output}{since}: {reason}")
 
     def close(self) -> None:
         self._packets, self._next = iter(()), None
@@ -110,7 +110,7 @@ class SourceAudio:
         assert self._track is not None
         channels = self._track.codec_context.layout.nb_channels
         if channels not in _AAC_LAYOUTS:
-            self.notes.append(f"the {channels} audio channels of {self._name} become stereo in the overlay")
+            self.notes.append(f"the {channels} audio channels of {self._name} become stereo in the {self._output}")
 
     def _pull(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The folder that `amc-infer` writes (masks/, overlay.mp4, run.json), and the checks before a run is resumed there."""
+"""The folder that `amc-infer` writes (outputs and run.json), and the checks before a run is resumed there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,27 +14,35 @@ from typing import Any
 
 from ..errors import InputError, OutputError
 from ..files.atomic import cannot_write, make_folder, replacing
+from .kinds import KINDS
 from .mask_files import finished_masks, index_name
+
+STORE = "resume"  # of the masks that a resumed run reads, where the run does not write them as an output
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files in `path`; `name` gives the file name of the mask of each frame."""
+    """The files in `path`; `name` gives the file name of the mask of each frame. A resumed run reads the masks in the
+    folder `store`, "masks" or `STORE`.
+    """
 
     path: Path
     name: Callable[[int], str] = index_name
+    store: str = "masks"
 
     @property
-    def masks(self) -> Path:
-        return self.path / "masks"
+    def stored(self) -> Path:
+        return self.path / self.store
 
     @property
-    def probabilities(self) -> Path:
-        return self.path / "probabilities"
+    def _folders(self) -> list[Path]:
+        """The folders of images that runs write."""
+        return [self.path / STORE, *(self.path / kind.path for kind in KINDS.values() if kind.is_folder)]
 
     @property
-    def overlay(self) -> Path:
-        return self.path / "overlay.mp4"
+    def _files(self) -> list[Path]:
+        """The videos and texts that runs write."""
+        return [self.path / kind.path for kind in KINDS.values() if not kind.is_folder]
 
     @property
     def frame_list(self) -> Path:
@@ -56,7 +64,7 @@ class RunFolder:
         except OSError as error:  # a name that is too long, a folder that must not be read
             raise cannot_write(self.path, error) from error
         if not earlier:
-            for theirs in (self.masks, self.probabilities, self.overlay):
+            for theirs in (*self._folders, *self._files):
                 if theirs.exists():
                     raise OutputError(
                         f"{theirs} is in the way, and there is no {self.report.name} beside it that would permit "
@@ -64,18 +72,33 @@ class RunFolder:
                     )
         elif resume:
             self._compare(settings)
-            return finished_masks(self.masks, self.name)
-        elif not overwrite and any(self.masks.glob("*.png")):
+            return finished_masks(self.stored, self.name)
+        elif not overwrite and self._holds_outputs():
             raise OutputError(
                 f"{self.path} holds an earlier run; expected a new folder. Go on with it by --resume, replace it "
                 "by --overwrite, or choose another folder with -o"
             )
         return 0
 
-    def complete_report(self) -> dict[str, Any] | None:
-        """The contents of run.json if the run is complete, else None. Call `finished` first."""
+    def complete_report(self, finished: int) -> dict[str, Any] | None:
+        """The contents of run.json if the run is complete and its outputs are there, else None.
+
+        That is known by `finished`, the number of good masks, and by the bytes of all outputs.
+        """
         report: dict[str, Any] = json.loads(self.report.read_text()) if self.report.exists() else {}
-        return report if report.get("complete") else None
+        if not report.get("complete") or (self.store != STORE and finished < report["frames"]):
+            return None
+        return report if report["outputs"] == self.outputs(report["outputs"]) else None
+
+    def outputs(self, kinds: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """{"masks": {"path": "masks", "bytes": 5120}, …} of those of `kinds` that are there."""
+        found = {}
+        for kind in kinds:
+            path = self.path / KINDS[kind].path
+            files = sorted(path.glob("*.png")) if KINDS[kind].is_folder else [path]
+            if path.exists():
+                found[kind] = {"path": KINDS[kind].path, "bytes": sum(file.stat().st_size for file in files)}
+        return found
 
     def require_writable(self) -> None:
         """Raises OutputError where the folder cannot be made or written to, as far as that is known without writing."""
@@ -95,39 +118,50 @@ class RunFolder:
         Only what a run writes is removed, by its name.
         """
         make_folder(self.path)
-        earlier = self._earlier_masks()
+        earlier = self.listed_masks()
         try:
             self.write_report(report)
         except OutputError:
             with suppress(OSError):
                 self.path.rmdir()  # which keeps a folder that is not empty
             raise
-        make_folder(self.masks)
-        for folder in (self.masks, self.probabilities):
+        for folder in self._folders:
             for file in folder.glob("*.png"):
+                # The masks of a run that was killed are not listed: those with numbers are removed, others stay.
                 numbered = file.stem.isdigit() and int(file.stem) >= finished and self.name is index_name
                 if numbered or file.name in earlier[finished:]:
                     file.unlink()
         if finished == 0:
-            self.overlay.unlink(missing_ok=True)
-            self.frame_list.unlink(missing_ok=True)
-        for folder in (self.path, self.masks, self.probabilities):
+            for file in (*self._files, self.frame_list):
+                file.unlink(missing_ok=True)
+        for folder in (self.path, *self._folders):
             for unfinished in folder.glob(".*.part"):  # of a run that was killed
                 unfinished.unlink()
+        _remove_empty(self._folders)
+
+    def remove_store(self) -> None:
+        """Remove what only a resumed run reads; call it when the run is complete."""
+        if self.store == STORE:
+            for file in self.stored.glob("*.png"):
+                file.unlink()
+            _remove_empty([self.stored])
 
     def write_frame_list(self, text: str) -> None:
         with replacing(self.frame_list) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
-    def _earlier_masks(self) -> list[str]:
-        """The names of the masks that an earlier run wrote, in their order."""
+    def _holds_outputs(self) -> bool:
+        return any(any(folder.glob("*.png")) for folder in self._folders) or any(file.exists() for file in self._files)
+
+    def listed_masks(self) -> list[str]:
+        """The names of the masks in run.json, in their order; none for a run that was killed."""
         try:
             rows = json.loads(self.report.read_text())["frame_list"]
             if isinstance(rows, str):
                 rows = list(csv.DictReader(self.frame_list.read_text(encoding="utf-8").splitlines()))
             return [str(row["mask"]) for row in rows]
         except (OSError, ValueError, KeyError, TypeError):
-            return []  # of a run that was killed: its masks have their place in the new run, or stay
+            return []
 
     def write_report(self, report: dict[str, Any]) -> None:
         with replacing(self.report) as temporary:
@@ -147,6 +181,12 @@ class RunFolder:
                     f"{self.path} was begun with {key} {earlier.get(key)!r}, now it is {now.get(key)!r}; expected the "
                     "same to resume. Use the same options, or start anew by --overwrite"
                 )
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Parts of the source video that the overlay keeps besides the frames: audio tracks, their clock, and tags."""
+"""Parts of the source video that an output video keeps besides the frames: audio tracks, their clock, and tags."""
 
 from __future__ import annotations
 
@@ -30,30 +30,35 @@ class SourceTracks:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, info: SourceInfo) -> SourceTracks:
-        """Those of `info.video`; none for images and pipes."""
+    def of(cls, info: SourceInfo, output: str = "overlay", *, audio: bool = True) -> SourceTracks:
+        """Those of `info.video`; none for images and pipes. The notes name the `output`; without `audio` there are no
+        tracks, and no notes about them.
+        """
         path = info.video
         if path is None or not path.is_file():
             return cls()
         try:
             source = open_container(str(path))
         except InputError as error:
-            return cls(notes=[f"the audio of {path.name} is left out of the overlay: {error}"])
+            return cls(notes=[f"the audio of {path.name} is left out of the {output}: {error}"] if audio else [])
         with source:
             video = source.streams[info.video_stream]
             start = None
             if video.start_time is not None and video.time_base is not None:
                 start = video.start_time * video.time_base
-            dropped = Counter(stream.type for stream in source.streams if stream.type not in ("video", "audio"))
+            dropped = Counter(
+                stream.type for stream in source.streams if audio and stream.type not in ("video", "audio")
+            )
             kinds = [f"{count} {kind} track{'s' * (count > 1)}" for kind, count in sorted(dropped.items())]
+            tracks = source.streams.audio if audio else ()
             return cls(
-                audio=[SourceAudio(path, stream.index, info.video_stream) for stream in source.streams.audio],
+                audio=[SourceAudio(path, stream.index, info.video_stream, output) for stream in tracks],
                 video_start=start,
                 zero=_zero(source),
                 tags={
                     key: tag_text(value) for key, value in source.metadata.items() if key.lower() not in _FORMAT_TAGS
                 },
-                notes=[f"{' and '.join(kinds)} of {path.name} cannot be kept in the overlay"] if kinds else [],
+                notes=[f"{' and '.join(kinds)} of {path.name} cannot be kept in the {output}"] if kinds else [],
             )
 
     def close(self) -> None:

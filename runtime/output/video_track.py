@@ -1,10 +1,11 @@
-"""RGB images with their times as one H.264 track of an MP4 file."""
+"""Images with their times as the video track of a file."""
 
 from __future__ import annotations
 
 import math
 import os
 from fractions import Fraction
+from typing import cast
 
 import av
 import cv2
@@ -14,19 +15,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ..frame import SourceInfo
+from .video_encoding import H264, VideoEncoding
 
-_FINEST_TICK = 10_000_000  # per second: at this a frame of 214 s still fits into MP4's 31 bits
-_BT709, _BT601, _LIMITED = 1, 6, 1  # as in H.264, Annex E
-
-
-def ticks_per_second(info: SourceInfo) -> int:
-    """The MP4 timescale in which the times of the source, and if possible its frame rate, are whole numbers."""
-    times = info.time_base.denominator
-    both = math.lcm(times, info.frame_rate.numerator) if info.frame_rate else times
-    ticks = next((ticks for ticks in (both, times) if ticks <= _FINEST_TICK), 1_000_000)
-    while ticks < 10_000:  # so that a time moved by one tick is not seen; the muxer would do the same
-        ticks *= 2
-    return ticks
+_BT709 = 1  # as in H.264, Annex E
 
 
 class VideoTrack:
@@ -36,27 +27,30 @@ class VideoTrack:
     `info.time_base`, counted from `origin` (seconds of the source).
     """
 
-    def __init__(self, output: OutputContainer, info: SourceInfo, size: tuple[int, int], origin: Fraction) -> None:
+    def __init__(
+        self,
+        output: OutputContainer,
+        info: SourceInfo,
+        size: tuple[int, int],
+        origin: Fraction,
+        encoding: VideoEncoding = H264,
+    ) -> None:
         self.size = size
         self._first = self._last = 0  # ticks
-        self._tick = Fraction(1, ticks_per_second(info))  # seconds
-        self._output, self._info, self._origin = output, info, origin
+        self._tick = Fraction(1, encoding.ticks_per_second(info))  # seconds
+        self._output, self._info, self._origin, self._to_frame = output, info, origin, encoding.to_frame
         self._interval = 0  # ticks between the latest two frames
         self._own_duration: int | None = None  # ticks, of the latest frame
         self._count = 0
         self._held: av.VideoFrame | None = None  # the latest frame, until its duration is known
         self._durations: dict[int, int] = {}  # ticks, by time, of the frames inside the encoder
-        stream = output.add_stream("libx264", rate=info.frame_rate or 25)
-        # CPU time and size of an 854x480 frame: veryfast 12 ms, 18 kB; without B-frames 10.3 ms, 23 kB, 0.6 dB better,
-        # and decoding times equal presentation times, so that MP4 keeps each time and duration exactly; superfast
-        # 6.6 ms, 26 kB: the encoder takes its time from the network, and the file is for looking at.
-        stream.options = {"preset": "superfast", "crf": "20", "bf": "0"}
+        stream = cast(VideoStream, output.add_stream(encoding.codec(size), rate=info.frame_rate or 25))
+        stream.options = dict(encoding.options)
         stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p" if _is_even(size) else "yuv444p"
+        stream.pix_fmt = encoding.pixel_format(size)
         stream.codec_context.sample_aspect_ratio = info.sample_aspect_ratio
         stream.time_base = stream.codec_context.time_base = self._tick
-        # BT.601, because programs that ignore the tag assume it: theirs are the right colors too.
-        stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED
+        stream.codec_context.colorspace, stream.codec_context.color_range = encoding.matrix, encoding.color_range
         stream.codec_context.color_primaries = stream.codec_context.color_trc = _BT709
         # One thread is done in 12.2 ms (CPU time 12.2); two in 7.7 ms (13.3) where both cores are idle. Of two cores,
         # the network needs the other one.
@@ -69,13 +63,13 @@ class VideoTrack:
         return pts * self._info.time_base - self._origin
 
     def add(self, pixels: NDArray[np.uint8], pts: int, duration: int | None = None) -> None:
-        """Add `pixels` (H, W, 3) RGB, to be shown from `pts`; another size than the track's is scaled to it.
+        """Add an image as the encoding takes it, to be shown from `pts`; another size than the track's is scaled to it.
 
         `duration` matters for the last frame: None gives it that of the frame before.
         """
         if pixels.shape[1::-1] != self.size:
             pixels = cv2.resize(pixels, self.size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        image = _to_yuv(pixels)
+        image = self._to_frame(pixels)
         ticks = round(self.begin_seconds(pts) / self._tick)
         if self._count == 0:
             self._first = ticks
@@ -123,19 +117,3 @@ class VideoTrack:
         even = round(self._count * stride / rate / self._tick) - (self._last - self._first)
         rounding = 2 * math.ceil(self._info.time_base / self._tick)
         return even if abs(even - self._interval) <= min(rounding, self._interval // 4) else self._interval
-
-
-def _to_yuv(pixels: NDArray[np.uint8]) -> av.VideoFrame:
-    """(H, W, 3) RGB to limited-range BT.601: 4:2:0, which every player decodes, but 4:4:4 for odd sizes, for which
-    H.264 has no 4:2:0.
-    """
-    if _is_even(pixels.shape):
-        # OpenCV takes 0.3 ms for 854x480 where swscale takes 2.0.
-        planes = cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420).astype(np.uint8, copy=False)
-        return av.VideoFrame.from_ndarray(planes, format="yuv420p")
-    image = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-    return image.reformat(format="yuv444p", dst_colorspace="ITU601", dst_color_range="MPEG")
-
-
-def _is_even(size: tuple[int, ...]) -> bool:
-    return size[0] % 2 == size[1] % 2 == 0

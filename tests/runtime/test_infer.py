@@ -29,6 +29,7 @@ from amcnet.runtime.refine.crf import refine
 
 MakeClip = Callable[..., Path]
 FRAMES = 7
+WITH_PROBABILITIES = ("masks", "probabilities", "overlay")
 RATE = Fraction(25)
 
 
@@ -63,7 +64,7 @@ def options(clip: Path, amcnet_onnx: Path, tmp_path: Path) -> InferOptions:
 def uninterrupted(clip: Path, amcnet_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The masks and probabilities of a run with DIS flow that nothing disturbed, as bytes."""
     output = tmp_path_factory.mktemp("whole") / "out"
-    infer(InferOptions(source=clip, output=output, amcnet=amcnet_onnx, probability=True))
+    infer(InferOptions(source=clip, output=output, amcnet=amcnet_onnx, write=WITH_PROBABILITIES))
     return _pictures(output)
 
 
@@ -134,7 +135,7 @@ def test_every_mask_is_what_numpy_and_pillow_make(
     for index in range(flow_files, FRAMES):
         (folder / f"{index}.png").unlink()
     with_progress: list[int] = []
-    options = replace(options, flow=folder, probability=True, temporal=False)
+    options = replace(options, flow=folder, write=WITH_PROBABILITIES, temporal=False)
     report = infer(options, lambda _, done: with_progress.append(done))
     output = Path(options.output)
     assert with_progress == list(range(1, FRAMES + 1))
@@ -160,7 +161,7 @@ def test_every_mask_is_what_numpy_and_pillow_make(
 
 
 def test_the_threshold_is_applied_to_the_probability(options: InferOptions) -> None:
-    infer(replace(options, threshold=0.7, probability=True))
+    infer(replace(options, threshold=0.7, write=WITH_PROBABILITIES))
     for path in (Path(options.output) / "masks").iterdir():
         probability = _read(path.parent.parent / "probabilities" / path.name)
         sure = np.abs(probability - 0.7 * 65535) > 1
@@ -170,7 +171,7 @@ def test_the_threshold_is_applied_to_the_probability(options: InferOptions) -> N
 
 def test_the_crf_refines_the_probability(options: InferOptions, clip_picture: Callable[..., Any]) -> None:
     pytest.importorskip("pydensecrf", reason="the extra crf is not installed")
-    report = infer(replace(options, crf=True, probability=True, frames=1))
+    report = infer(replace(options, crf=True, write=WITH_PROBABILITIES, frames=1))
     probability = _read(Path(options.output) / "probabilities" / "00000.png").astype(np.float32) / 65535
     mask = _read(Path(options.output) / "masks" / "00000.png") > 0
     expected = refine(clip_picture(0, (100, 60)), probability)
@@ -247,9 +248,9 @@ def test_the_report(options: InferOptions, pwcnet_onnx: Path) -> None:
     report = infer(replace(options, flow=str(pwcnet_onnx)))
     assert report == _report(Path(options.output))
     assert list(report) == [
-        *("schema", "complete", "settings", "backend", "machine", "versions"),
+        *("schema", "complete", "settings", "backend", "machine", "versions", "estimated_bytes"),
         *("truncated", "notes", "frames", "computed_frames", "seconds", "fps", "latency_ms"),
-        "frame_list",
+        *("frame_list", "outputs"),
     ]
     assert (report["complete"], report["truncated"], report["notes"]) == (True, False, [])
     files = report["settings"]["files"]
@@ -286,7 +287,7 @@ def test_a_truncated_video_keeps_what_decodes(options: InferOptions, tmp_path: P
 def test_stopped_and_resumed_is_as_if_never_stopped(
     options: InferOptions, uninterrupted: dict[str, bytes], frames: int
 ) -> None:
-    options = replace(options, probability=True)
+    options = replace(options, write=WITH_PROBABILITIES)
     output = Path(options.output)
     _stopped(options, frames)
     stopped = _report(output)
@@ -310,14 +311,14 @@ def test_a_mask_of_a_resumed_run_depends_on_the_frame_before(
     options: InferOptions, uninterrupted: dict[str, bytes]
 ) -> None:
     """If the temporal filter changed nothing in this clip, the tests of --resume would not test it."""
-    infer(replace(options, probability=True, temporal=False))
+    infer(replace(options, write=WITH_PROBABILITIES, temporal=False))
     unfiltered = _pictures(Path(options.output))
     assert unfiltered.keys() == uninterrupted.keys()
     assert all(unfiltered[name] != uninterrupted[name] for name in unfiltered if name.startswith("probabilities"))
 
 
 def test_stopped_twice(options: InferOptions, uninterrupted: dict[str, bytes]) -> None:
-    options = replace(options, probability=True, resume=True)  # which a first run may be told too
+    options = replace(options, write=WITH_PROBABILITIES, resume=True)  # which a first run may be told too
     _stopped(options, 3)
     _stopped(options, 2)  # within those that are there already
     assert len(_pictures(Path(options.output))) == 6
@@ -327,7 +328,7 @@ def test_stopped_twice(options: InferOptions, uninterrupted: dict[str, bytes]) -
 
 
 def test_a_killed_run_is_resumed(options: InferOptions, uninterrupted: dict[str, bytes]) -> None:
-    options = replace(options, probability=True)
+    options = replace(options, write=WITH_PROBABILITIES)
     output = Path(options.output)
     begun: dict[str, Any] = {}
     with pytest.raises(KeyboardInterrupt):
@@ -364,7 +365,8 @@ def test_resuming_a_complete_run_does_nothing(options: InferOptions) -> None:
         ("start", {"start": 1}),
         ("stride", {"stride": 2}),
         ("frames", {"frames": 5}),
-        ("probability", {"probability": True}),
+        ("write", {"write": ("masks", "rle")}),
+        ("write", {"write": WITH_PROBABILITIES}),
         ("temporal", {"temporal": False}),
     ],
 )
@@ -429,7 +431,7 @@ def test_an_earlier_run_is_not_touched(options: InferOptions) -> None:
 
 
 def test_overwrite_leaves_nothing_of_the_earlier_run(options: InferOptions) -> None:
-    infer(replace(options, probability=True))
+    infer(replace(options, write=WITH_PROBABILITIES))
     notes = Path(options.output) / "masks" / "notes.txt"
     notes.write_text("mine")
     overlays: list[bool] = []

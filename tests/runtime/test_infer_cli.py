@@ -55,18 +55,20 @@ def clip(tmp_path: Path, make_clip: MakeClip) -> Path:
 
 
 def test_a_run_ends_in_a_summary(run: Run, clip: Path, amcnet_onnx: Path) -> None:
-    status, out, err = run(clip, "--amcnet", amcnet_onnx, "--flow", "dis", "--threshold", "0.4", "--probability")
+    kinds = "masks,probabilities,overlay"
+    status, out, err = run(clip, "--amcnet", amcnet_onnx, "--flow", "dis", "--threshold", "0.4", "--write", kinds)
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith("4 frames in ")
     assert "network" in lines[1]
     assert [line.split() for line in lines[2:]] == [
         ["masks", "clip-amcnet/masks"],
+        ["probabilities", "clip-amcnet/probabilities"],
         ["overlay", "clip-amcnet/overlay.mp4"],
         ["report", "clip-amcnet/run.json"],
     ]
     report = json.loads(Path("clip-amcnet/run.json").read_text())
-    assert (report["settings"]["threshold"], report["settings"]["probability"]) == (0.4, True)
+    assert (report["settings"]["threshold"], report["settings"]["write"]) == (0.4, kinds.split(","))
     assert len(list(Path("clip-amcnet/probabilities").iterdir())) == 4
 
 
@@ -96,6 +98,23 @@ def test_other_video_streams_are_noted(run: Run, amcnet_onnx: Path, kinds: Modul
     )
     settings = json.loads(Path("two-amcnet/run.json").read_text())["settings"]
     assert (settings["video_stream"], settings["deinterlace"], settings["names"]) == (1, "no", "index")
+
+
+def test_soft_edges_are_two_numbers(
+    run: Run, clip: Path, amcnet_onnx: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(clip, "--write", "matte", "--soft-edges", "0.2")
+    assert ended.value.code == 2
+    assert "got '0.2', expected LOW,HIGH such as 0.25,0.75" in capsys.readouterr().err
+    status, out, _ = run(clip, "--amcnet", amcnet_onnx, "--write", "boxes, matte", "--soft-edges", "0.2,0.9")
+    assert status == 0
+    assert [line.split() for line in out.splitlines()[2:]] == [
+        ["matte", "clip-amcnet/matte.mkv"],
+        ["boxes", "clip-amcnet/boxes.csv"],
+        ["report", "clip-amcnet/run.json"],
+    ]
+    assert json.loads(Path("clip-amcnet/run.json").read_text())["settings"]["soft_edges"] == [0.2, 0.9]
 
 
 def test_an_empty_name_is_refused(run: Run) -> None:

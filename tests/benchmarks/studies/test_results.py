@@ -11,6 +11,7 @@ import pytest
 from amcnet.benchmarks.latency.bench import SCHEMA
 from amcnet.benchmarks.latency.report_html import report_page
 from amcnet.benchmarks.latency.report_markdown import report_markdown
+from amcnet.runtime.output.kinds import KINDS
 
 RESULTS = Path(__file__).resolve().parents[3] / "benchmarks" / "results"
 REPORTS = ("cpu.json", "cpu-paper.json")
@@ -29,3 +30,9 @@ def test_a_committed_report_can_be_rendered(name: str) -> None:
         for network in report["networks"]:
             assert network["name"] in text
             assert f"{network['rows'][0]['latency']['p50_ms']:.1f}" in text
+
+
+def test_estimates_of_outputs_are_the_measured_sizes() -> None:
+    measured = {kind: row["bytes_per_pixel"] for kind, row in _load("output-sizes.json")["kinds"].items()}
+    estimated = {name: kind.bytes_per_pixel for name, kind in KINDS.items()}
+    assert estimated == pytest.approx(measured, abs=0.001)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from amcnet.runtime.batch.batch import BatchResult, run_batch
@@ -21,6 +23,7 @@ from amcnet.runtime.infer import InferOptions, infer
 
 Options = Callable[..., BatchOptions]
 MakeVideos = Callable[..., None]
+WITH_PROBABILITIES = ("masks", "probabilities", "overlay")
 
 
 def _status(folder: Path, relative: str) -> dict[str, Any]:
@@ -42,13 +45,14 @@ def test_the_outputs_are_those_of_amc_infer(
     options: Options, make_videos: MakeVideos, tmp_path: Path, amcnet_onnx: Path
 ) -> None:
     make_videos("day1/a", "b")
-    result = run_batch(options(infer={"threshold": 0.4, "probability": True}))
+    result = run_batch(options(infer={"threshold": 0.4, "write": WITH_PROBABILITIES}))
     assert (result.done, result.earlier, result.failed, result.left) == (2, 0, [], 0)
     out = tmp_path / "out"
     for relative in ("day1/a", "b"):
         alone = tmp_path / "alone" / relative
         source = tmp_path / "videos" / f"{relative}.mp4"
-        infer(InferOptions(source=source, output=alone, amcnet=amcnet_onnx, threshold=0.4, probability=True))
+        own = {"threshold": 0.4, "write": WITH_PROBABILITIES}
+        infer(InferOptions(source=source, output=alone, amcnet=amcnet_onnx, **own))
         for path in (path for path in alone.rglob("*") if path.is_file() and path.name != "run.json"):
             assert (out / relative / path.relative_to(alone)).read_bytes() == path.read_bytes(), path
         ours, theirs = (
@@ -68,6 +72,41 @@ def test_the_outputs_are_those_of_amc_infer(
     page = (out / "summary.html").read_text()
     assert "2 videos: 2 done; 8 frames." in page
     assert page.count("data:image/png;base64,") == 6
+
+
+def test_other_outputs_than_masks(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
+    make_videos("a")
+    result = run_batch(options(infer={"write": ("alpha-png", "boxes")}, jobs=1))
+    assert (result.done, result.failed) == (1, [])
+    assert {path.name for path in (tmp_path / "out" / "a").iterdir()} == {"alpha-png", "boxes.csv", "run.json"}
+    assert _status(tmp_path / "out", "a.mp4")["images"] == []
+
+
+def test_images_keep_their_names(options: Options, tmp_path: Path) -> None:
+    (tmp_path / "videos" / "shot").mkdir(parents=True)
+    for number in (3, 5):
+        cv2.imwrite(str(tmp_path / "videos" / "shot" / f"f{number}.jpg"), np.zeros((32, 48, 3), np.uint8))
+    result = run_batch(options(infer={"names": "source"}, image_folders=True, jobs=1))
+    assert (result.done, result.failed) == (1, [])
+    assert {path.name for path in (tmp_path / "out" / "shot" / "masks").iterdir()} == {"f3.png", "f5.png"}
+
+
+@pytest.mark.parametrize(
+    ("infer", "says"),
+    [
+        ({"write": ("mask",)}, "write: got 'mask'"),
+        ({"write": ("background",), "background": "gone.png"}, "background: gone"),
+        ({"write": ("matte",), "soft_edges": (0.6, 0.8)}, "soft edges: got"),
+        ({"threshold": 1.5}, "threshold is"),
+    ],
+)
+def test_wrong_outputs_are_named_before_a_video_is_begun(
+    options: Options, make_videos: MakeVideos, tmp_path: Path, infer: dict[str, Any], says: str
+) -> None:
+    make_videos("a")
+    with pytest.raises(InputError, match=says):
+        run_batch(options(infer=infer))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_video_that_fails_ends_no_other(
@@ -167,9 +206,9 @@ def test_other_settings_are_refused_unless_overwritten(
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     message = r"out holds 1 results with other settings, the first of them a; .*replace them by --overwrite"
     with pytest.raises(OutputError, match=message):
-        run_batch(options(infer={"probability": True}))
+        run_batch(options(infer={"write": WITH_PROBABILITIES}))
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-    assert run_batch(options(infer={"probability": True}, overwrite=True)).done == 1
+    assert run_batch(options(infer={"write": WITH_PROBABILITIES}, overwrite=True)).done == 1
     assert len(list((out / "a" / "probabilities").iterdir())) == 4
     assert _status(out, "a.mp4")["replaces"] is False
 

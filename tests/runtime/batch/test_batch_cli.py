@@ -150,6 +150,16 @@ def test_a_dry_run_writes_nothing_and_estimates(
     assert [path.name for path in tmp_path.iterdir()] == ["videos"]
 
 
+def test_a_dry_run_tells_that_the_disk_is_full(
+    run: Run, make_videos: MakeVideos, amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_videos("a", frames=3)
+    monkeypatch.setattr("amcnet.runtime.batch.estimate.free_bytes", lambda folder: 1000)
+    status, out, _ = run("videos", "-o", "out", "--amcnet", amcnet_onnx, "--dry-run", "--write", "alpha-prores, rle")
+    assert status == 0
+    assert out.splitlines()[-1] == "out has 0.0 MiB free. Fix: free some space, or write less with --write"
+
+
 def test_a_dry_run_of_unreadable_videos(run: Run, amcnet_onnx: Path) -> None:
     Path("videos").mkdir()
     Path("videos/broken.mp4").write_text("no video")
@@ -262,7 +272,8 @@ def test_killed_and_started_again_gives_the_same_files(
     killed, whole = tmp_path / "killed", tmp_path / "whole"
 
     def start(out: Path) -> subprocess.Popen[str]:
-        return _start(tmp_path / "videos", "-o", out, "--amcnet", amcnet_onnx, "--probability", "--jobs", 2)
+        write = ("--write", "masks,probabilities,overlay")
+        return _start(tmp_path / "videos", "-o", out, "--amcnet", amcnet_onnx, *write, "--jobs", 2)
 
     begin = time.monotonic()
     process = start(whole)

@@ -163,11 +163,12 @@ def test_a_parquet_file_with_pyarrow(tmp_path: Path) -> None:
 
 
 def test_the_worst_mask_is_the_one_that_jumps(tmp_path: Path) -> None:
+    masks = []
     for index in range(9):
         mask = np.zeros((240, 320), bool)
         mask[40:140, 5 * index : 5 * index + 120] = True
-        write_mask(tmp_path, index, ~mask if index >= 6 else mask)
-    samples = mask_samples(tmp_path, 9)
+        masks.append(write_mask(tmp_path, index, ~mask if index >= 6 else mask))
+    samples = mask_samples(masks)
     assert [(sample["name"], sample["frame"]) for sample in samples] == [("first", 0), ("middle", 4), ("worst", 6)]
     small = cv2.imdecode(np.frombuffer(base64.b64decode(samples[0]["png"]), np.uint8), cv2.IMREAD_UNCHANGED)
     assert small is not None
@@ -177,16 +178,17 @@ def test_the_worst_mask_is_the_one_that_jumps(tmp_path: Path) -> None:
 
 
 def test_a_single_mask_is_first_and_middle(tmp_path: Path) -> None:
-    write_mask(tmp_path, 0, np.ones((2, 2), bool))
-    assert [(sample["name"], sample["frame"]) for sample in mask_samples(tmp_path, 1)] == [("first", 0), ("middle", 0)]
+    samples = mask_samples([write_mask(tmp_path, 0, np.ones((2, 2), bool))])
+    assert [(sample["name"], sample["frame"]) for sample in samples] == [("first", 0), ("middle", 0)]
 
 
 def test_a_change_of_size_is_no_jump(tmp_path: Path) -> None:
+    masks = []
     for index, size in enumerate([(8, 8), (8, 8), (4, 6), (4, 6)]):
         mask = np.ones(size, bool)
         mask[0, 0] = index < 3
-        write_mask(tmp_path, index, mask)
-    assert mask_samples(tmp_path, 4)[-1]["frame"] == 3
+        masks.append(write_mask(tmp_path, index, mask))
+    assert mask_samples(masks)[-1]["frame"] == 3
 
 
 # --- processors

@@ -46,6 +46,7 @@ def test_a_folder_is_searched_to_any_depth() -> None:
 
 def test_results_of_earlier_runs_are_no_sources() -> None:
     _touch("out/a/overlay.mp4", "v/old/run.json", "v/old/overlay.mp4", "v/own/overlay.mp4")
+    _touch("v/old/alpha.mov", "v/old/matte.mkv", "v/old/alpha.webm", "v/old/background.mp4", "v/old/contours.mp4")
     found = _found(".")
     assert ("v/own/overlay.mp4", "v/own/overlay") in found
     assert not [relative for relative, _ in found if "out" in relative or "old" in relative]

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from amcnet.runtime.errors import OutputError
-from amcnet.runtime.frame import Frame, SourceInfo
+from amcnet.runtime.frame import Frame, MaskFrame, SourceInfo
 from amcnet.runtime.output.overlay import OverlayWriter, blend
 
 MakeClip = Callable[..., Path]
@@ -33,6 +33,12 @@ def _picture(size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.stack([red, green, (red + green) / 2], axis=-1).astype(np.uint8)
 
 
+def _mask_frame(frame: Frame, mask: NDArray[np.bool_] | None = None) -> MaskFrame:
+    """`frame` with `mask`, or an empty one."""
+    mask = np.zeros(frame.pixels.shape[:2], bool) if mask is None else mask
+    return MaskFrame(frame, mask, mask.astype(np.float32))
+
+
 def _write(
     path: Path, info: SourceInfo, times: Sequence[int], pictures: Sequence[NDArray[np.uint8]] | None = None
 ) -> OverlayWriter:
@@ -40,7 +46,7 @@ def _write(
     with OverlayWriter(path, info) as overlay:
         for index, (pts, pixels) in enumerate(zip(times, pictures, strict=True)):
             frame = Frame(pixels=pixels, index=index, pts=pts, pts_seconds=float(pts * info.time_base))
-            overlay.write(frame, np.zeros(pixels.shape[:2], bool))
+            overlay.write(_mask_frame(frame))
     return overlay
 
 
@@ -243,7 +249,8 @@ def test_mask_is_seen_in_the_video(tmp_path: Path) -> None:
     mask = np.zeros((48, 64), bool)
     mask[16:32, 16:48] = True
     with OverlayWriter(tmp_path / "overlay.mp4", _info()) as overlay:
-        overlay.write(Frame(pixels=np.full((48, 64, 3), 90, np.uint8), index=0, pts=0, pts_seconds=0.0), mask)
+        frame = Frame(pixels=np.full((48, 64, 3), 90, np.uint8), index=0, pts=0, pts_seconds=0.0)
+        overlay.write(_mask_frame(frame, mask))
     _, (read,), _ = _read(tmp_path / "overlay.mp4")
     assert np.abs(read[20:28, 24:40].reshape(-1, 3).mean(axis=0) - [172, 61, 77]).max() <= 6
     assert np.abs(read[:8].reshape(-1, 3).mean(axis=0) - 90).max() <= 3
@@ -321,7 +328,7 @@ def test_damaged_sound_costs_no_frame(tmp_path: Path, name: str, codec: str) -> 
         with OverlayWriter(tmp_path / "overlay.mp4", _info(video=tmp_path / f"bad-{name}")) as overlay:
             for index in range(25):
                 frame = Frame(pixels=_picture((64, 48)), index=index, pts=index, pts_seconds=index / 25)
-                overlay.write(frame, np.zeros((48, 64), bool))
+                overlay.write(_mask_frame(frame))
         assert _read(tmp_path / "overlay.mp4")[0] == [Fraction(index, 25) for index in range(25)]
         assert len(overlay.notes) <= 1
 
@@ -353,7 +360,7 @@ def test_run_that_is_broken_off_leaves_a_playable_file(tmp_path: Path, error: ty
         with OverlayWriter(path, _info(video=clip)) as overlay:
             for index in range(10):
                 frame = Frame(pixels=_picture((64, 48)), index=index, pts=index, pts_seconds=index / 25)
-                overlay.write(frame, np.zeros((48, 64), bool))
+                overlay.write(_mask_frame(frame))
                 assert not path.exists()
             raise error
 
@@ -384,7 +391,7 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np
 from amcnet import OutputError
-from amcnet.runtime.frame import Frame, SourceInfo
+from amcnet.runtime.frame import Frame, MaskFrame, SourceInfo
 from amcnet.runtime.output.overlay import OverlayWriter
 limit, frames = int(sys.argv[2]), int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -393,7 +400,8 @@ try:
     with OverlayWriter(Path(sys.argv[1]), SourceInfo(name="noise", time_base=Fraction(1, 25))) as overlay:
         for index in range(frames):
             pixels = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-            overlay.write(Frame(pixels=pixels, index=index, pts=index, pts_seconds=index / 25), pixels[..., 0] > 128)
+            frame = Frame(pixels=pixels, index=index, pts=index, pts_seconds=index / 25)
+            overlay.write(MaskFrame(frame, pixels[..., 0] > 128, pixels[..., 0] / np.float32(255)))
 except OutputError as error:
     print(error)
 """

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from amcnet.runtime.frame import Frame, SourceInfo
+from amcnet.runtime.frame import Frame, MaskFrame, SourceInfo
 from amcnet.runtime.output.overlay import OverlayWriter
 from amcnet.runtime.video.reader import open_frames
 
@@ -26,7 +26,8 @@ RATE = 48_000
 def _overlay(source: Path, path: Path, **selection: int) -> OverlayWriter:
     with open_frames(source, **selection) as reader, OverlayWriter(path, reader.info) as overlay:
         for frame in reader:
-            overlay.write(frame, np.zeros(frame.pixels.shape[:2], bool))
+            mask = np.zeros(frame.pixels.shape[:2], bool)
+            overlay.write(MaskFrame(frame, mask, mask.astype(np.float32)))
     return overlay
 
 
@@ -214,7 +215,8 @@ def test_a_frame_that_is_too_large_for_the_encoder_gets_a_smaller_overlay(
     with OverlayWriter(tmp_path / "overlay.mp4", info) as overlay:
         for index in range(2):
             frame = Frame(pixels=pixels, index=index, pts=index, pts_seconds=index / 25)
-            overlay.write(frame, np.zeros((height, width), bool))
+            mask = np.zeros((height, width), bool)
+            overlay.write(MaskFrame(frame, mask, mask.astype(np.float32)))
     with av.open(str(tmp_path / "overlay.mp4")) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height) == expected

@@ -1,0 +1,70 @@
+"""The kinds of output of a run: the file or folder of each, and the bytes that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of output.
+
+    path: the file, or the folder with one PNG per frame, within the run folder.
+    purpose: what it is for, in a few words.
+    bytes_per_pixel: what the footage of the demo takes (benchmarks/results/output-sizes.json), for estimates.
+    soft: whether the edge of the object is soft.
+    """
+
+    path: str
+    purpose: str
+    bytes_per_pixel: float
+    soft: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        return not Path(self.path).suffix
+
+
+KINDS = {
+    "masks": Kind(path="masks", purpose="programs; 0 and 255", bytes_per_pixel=0.0078),
+    "masks-davis": Kind(
+        path="masks-davis", purpose="evaluation code of DAVIS-2017; 0 and 1 with its palette", bytes_per_pixel=0.0139
+    ),
+    "probabilities": Kind(path="probabilities", purpose="thresholds of your own; 16-bit gray", bytes_per_pixel=0.511),
+    "matte": Kind(
+        path="matte.mkv", purpose="compositing; opacity as lossless gray video, FFV1", bytes_per_pixel=0.0162, soft=True
+    ),
+    "matte-h264": Kind(
+        path="matte.mp4", purpose="editors without FFV1; opacity as H.264", bytes_per_pixel=0.0064, soft=True
+    ),
+    "alpha-prores": Kind(
+        path="alpha.mov", purpose="video editors; the object cut out, ProRes 4444", bytes_per_pixel=0.292, soft=True
+    ),
+    "alpha-webm": Kind(
+        path="alpha.webm", purpose="web pages; the object cut out, VP9 with alpha", bytes_per_pixel=0.0227, soft=True
+    ),
+    "alpha-png": Kind(
+        path="alpha-png", purpose="image programs; the object cut out, RGBA", bytes_per_pixel=0.325, soft=True
+    ),
+    "background": Kind(
+        path="background.mp4", purpose="another background, see below; with audio", bytes_per_pixel=0.0142, soft=True
+    ),
+    "overlay": Kind(path="overlay.mp4", purpose="a look at the masks; with audio", bytes_per_pixel=0.0293),
+    "contours": Kind(path="contours.mp4", purpose="a look at the edges; with audio", bytes_per_pixel=0.034),
+    "rle": Kind(path="rle.jsonl", purpose="COCO tools; run lengths, box and area per frame", bytes_per_pixel=0.0036),
+    "boxes": Kind(path="boxes.csv", purpose="tables; box and area per frame", bytes_per_pixel=0.0001),
+}
+
+
+def require_kinds(names: Iterable[str]) -> list[str]:
+    """`names` without repetition, in the order of `KINDS`. Raises InputError for none, and for one that is unknown."""
+    wanted = set(names)
+    unknown = sorted(wanted - KINDS.keys())
+    if unknown or not wanted:
+        got = ", ".join(map(repr, unknown)) or "nothing"
+        raise InputError(f"write: got {got}, expected some of {', '.join(KINDS)}. Fix: --write masks,overlay")
+    return [name for name in KINDS if name in wanted]
