@@ -7,17 +7,18 @@ import sys
 from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .backends.base import DEVICES
 from .command import cli_entry_point
 from .errors import AmcNetError
 from .files.bundled_network import PRECISIONS
-from .frame import SourceInfo
 from .interrupt import GracefulInterrupt
-from .output.progress import Progress
+from .machine_info import DEVICES
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .frame import SourceInfo
 
 _EXAMPLES = """examples:
   amc-infer video.mp4                              bundled network, flow by OpenCV's DIS
@@ -29,14 +30,16 @@ _EXAMPLES = """examples:
   amc-infer video.mp4 --resume                     continue after Ctrl-C
 
 writes OUTPUT/masks/NNNNN.png (0 and 255, the video's size), OUTPUT/overlay.mp4 and OUTPUT/run.json
-exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C
+exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP
 """
 
 
 @cli_entry_point
 def main() -> int:
     arguments = vars(_parser().parse_args(_files_first(sys.argv[1:])))
-    from .infer import InferOptions, infer  # here: PyAV and OpenCV are slow to import, and --help does not use them
+    # Here: they are slow to import, --help does not use them, and Ctrl-C is handled by now.
+    from .infer import InferOptions, infer
+    from .output.progress import Progress
 
     arguments["output"] = arguments["output"] or _default_output(arguments["source"])
     options = InferOptions(**{field.name: arguments[field.name] for field in fields(InferOptions)})

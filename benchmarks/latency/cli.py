@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ...runtime.backends.base import DEVICES
+from ...runtime.machine_info import DEVICES
 from ...runtime.command import cli_entry_point
 from ...runtime.files.atomic import make_folder, replacing
 from .bench import BenchOptions, bench

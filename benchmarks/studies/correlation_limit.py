@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.backends.base import DEVICES
+from ...runtime.machine_info import DEVICES
 from ...runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 from ...runtime.command import cli_entry_point
 from ...runtime.extras import require

@@ -32,7 +32,8 @@ The same command again goes on where it ended: what is done is passed over, what
 
 writes OUT/PATH/ as amc-infer does, PATH being the video's path without its suffix, OUT/status/PATH.json,
 OUT/summary.csv (summary.parquet with pyarrow) and OUT/summary.html
-exit status: 0 all done, 3 some videos failed, 2 an error whose message says how to fix it, 130 Ctrl-C
+exit status: 0 all done, 3 some videos failed, 2 an error whose message says how to fix it, 130 Ctrl-C, 143 SIGTERM,
+129 SIGHUP
 """
 
 

@@ -115,11 +115,11 @@ def test_wrong_usage_is_status_2(run: Run, arguments: list[str]) -> None:
 def test_help_waits_for_no_video_library() -> None:
     code = (
         "import sys; from amcnet.runtime.batch.cli import main\ntry: main()\n"
-        "finally: print(sorted({'cv2', 'av', 'onnxruntime'} & set(sys.modules)))"
+        "finally: print(sorted({'numpy', 'cv2', 'av', 'tqdm', 'onnxruntime'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("usage: amc-batch")
-    assert done.stdout.endswith("130 Ctrl-C\n[]\n")
+    assert done.stdout.endswith("129 SIGHUP\n[]\n")
 
 
 def test_every_option_of_amc_infer_is_there(capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,17 +198,20 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 @posix
-def test_ctrl_c_leaves_the_videos_in_hand_resumable(make_videos: MakeVideos, tmp_path: Path, amcnet_onnx: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_the_videos_in_hand_resumable(
+    make_videos: MakeVideos, tmp_path: Path, amcnet_onnx: Path, number: signal.Signals
+) -> None:
     make_videos("a", "b", "c", frames=300)
     out = tmp_path / "out"
     process = _start(tmp_path / "videos", "-o", out, "--amcnet", amcnet_onnx, "--jobs", 2)
     try:
         _wait_for(lambda: all((out / name / "masks" / "00003.png").exists() for name in "ab"), process)
-        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all processes of the command
+        os.killpg(process.pid, number)  # a terminal and `timeout` send it to all processes of the command
         _, err = process.communicate()
     finally:
         process.kill()
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert "Traceback" not in err
     assert not (out / "c").exists()
     for name in "ab":
@@ -217,6 +220,20 @@ def test_ctrl_c_leaves_the_videos_in_hand_resumable(make_videos: MakeVideos, tmp
         assert (report["complete"], status["state"]) == (False, "running")
         assert 4 <= report["frames"] == len(list((out / name / "masks").iterdir())) < 300
         assert sorted(path.name for path in (out / name).iterdir()) == ["masks", "overlay.mp4", "run.json"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
+def test_ctrl_c_while_the_processes_start(make_videos: MakeVideos, tmp_path: Path, amcnet_onnx: Path) -> None:
+    make_videos("a", "b")
+    process = _start(tmp_path / "videos", "-o", tmp_path / "out", "--amcnet", amcnet_onnx, "--jobs", 2)
+    try:
+        _wait_for(lambda: len(_children(process)) >= 2, process)  # one keeps track of shared memory
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate()
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
 
 
 def _results(out: Path) -> dict[str, Any]:
