@@ -32,6 +32,7 @@ from .stage_times import StageTimes
 from .trt.card import EngineFile, card_path
 from .version import __version__
 from .video.reader import FrameReader, open_frames
+from .video.source_file import source_file
 
 SCHEMA = 1
 
@@ -104,6 +105,7 @@ def infer(
         times, begin, done = StageTimes(), time.perf_counter(), 0
         with closing(_masks(segmenter, reader, flow, times, folder, kept)) as masks:
             first = next(masks)
+            loaded.enter_context(folder.locked())
             folder.begin(report, finished)
             overlay = OverlayWriter(folder.overlay, reader.info)
             try:
@@ -164,13 +166,12 @@ def _masks(
 
 def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
     """Content of run.json during the run; a run is resumed only if `settings` are equal."""
-    source = Path(options.source)
     return {
         "schema": SCHEMA,
         "complete": False,
         "settings": {
             "source": str(options.source),
-            "source_bytes": source.stat().st_size if source.is_file() else None,
+            **source_file(Path(options.source)),
             "start": options.start,
             "frames": options.frames,
             "stride": options.stride,

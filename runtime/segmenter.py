@@ -94,7 +94,14 @@ class Segmenter(Closeable):
         )
 
     def video(
-        self, source: str | Path, *, start: int = 0, frames: int | None = None, stride: int = 1
+        self,
+        source: str | Path,
+        *,
+        start: int = 0,
+        frames: int | None = None,
+        stride: int = 1,
+        video_stream: int | None = None,
+        deinterlace: str = "auto",
     ) -> Generator[MaskFrame, None, None]:
         """Segment `source`: one `MaskFrame` per frame, in order of presentation.
 
@@ -107,7 +114,14 @@ class Segmenter(Closeable):
         """
         self._loaded.require()
         with (
-            open_frames(source, start=start, frames=frames, stride=stride) as reader,
+            open_frames(
+                source,
+                start=start,
+                frames=frames,
+                stride=stride,
+                video_stream=video_stream,
+                deinterlace=deinterlace,
+            ) as reader,
             self.plan.open_flow(reader) as flow,
         ):
             yield from self.masks(reader, flow)

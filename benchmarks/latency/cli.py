@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ...runtime.machine_info import DEVICES
 from ...runtime.command import cli_entry_point
 from ...runtime.files.atomic import make_folder, replacing
+from ...runtime.machine_info import DEVICES
 from .bench import BenchOptions, bench
 from .compare import TOLERANCE, compare, comparison_table, machine_change
 from .report_html import report_page

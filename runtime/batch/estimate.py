@@ -58,7 +58,11 @@ def _estimate(tasks: list[Task], options: InferOptions) -> str:
 def _length(options: InferOptions, task: Task) -> int | None:
     try:
         with open_frames(
-            task.video.source, start=options.start, frames=options.frames, stride=options.stride
+            task.video.source,
+            start=options.start,
+            frames=options.frames,
+            stride=options.stride,
+            video_stream=options.video_stream,
         ) as reader:
             return reader.info.expected_frames
     except AmcNetError:

@@ -75,7 +75,7 @@ def test_a_video_that_takes_too_long_fails(run: Run, make_videos: MakeVideos, am
         (["gone", "-o", "out"], "error: gone: there is no such file or folder; expected a video, a folder"),
         (["videos", "videos/a.mp4", "-o", "out"], "error: {tmp}/videos/a.mp4: the video is listed twice"),
         (["videos", "-o", "out", "--threshold", "2"], "error: threshold is 2.0; expected a number between 0 and 1"),
-        (["videos", "-o", "videos/a.mp4/out"], "error: cannot write videos/a.mp4/out/status: Not a directory"),
+        (["videos", "-o", "videos/a.mp4/out"], "error: cannot write videos/a.mp4/out: Not a directory"),
         (["videos", "-o", "out", "--amcnet", "gone.onnx"], "error: gone.onnx"),
     ],
 )
