@@ -38,10 +38,14 @@ class MaskNetwork(Closeable, ABC):
     name: str
 
     @abstractmethod
-    def masks(self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes) -> Generator[MaskFrame, None, None]:
+    def masks(
+        self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes, *, live: bool = False
+    ) -> Generator[MaskFrame, None, None]:
         """The masks of `frames`, one per frame, in order. An error of `frames` is raised after the masks before it.
 
-        flow: the source of flow images; a pipeline computes its own and takes no notice of it.
+        flow: the source of flow images; a pipeline computes its own and takes no notice of it. live: a mask comes as
+        soon as the frame after its own has come, before the next is asked for; otherwise several frames are computed at
+        the same time.
         """
 
 
@@ -78,9 +82,15 @@ class TwoStreamNetwork(MaskNetwork):
         self.backend = backend
         self.name = backend.name
 
-    def masks(self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes) -> Generator[MaskFrame, None, None]:
+    def masks(
+        self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes, *, live: bool = False
+    ) -> Generator[MaskFrame, None, None]:
         if flow is None:
             raise ValueError("flow is None; expected a source of flow, such as DisFlow((384, 384))")
+        if live:
+            for item in self._prepare(frames, flow, times):
+                yield self._segment_one(item, times)
+            return
         with closing(prefetch(self._prepare(frames, flow, times))) as prepared:
             yield from self._segment(prepared, times)
 
@@ -131,8 +141,10 @@ class PipelineNetwork(MaskNetwork):
         self.backend = backend
         self.name = backend.name
 
-    def masks(self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes) -> Generator[MaskFrame, None, None]:
-        for frame, probability in self.backend.masks(frames, times):
+    def masks(
+        self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes, *, live: bool = False
+    ) -> Generator[MaskFrame, None, None]:
+        for frame, probability in self.backend.masks(frames, times, ahead=0 if live else 1):
             yield self._plan.mask_frame(frame, probability, times)
 
     def close(self) -> None:
