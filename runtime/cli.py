@@ -27,6 +27,7 @@ _EXAMPLES = """examples:
   amc-infer frames/ --flow raft-flow/              images, precomputed flow
   amc-infer 'shot7/*.png' -o shot7-masks --probability
   ffmpeg -i in.mkv -f yuv4mpegpipe - | amc-infer -
+  amc-infer rtsp://camera/live --duration 60 -o live        a camera, for a minute; also http and https
   amc-infer video.mp4 --resume                     continue after Ctrl-C
 
 writes OUTPUT/masks/NNNNN.png (0 and 255, the video's size), OUTPUT/overlay.mp4 and OUTPUT/run.json
@@ -81,7 +82,10 @@ def _default_output(source: str) -> Path:
     """A folder in the current one, named after the file or folder, or after the folder of a pattern."""
     if source == "-":
         return Path("stdin-amcnet")
-    path = Path(urlsplit(source).path if "://" in source else source)
+    if "://" in source:
+        url = urlsplit(source)
+        return Path(f"{Path(url.path).stem or url.hostname or 'frames'}-amcnet")
+    path = Path(source)
     while not path.exists() and any(wildcard in str(path) for wildcard in "*?[%"):
         path = path.parent
     path = path.resolve()
@@ -95,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", help="video, image, folder of images, quoted pattern, or - for y4m on stdin")
+    parser.add_argument("source", help="video, URL, image, folder of images, quoted pattern, or - for y4m on stdin")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: SOURCE-amcnet)")
     add_options(parser)
     earlier = parser.add_mutually_exclusive_group()
@@ -131,6 +135,9 @@ def _add_source_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (default: 0)")
     parser.add_argument("--frames", type=int, metavar="N", help="maximum number of frames (default: all)")
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (default: 1)")
+    parser.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="end so long after the first frame, in the source's time"
+    )
     parser.add_argument(
         "--video-stream", type=int, metavar="N", help="video stream, counted from 0 (default: the main one)"
     )

@@ -31,6 +31,7 @@ from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
 from .trt.card import EngineFile, card_path
 from .version import __version__
+from .video.network import public_name
 from .video.reader import FrameReader, open_frames
 from .video.source_file import source_file
 
@@ -55,6 +56,7 @@ class InferOptions:
     start: int = 0
     frames: int | None = None
     stride: int = 1
+    duration: float | None = None
     video_stream: int | None = None
     deinterlace: str = "auto"
     names: str = "index"
@@ -82,6 +84,7 @@ def infer(
             start=options.start,
             frames=options.frames,
             stride=options.stride,
+            duration=options.duration,
             video_stream=options.video_stream,
             deinterlace=options.deinterlace,
         ) as reader,
@@ -170,11 +173,12 @@ def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
         "schema": SCHEMA,
         "complete": False,
         "settings": {
-            "source": str(options.source),
+            "source": public_name(str(options.source)),
             **source_file(Path(options.source)),
             "start": options.start,
             "frames": options.frames,
             "stride": options.stride,
+            "duration": options.duration,
             "video_stream": options.video_stream,
             "deinterlace": options.deinterlace,
             "names": options.names,

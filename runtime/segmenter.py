@@ -104,6 +104,7 @@ class Segmenter(Closeable):
         start: int = 0,
         frames: int | None = None,
         stride: int = 1,
+        duration: float | None = None,
         video_stream: int | None = None,
         deinterlace: str = "auto",
     ) -> Generator[MaskFrame, None, None]:
@@ -123,6 +124,7 @@ class Segmenter(Closeable):
                 start=start,
                 frames=frames,
                 stride=stride,
+                duration=duration,
                 video_stream=video_stream,
                 deinterlace=deinterlace,
             ) as reader,

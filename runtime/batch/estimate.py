@@ -62,6 +62,7 @@ def _length(options: InferOptions, task: Task) -> int | None:
             start=options.start,
             frames=options.frames,
             stride=options.stride,
+            duration=options.duration,
             video_stream=options.video_stream,
         ) as reader:
             return reader.info.expected_frames

@@ -17,6 +17,8 @@ from ..frame import SourceInfo
 from .container_end import Y4mPipe, ends_inside_unit
 from .deinterlace import Deinterlacer
 from .mp4_header import dolby_vision_profile, encryption_scheme
+from .network import is_live, is_url, public_name
+from .network_faults import NetworkFaults
 from .timestamps import ClockJumps, CodingOrder, FrameTimes
 from .to_rgb import ToRgb
 from .undecoded_frame import UndecodedFrame
@@ -46,11 +48,13 @@ class VideoSource:
     def __init__(
         self, name: str, y4m: BinaryIO | None = None, *, video_stream: int | None = None, deinterlace: str = "auto"
     ) -> None:
-        self._name = name
+        self._address, self._name = name, public_name(name)
         self._pipe = Y4mPipe(y4m) if y4m is not None else None
         self._container = open_container(name, self._pipe)
+        self._network = NetworkFaults()
+        self._number = video_stream
         try:
-            self._stream, self._stream_note = choose_stream(name, self._container, video_stream)
+            self._stream, self._stream_note = choose_stream(self._name, self._container, video_stream)
             self._stream.thread_type = "AUTO"
             self.info = self._describe(None if y4m else Path(name))
             self._require_base_layer()
@@ -95,6 +99,9 @@ class VideoSource:
                 f"({_count(self._failed, 'packet')} undecodable, {_count(self._damaged, 'frame')} with faults); "
                 f"{_count(self._read, 'frame')}{of_all} read"
             )
+        if self._network.ended_by is not None:
+            lost = f"the connection was lost after {_count(self._read, 'frame')}{of_all}"
+            return f"{self._name}: {lost}: {self._network.ended_by}"
         if self._finished and (self._ends_early() or self._ends_inside_unit):
             return f"{self._name}: cut short: it ends after {_count(self._read, 'frame')}{of_all}"
         return None
@@ -106,6 +113,9 @@ class VideoSource:
             how = "kept as they are stored" if self._deinterlacer.mode == "no" else "deinterlaced by bwdif"
             notes.append(f"{self._name}: the video is interlaced; its frames are {how} (--deinterlace auto|yes|no)")
         jumps = self._times.jumps + (len(self._clock.shifts) - 1 if self._clock else 0)
+        if self._network.opened_again:
+            times = _count(self._network.opened_again, "time")
+            notes.append(f"{self._name}: the connection was opened again {times}; the frames in between are missing")
         if jumps:
             notes.append(f"{self._name}: the clock jumps {_count(jumps, 'time')}; the pieces are joined without a gap")
         return notes
@@ -131,18 +141,21 @@ class VideoSource:
 
     def _decode(self) -> Generator[UndecodedFrame, None, None]:
         """Every frame that decodes. An error in a packet costs that packet; one in the container ends the video."""
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except FFmpegError:
-                self._note_fault()
-                break
-            if packet.size:  # AVI stores a dropped frame as an empty packet, which a decoder takes for the end
-                yield from self._decode_packet(packet)
-        yield from self._decode_packet(None)
+        opened = True
+        while opened:
+            packets = self._container.demux(self._stream)
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    break
+                except FFmpegError as error:
+                    self._note_container_fault(error)
+                    break
+                if packet.size:  # AVI stores a dropped frame as an empty packet, which a decoder takes for the end
+                    yield from self._decode_packet(packet)
+            yield from self._decode_packet(None)
+            opened = self._open_again()
         for pts, frame in self._deinterlacer.end():
             yield UndecodedFrame(pts=pts, to_rgb=functools.partial(self._to_rgb, frame))
         self._finished = True
@@ -179,6 +192,25 @@ class VideoSource:
     def _note_fault(self) -> None:
         if self._read_before_fault is None:
             self._read_before_fault = self._read
+
+    def _note_container_fault(self, error: FFmpegError) -> None:
+        if is_url(self._address):
+            self._network.lost(error)
+        else:
+            self._note_fault()
+
+    def _open_again(self) -> bool:
+        """Open a live stream that broke off again; whether that succeeded."""
+        if not is_live(self._address) or self._container.duration is not None:
+            return False
+        container = self._network.open_again(self._address, self._read)
+        if container is None:
+            return False
+        self._container.close()
+        self._container = container
+        self._stream, _ = choose_stream(self._name, container, self._number)
+        self._stream.thread_type = "AUTO"
+        return True
 
     def _ends_early(self) -> bool:
         if self._end_pts is None or self._declared_end_seconds is None:
