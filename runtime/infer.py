@@ -36,6 +36,7 @@ from .video.reader import FrameReader, open_frames
 from .video.source_file import source_file
 
 SCHEMA = 1
+_STILL = "hardly anything moves: the masks rest on appearance alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +130,9 @@ def infer(
                 seconds = time.perf_counter() - begin
                 report |= _results(reader, overlay, times, frames=done, computed=max(done - kept, 0), seconds=seconds)
                 report |= listed.report()
+                report["median_flow_px"] = flow.motion.median_px if flow else None
+                if flow and flow.motion.hardly_any:
+                    report["notes"].append(f"{reader.info.name}: {_STILL}")
                 if listed.is_long:
                     folder.write_frame_list(listed.csv())
                 folder.write_report(report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from ..opencv_state import single_threaded_opencv
 from ..preprocessing.resize import Bicubic
 from ..video.image_source import in_natural_order, is_image, read_image
 from .flow_color import color_flow
+from .motion import Motion
 
 _FLO_MAGIC = np.array(202021.25, "<f4").tobytes()  # "PIEH"
 _UNKNOWN_PX = 1e9  # the Middlebury format marks unknown vectors by larger values
@@ -27,8 +29,13 @@ class Flow(Closeable, ABC):
         with DisFlow((384, 384)) as flow:
             flow_image = flow.render(frame, next_frame)
 
-    One object is for one video, whose frames come in order, from one thread.
+    One object is for one video, whose frames come in order, from one thread. `motion` collects the vectors; it stays
+    empty where only images of the flow exist.
     """
+
+    @cached_property
+    def motion(self) -> Motion:
+        return Motion()
 
     @abstractmethod
     def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
@@ -66,7 +73,9 @@ class DisFlow(Flow):
 
     def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
         if next_frame is not None:
-            self._last = color_flow(self.flow(frame, next_frame))
+            flow = self.flow(frame, next_frame)
+            self.motion.add(flow, frame)
+            self._last = color_flow(flow)
         return self._last
 
     def _shrunk(self, frame: Frame) -> NDArray[np.uint8]:
@@ -120,7 +129,12 @@ class PrecomputedFlow(Flow):
         if position >= len(self._files):
             raise self._miscounted(f"at least {position + 1}")
         path = self._files[position]
-        image = color_flow(read_flo(path)) if path.suffix.lower() == ".flo" else read_image(path)
+        if path.suffix.lower() == ".flo":
+            flow = read_flo(path)
+            self.motion.add(flow * np.float32(frame.pixels.shape[1] / flow.shape[1]), frame)
+            image = color_flow(flow)
+        else:
+            image = read_image(path)
         return Bicubic((image.shape[1], image.shape[0]), self._size)(image)
 
     def _miscounted(self, frames: str) -> InputError:

@@ -244,7 +244,7 @@ def _results(out: Path) -> dict[str, Any]:
 def _result(path: Path) -> Any:
     if path.suffix == ".json":
         content = json.loads(path.read_text())
-        changing = ("seconds", "fps", "latency_ms", "computed_frames", "attempts")
+        changing = ("seconds", "fps", "latency_ms", "computed_frames", "median_flow_px", "attempts")
         return {name: value for name, value in content.items() if name not in changing}
     if path.suffix == ".csv":
         with path.open(newline="") as table:
