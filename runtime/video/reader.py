@@ -15,8 +15,9 @@ from pathlib import Path
 from ..closeable import Closeable
 from ..errors import InputError
 from ..frame import Frame, Selection, SourceInfo
-from .animated_image import AnimatedWebp, TiffPages, is_animated_webp, is_apng, tiff_pages
+from .animated_image import AnimatedWebp, TiffPages
 from .deinterlace import MODES
+from .image_kinds import is_animated_webp, is_apng, tiff_pages
 from .image_source import ImageSource, images_in, images_matching, images_numbered, is_image
 from .network import is_url
 from .undecoded_frame import RawSource, UndecodedFrame

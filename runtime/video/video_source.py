@@ -16,13 +16,14 @@ from ..errors import InputError
 from ..frame import SourceInfo
 from .container_end import Y4mPipe, ends_inside_unit
 from .deinterlace import Deinterlacer
-from .mp4_header import dolby_vision_profile, encryption_scheme
+from .joined_files import second_recording
 from .network import is_live, is_url, public_name
 from .network_faults import NetworkFaults
 from .timestamps import ClockJumps, CodingOrder, FrameTimes
 from .to_rgb import ToRgb
 from .undecoded_frame import UndecodedFrame
-from .video_stream import EXPECTED, FALLBACK_RATE, choose_stream, frame_rate, open_container, seconds_in_tag
+from .unreadable import require_readable, why_nothing_decodes
+from .video_stream import FALLBACK_RATE, choose_stream, frame_rate, open_container, seconds_in_tag
 
 _OWN_DURATIONS = frozenset({"gif", "apng"})  # each frame has a delay of its own, the last one too
 
@@ -50,6 +51,8 @@ class VideoSource:
     ) -> None:
         self._address, self._name = name, public_name(name)
         self._pipe = Y4mPipe(y4m) if y4m is not None else None
+        if y4m is None:
+            require_readable(self._name, Path(name))
         self._container = open_container(name, self._pipe)
         self._network = NetworkFaults()
         self._number = video_stream
@@ -57,7 +60,6 @@ class VideoSource:
             self._stream, self._stream_note = choose_stream(self._name, self._container, video_stream)
             self._stream.thread_type = "AUTO"
             self.info = self._describe(None if y4m else Path(name))
-            self._require_base_layer()
             time_base, rate = self.info.time_base, self.info.frame_rate or FALLBACK_RATE
             self._times = FrameTimes(time_base, rate)
             self._coding_order = CodingOrder() if self._container.format.name == "avi" else None
@@ -71,7 +73,8 @@ class VideoSource:
             self._decoded = self._decode()
             self._first = next(self._decoded, None)
             if self._first is None:
-                raise InputError(f"{name}: {self._why_nothing_decodes()}")
+                codec, damaged = self._stream.codec_context.name, self._read_before_fault is not None
+                raise InputError(f"{self._name}: {why_nothing_decodes(self.info.video, codec, damaged=damaged)}")
             if self._turned and self.info.sample_aspect_ratio != 1:
                 ratio = 1 / self.info.sample_aspect_ratio
                 self.info = dataclasses.replace(self.info, sample_aspect_ratio=ratio)
@@ -102,6 +105,12 @@ class VideoSource:
         if self._network.ended_by is not None:
             lost = f"the connection was lost after {_count(self._read, 'frame')}{of_all}"
             return f"{self._name}: {lost}: {self._network.ended_by}"
+        if self._finished and self._second_recording is not None:
+            return (
+                f"{self._name}: a second recording begins at byte {self._second_recording}, which is not read; "
+                f"{_count(self._read, 'frame')} read. Fix: write it to a file of its own: "
+                f"tail -c +{self._second_recording + 1} {self._name}"
+            )
         if self._finished and (self._ends_early() or self._ends_inside_unit):
             return f"{self._name}: cut short: it ends after {_count(self._read, 'frame')}{of_all}"
         return None
@@ -220,30 +229,15 @@ class VideoSource:
         half_a_frame = Fraction(self._times.step, 2)
         return (self._end_pts + half_a_frame) * self.info.time_base < self._declared_end_seconds
 
-    def _require_base_layer(self) -> None:
-        path = self.info.video
-        profile = dolby_vision_profile(path) if path else None
-        if profile is not None:
-            raise InputError(
-                f"{self._name}: got Dolby Vision profile {profile}, whose base layer has colors of its own; expected "
-                "SDR, HDR10 or HLG. Fix: convert it to HDR10 or SDR first, e.g. ffmpeg -i … -vf libplacebo clip.mp4"
-            )
-
     @functools.cached_property
     def _ends_inside_unit(self) -> bool:
         if self._pipe is not None:
             return self._pipe.ends_inside_frame()
         return self.info.video is not None and ends_inside_unit(self.info.video, self._container.format.name)
 
-    def _why_nothing_decodes(self) -> str:
-        path = self.info.video
-        scheme = encryption_scheme(path) if path else None
-        if scheme:
-            return f"the video is encrypted ({scheme}); expected one without DRM: decrypt it first"
-        codec = self._stream.codec_context.name
-        if self._read_before_fault is None:
-            return f"its header announces {codec} video, but it has no frame of it; {EXPECTED}"
-        return f"no frame of its {codec} video could be decoded: damaged or encrypted; {EXPECTED}"
+    @functools.cached_property
+    def _second_recording(self) -> int | None:
+        return second_recording(self.info.video, self._container.format.name) if self.info.video else None
 
 
 def _count(number: int, noun: str) -> str:
