@@ -10,10 +10,12 @@ _LIVE = frozenset({"rtsp", "rtsps", "rtmp", "rtmps"})
 
 
 def is_url(name: str) -> bool:
+    """Whether `name` has a protocol: `http://…`."""
     return "://" in name
 
 
 def protocol(url: str) -> str:
+    """The protocol of `url` in lower case."""
     return url.partition("://")[0].lower()
 
 

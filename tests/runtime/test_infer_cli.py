@@ -189,6 +189,7 @@ def test_an_error_on_the_way_says_what_is_finished(run: Run, amcnet_onnx: Path) 
         ("*.png", "work-amcnet"),
         ("..", "{above}-amcnet"),
         ("https://example.org/shots/clip.mp4?token=a/b", "clip-amcnet"),
+        ("rtsp://camera.local:554/", "camera.local-amcnet"),
     ],
 )
 def test_the_output_is_named_after_the_source(
