@@ -37,7 +37,7 @@ exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C,
 
 @cli_entry_point
 def main() -> int:
-    arguments = vars(_parser().parse_args(_files_first(sys.argv[1:])))
+    arguments = vars(_parser().parse_args(files_first(sys.argv[1:])))
     # Here: they are slow to import, --help does not use them, and Ctrl-C is handled by now.
     from .infer import InferOptions, infer
     from .output.progress import Progress
@@ -73,7 +73,7 @@ def _print_summary(output: Path, report: dict[str, Any]) -> None:
     print(f"masks    {output / 'masks'}\noverlay  {output / 'overlay.mp4'}\nreport   {output / 'run.json'}")
 
 
-def _files_first(arguments: list[str]) -> list[str]:
+def files_first(arguments: list[str]) -> list[str]:
     """The arguments, with `./` before those that begin with a dash and are a file: `-clip.mp4` is not an option."""
     return [f"./{each}" if each.startswith("-") and Path(each).is_file() else each for each in arguments]
 

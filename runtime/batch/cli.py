@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..argument_types import positive
-from ..cli import add_options
+from ..cli import add_options, files_first
 from ..command import cli_entry_point
 from ..interrupt import GracefulInterrupt
 from ..version import __version__
@@ -39,7 +39,7 @@ exit status: 0 all done, 3 some videos failed, 2 an error whose message says how
 
 @cli_entry_point
 def main() -> int:
-    arguments = vars(_parser().parse_args())
+    arguments = vars(_parser().parse_args(files_first(sys.argv[1:])))
     from ..infer import InferOptions  # here, because PyAV and OpenCV take a while that --help need not wait for
     from .batch import run_batch
     from .estimate import dry_run

@@ -62,6 +62,13 @@ def test_all_done_is_status_0_and_some_failed_is_3(
     assert lines[3:] == ["try these again by --retry-failed"]
 
 
+def test_a_video_whose_name_begins_with_a_dash(run: Run, make_videos: MakeVideos, amcnet_onnx: Path) -> None:
+    make_videos("a")
+    Path("videos/a.mp4").rename("-a.mp4")
+    assert run("-a.mp4", "-o", "out", "--amcnet", amcnet_onnx, "--jobs", 1)[0] == 0
+    assert json.loads(Path("out/-a/run.json").read_text())["complete"]
+
+
 def test_a_video_that_takes_too_long_fails(run: Run, make_videos: MakeVideos, amcnet_onnx: Path) -> None:
     make_videos("a")
     status, _, err = run("videos", "-o", "out", "--amcnet", amcnet_onnx, "--timeout", 0.0001, "--retries", 0)
