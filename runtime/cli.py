@@ -7,18 +7,19 @@ import sys
 from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .backends.base import DEVICES
 from .command import cli_entry_point
 from .errors import AmcNetError
 from .files.bundled_network import PRECISIONS
-from .frame import SourceInfo
 from .interrupt import GracefulInterrupt
+from .machine_info import DEVICES
 from .output.kinds import KINDS
-from .output.progress import Progress
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .frame import SourceInfo
 
 _EXAMPLES = """examples:
   amc-infer video.mp4                              bundled network, flow by OpenCV's DIS
@@ -29,18 +30,21 @@ _EXAMPLES = """examples:
   amc-infer video.mp4 --write alpha-prores,rle     the object cut out, and COCO RLE
   amc-infer video.mp4 --write background --background '#00ff00'
   ffmpeg -i in.mkv -f yuv4mpegpipe - | amc-infer -
+  amc-infer rtsp://camera/live --duration 60 -o live        a camera, for a minute; also http and https
   amc-infer video.mp4 --resume                     continue after Ctrl-C
 
 writes OUTPUT/masks/NNNNN.png (0 and 255, the video's size) and OUTPUT/overlay.mp4, or what --write lists, and
 OUTPUT/run.json
-exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C
+exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP
 """
 
 
 @cli_entry_point
 def main() -> int:
-    arguments = vars(_parser().parse_args(_files_first(sys.argv[1:])))
-    from .infer import InferOptions, infer  # here: PyAV and OpenCV are slow to import, and --help does not use them
+    arguments = vars(_parser().parse_args(files_first(sys.argv[1:])))
+    # Here: they are slow to import, --help does not use them, and Ctrl-C is handled by now.
+    from .infer import InferOptions, infer
+    from .output.progress import Progress
 
     arguments["output"] = arguments["output"] or _default_output(arguments["source"])
     options = InferOptions(**{field.name: arguments[field.name] for field in fields(InferOptions)})
@@ -75,7 +79,7 @@ def _print_summary(output: Path, report: dict[str, Any]) -> None:
         print(f"{name:<{max(map(len, files))}}  {output / file}")
 
 
-def _files_first(arguments: list[str]) -> list[str]:
+def files_first(arguments: list[str]) -> list[str]:
     """The arguments, with `./` before those that begin with a dash and are a file: `-clip.mp4` is not an option."""
     return [f"./{each}" if each.startswith("-") and Path(each).is_file() else each for each in arguments]
 
@@ -84,7 +88,10 @@ def _default_output(source: str) -> Path:
     """A folder in the current one, named after the file or folder, or after the folder of a pattern."""
     if source == "-":
         return Path("stdin-amcnet")
-    path = Path(urlsplit(source).path if "://" in source else source)
+    if "://" in source:
+        url = urlsplit(source)
+        return Path(f"{Path(url.path).stem or url.hostname or 'frames'}-amcnet")
+    path = Path(source)
     while not path.exists() and any(wildcard in str(path) for wildcard in "*?[%"):
         path = path.parent
     path = path.resolve()
@@ -98,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", help="video, image, folder of images, quoted pattern, or - for y4m on stdin")
+    parser.add_argument("source", help="video, URL, image, folder of images, quoted pattern, or - for y4m on stdin")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: SOURCE-amcnet)")
     add_options(parser)
     earlier = parser.add_mutually_exclusive_group()
@@ -172,6 +179,9 @@ def _add_source_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (default: 0)")
     parser.add_argument("--frames", type=int, metavar="N", help="maximum number of frames (default: all)")
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="take every N-th frame (default: 1)")
+    parser.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="end so long after the first frame, in the source's time"
+    )
     parser.add_argument(
         "--video-stream", type=int, metavar="N", help="video stream, counted from 0 (default: the main one)"
     )

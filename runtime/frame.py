@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .pixels import to_rgb8
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,24 @@ class Frame:
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or self.pixels.dtype != np.uint8:
-            raise ValueError(f"pixels are {self.pixels.dtype} {self.pixels.shape}; expected uint8 (H, W, 3)")
+            raise ValueError(
+                f"pixels are {self.pixels.dtype} {self.pixels.shape}; expected uint8 (H, W, 3). "
+                "Fix: Frame.from_array converts other arrays"
+            )
+
+    @classmethod
+    def from_array(cls, array: NDArray[Any], *, index: int, pts_seconds: float, order: str = "rgb") -> Frame:
+        """A frame with a copy of `array`, converted to (H, W, 3) uint8 RGB; `pts` is in microseconds.
+
+            Frame.from_array(cv2.imread("frame.png"), index=0, pts_seconds=0.0, order="bgr")
+
+        Args:
+            array: uint8 or uint16 (its full range), (H, W), (H, W, 3) or (H, W, 4), contiguous or not.
+            order: order of the channels, "rgb" or "bgr". An alpha channel is dropped.
+
+        Raises InputError for another array or order.
+        """
+        return cls(to_rgb8(array, order), index=index, pts=round(1e6 * pts_seconds), pts_seconds=pts_seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +86,14 @@ class MaskFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Frames to read from a source: every `stride`-th one from `start` on, at most `frames` of them (None: all)."""
+    """Frames to read from a source: every `stride`-th one from `start` on, at most `frames` of them (None: all), within
+    `duration` seconds of the first one (None: to the end).
+    """
 
     start: int = 0
     frames: int | None = None
     stride: int = 1
+    duration: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,10 +33,13 @@ from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
 from .trt.card import EngineFile, card_path
 from .version import __version__
+from .video.network import public_name
 from .video.reader import FrameReader, open_frames
+from .video.source_file import source_file
 
 SCHEMA = 2
 _ANNOUNCED_BYTES = 2**30
+_STILL = "hardly anything moves: the masks rest on appearance alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,7 @@ class InferOptions:
     start: int = 0
     frames: int | None = None
     stride: int = 1
+    duration: float | None = None
     video_stream: int | None = None
     deinterlace: str = "auto"
     names: str = "index"
@@ -89,6 +93,7 @@ def infer(
             start=options.start,
             frames=options.frames,
             stride=options.stride,
+            duration=options.duration,
             video_stream=options.video_stream,
             deinterlace=options.deinterlace,
         ) as reader,
@@ -122,6 +127,7 @@ def infer(
         with closing(_masks(segmenter, reader, flow, times, folder, kept, outputs.matte)) as masks:
             first = next(masks)
             report["estimated_bytes"] = _require_space(folder, outputs.kinds, reader, first, announce)
+            loaded.enter_context(folder.locked())
             folder.begin(report, finished)
             try:
                 with outputs:
@@ -134,9 +140,12 @@ def infer(
             finally:
                 seconds = time.perf_counter() - begin
                 report |= _results(reader, outputs, times, frames=done, computed=max(done - kept, 0), seconds=seconds)
+                report |= listed.report() | {"outputs": folder.outputs(outputs.kinds)}
+                report["median_flow_px"] = flow.amount.median_px if flow else None
+                if flow and flow.amount.hardly_any:
+                    report["notes"].append(f"{reader.info.name}: {_STILL}")
                 if options.temporal and not plan.temporal:
                     report["notes"].append(f"no temporal filter: {plan.file.path.name} computes its flow itself")
-                report |= listed.report() | {"outputs": folder.outputs(outputs.kinds)}
                 if listed.is_long:
                     folder.write_frame_list(listed.csv())
                 folder.write_report(report)
@@ -202,16 +211,16 @@ def _masks(
 
 def _report(options: InferOptions, plan: SegmenterPlan, kinds: list[str]) -> dict[str, Any]:
     """Content of run.json during the run; a run is resumed only if `settings` are equal."""
-    source = Path(options.source)
     return {
         "schema": SCHEMA,
         "complete": False,
         "settings": {
-            "source": str(options.source),
-            "source_bytes": source.stat().st_size if source.is_file() else None,
+            "source": public_name(str(options.source)),
+            **source_file(Path(options.source)),
             "start": options.start,
             "frames": options.frames,
             "stride": options.stride,
+            "duration": options.duration,
             "video_stream": options.video_stream,
             "deinterlace": options.deinterlace,
             "names": options.names,

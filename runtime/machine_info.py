@@ -1,4 +1,4 @@
-"""CPU information: name, available cores, INT8 and BF16 instructions."""
+"""The devices that run ONNX files, and CPU information: name, available cores, INT8 and BF16 instructions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import platform
 from contextlib import suppress
 from pathlib import Path
+
+DEVICES = ("cpu", "cuda")
 
 
 def available_cores() -> int:

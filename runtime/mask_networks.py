@@ -42,10 +42,14 @@ class MaskNetwork(Closeable, ABC):
     name: str
 
     @abstractmethod
-    def masks(self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes) -> Generator[MaskFrame, None, None]:
+    def masks(
+        self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes, *, live: bool = False
+    ) -> Generator[MaskFrame, None, None]:
         """The masks of `frames`, one per frame, in order. An error of `frames` is raised after the masks before it.
 
-        flow: the source of flow images; a pipeline computes its own and takes no notice of it.
+        flow: the source of flow images; a pipeline computes its own and takes no notice of it. live: a mask comes as
+        soon as the frame after its own has come, before the next is asked for; otherwise several frames are computed at
+        the same time.
         """
 
 
@@ -83,23 +87,33 @@ class TwoStreamNetwork(MaskNetwork):
         self.backend = backend
         self.name = backend.name
 
-    def masks(self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes) -> Generator[MaskFrame, None, None]:
-        """Several frames are computed at once: the light network takes 46 ms on one core, and 29 ms split over two."""
+    def masks(
+        self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes, *, live: bool = False
+    ) -> Generator[MaskFrame, None, None]:
+        """Several frames are computed at once: the light network takes 46 ms on one core, and 29 ms split over two.
+
+        A live mask is not filtered in time: the filter would delay it by another frame.
+        """
         if flow is None:
             raise ValueError("flow is None; expected a source of flow, such as DisFlow((384, 384))")
+        temporal = self._plan.temporal and not live
+        if live:
+            for item in self._prepare(frames, flow, times, temporal):
+                yield self._finish(self._compute(item, times), times)
+            return
         with (
-            closing(prefetch(self._prepare(frames, flow, times))) as prepared,
+            closing(prefetch(self._prepare(frames, flow, times, temporal))) as prepared,
             ThreadPoolExecutor(self._at_once, "amcnet network") as pool,
         ):
             computed = _map_ahead(pool, self._at_once, lambda item: self._compute(item, times), prepared)
-            if self._plan.temporal:
+            if temporal:
                 computed = filter_in_time(computed, times)
             yield from _map_ahead(pool, self._at_once, lambda item: self._finish(item, times), computed)
 
     def close(self) -> None:
         self.backend.close()
 
-    def _prepare(self, frames: Iterator[Frame], flow: Flow, times: StageTimes) -> Iterator[_Prepared]:
+    def _prepare(self, frames: Iterator[Frame], flow: Flow, times: StageTimes, temporal: bool) -> Iterator[_Prepared]:
         # The temporal filter follows flow vectors on the network's grid, which other sources do not give.
         size = self._preprocessing.size
         dis = flow if isinstance(flow, DisFlow) and flow.size == size else DisFlow(size)
@@ -108,7 +122,7 @@ class TwoStreamNetwork(MaskNetwork):
             next_frame = next(frames, None)
             with times("flow"):
                 flow_image = flow.render(frame, next_frame)
-                motion = dis.motion(frame, next_frame) if self._plan.temporal else None
+                motion = dis.motion(frame, next_frame) if temporal else None
             with times("prepare"):
                 image, moving = (network_input(each, self._preprocessing) for each in (frame.pixels, flow_image))
             yield _Prepared(frame, image, moving, motion)
@@ -155,8 +169,10 @@ class PipelineNetwork(MaskNetwork):
         self.backend = backend
         self.name = backend.name
 
-    def masks(self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes) -> Generator[MaskFrame, None, None]:
-        for frame, probability in self.backend.masks(frames, times):
+    def masks(
+        self, frames: Iterator[Frame], flow: Flow | None, times: StageTimes, *, live: bool = False
+    ) -> Generator[MaskFrame, None, None]:
+        for frame, probability in self.backend.masks(frames, times, ahead=0 if live else 1):
             yield self._plan.mask_frame(frame, probability, times)
 
     def close(self) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from .closeable import Closeable
 from .files.bundled_network import DEFAULT_AMCNET as DEFAULT_AMCNET
 from .flow.flow import Flow
 from .frame import Frame, MaskFrame
+from .live_frames import live_frames
 from .loaded_process import LoadedProcess
 from .mask_networks import MaskNetwork, open_network
 from .opencv_state import single_threaded_opencv
@@ -98,7 +102,15 @@ class Segmenter(Closeable):
         )
 
     def video(
-        self, source: str | Path, *, start: int = 0, frames: int | None = None, stride: int = 1
+        self,
+        source: str | Path,
+        *,
+        start: int = 0,
+        frames: int | None = None,
+        stride: int = 1,
+        duration: float | None = None,
+        video_stream: int | None = None,
+        deinterlace: str = "auto",
     ) -> Generator[MaskFrame, None, None]:
         """Segment `source`: one `MaskFrame` per frame, in order of presentation.
 
@@ -111,7 +123,15 @@ class Segmenter(Closeable):
         """
         self._loaded.require()
         with (
-            open_frames(source, start=start, frames=frames, stride=stride) as reader,
+            open_frames(
+                source,
+                start=start,
+                frames=frames,
+                stride=stride,
+                duration=duration,
+                video_stream=video_stream,
+                deinterlace=deinterlace,
+            ) as reader,
             self.plan.open_flow(reader) as flow,
         ):
             yield from self.masks(reader, flow)
@@ -119,9 +139,9 @@ class Segmenter(Closeable):
     def masks(
         self, frames: Iterable[Frame], flow: Flow | None = None, times: StageTimes | None = None
     ) -> Generator[MaskFrame, None, None]:
-        """Segment frames of the caller's own, from a camera for example; see examples/own_frames.py.
+        """Segment frames of the caller's own, from memory for example; see examples/own_frames.py.
 
-            frames = (Frame(image, index=i, pts=i, pts_seconds=i / 25) for i, image in enumerate(images))
+            frames = (Frame.from_array(image, index=i, pts_seconds=i / 25) for i, image in enumerate(images))
             for m in segmenter.masks(frames):
                 ...
 
@@ -142,6 +162,35 @@ class Segmenter(Closeable):
             read = stack.enter_context(closing(prefetch(_timed(frames, times))))
             made = stack.enter_context(closing(self.network.masks(read, flow, times)))
             yield from stack.enter_context(closing(prefetch(made)))
+
+    def stream(
+        self, frames: Iterable[NDArray[Any] | Frame], *, order: str = "rgb", times: StageTimes | None = None
+    ) -> Generator[MaskFrame, None, None]:
+        """Segment frames as they arrive, from a camera for example; see examples/live_camera.py.
+
+            for m in segmenter.stream(camera_frames(), order="bgr"):
+                ...
+
+        The mask of a frame comes as soon as the next frame has arrived, and the frame after that is asked for only when
+        the caller takes the following mask: the delay is one frame, and nothing is queued. All work is done in the
+        caller's thread, one frame at a time; `masks` is faster for frames that wait already.
+
+        Args:
+            frames: uint8 or uint16 (full range), (H, W), (H, W, 3) or (H, W, 4), contiguous or not; copied, so that one
+                array may be used again. `pts_seconds` is the time since the first frame; a `Frame` keeps its own.
+            order: order of the channels, "rgb" or "bgr" (OpenCV).
+            times: collects the ms per frame of each stage; "decode" is the wait for `frames`.
+
+        Raises InputError for other arrays. OpenCV uses one thread per call until the generator ends.
+        """
+        self._loaded.require()
+        times = times or StageTimes()
+        with (
+            self.plan.open_flow() as flow,
+            single_threaded_opencv,
+            closing(self.network.masks(_timed(live_frames(frames, order), times), flow, times, live=True)) as made,
+        ):
+            yield from made
 
     def close(self) -> None:
         """Release the network; closing twice is allowed."""

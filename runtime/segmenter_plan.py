@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.base import DEVICES, NetworkFile
+from .backends.base import NetworkFile
 from .backends.open_backend import require_bf16, require_library
 from .backends.openvino_backend import is_installed
 from .errors import InputError
@@ -18,7 +18,7 @@ from .files.onnx_file import OnnxFile
 from .flow.flow import Flow
 from .flow.flow_source import FlowSource
 from .frame import Frame, MaskFrame
-from .machine_info import is_arm, multiplies_bf16
+from .machine_info import DEVICES, is_arm, multiplies_bf16
 from .refine.crf import refine, require_crf
 from .stage_times import StageTimes
 from .trt.card import EngineFile

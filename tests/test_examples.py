@@ -17,7 +17,7 @@ from amcnet.runtime.batch.cli import _parser as batch_parser
 from amcnet.runtime.batch.shard import Shard
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-TESTED = {"segment_video.py", "own_frames.py", "export_quantize_run.py"}
+TESTED = {"segment_video.py", "own_frames.py", "live_camera.py", "export_quantize_run.py"}
 FRAMES = 6
 
 
@@ -54,6 +54,14 @@ def test_segment_video(clip: Path, tmp_path: Path) -> None:
 def test_own_frames_from_an_array(tmp_path: Path) -> None:
     np.save(tmp_path / "clip.npy", np.stack([render_frame(index)[0] for index in range(FRAMES)]))
     lines = _run("own_frames.py", tmp_path / "clip.npy").splitlines()
+    assert len(lines) == FRAMES
+    shares = [float(line.split("covers ")[1].split(" %")[0]) for line in lines]
+    truth = 100 * np.mean([render_frame(index)[1].mean() for index in range(FRAMES)])
+    assert np.mean(shares) == pytest.approx(truth, rel=0.2)
+
+
+def test_live_camera(clip: Path) -> None:
+    lines = _run("live_camera.py", clip).splitlines()
     assert len(lines) == FRAMES
     shares = [float(line.split("covers ")[1].split(" %")[0]) for line in lines]
     truth = 100 * np.mean([render_frame(index)[1].mean() for index in range(FRAMES)])

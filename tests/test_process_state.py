@@ -40,7 +40,7 @@ SETTERS: dict[str, set[str]] = {
     "disable": set(),
     "setLevel": {"export/onnx_model.py"},
     "signal": {"runtime/interrupt.py", "engines/build_process.py", "training/gradient.py", "runtime/batch/worker.py"},
-    "dup2": {"engines/build_process.py", "runtime/command.py"},
+    "dup2": {"engines/build_process.py", "runtime/command.py", "runtime/interrupt.py"},
     "chdir": set(),
     "umask": set(),
     "putenv": set(),

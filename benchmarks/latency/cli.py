@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.argument_types import positive
-from ...runtime.backends.base import DEVICES
 from ...runtime.command import cli_entry_point
 from ...runtime.files.atomic import make_folder, replacing
+from ...runtime.machine_info import DEVICES
 from .bench import bench
 from .compare import TOLERANCE, compare, comparison_table, machine_change
 from .latency import MeasureOptions

@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.backends.base import DEVICES
 from ...runtime.backends.onnxruntime_backend import OnnxRuntimeBackend
 from ...runtime.command import cli_entry_point
 from ...runtime.extras import require
 from ...runtime.files.onnx_file import OnnxFile
-from ...runtime.machine_info import available_cores
+from ...runtime.machine_info import DEVICES, available_cores
 from ..latency.environment import environment
 from ..latency.latency import host_clock
 

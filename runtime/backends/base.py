@@ -37,7 +37,6 @@ class Backend(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-DEVICES = ("cpu", "cuda")
 # Inputs and required output of each model; further outputs (attention maps) are allowed.
 _CONTRACT = {
     "amcnet": ({"image", "flow_image"}, "mask"),

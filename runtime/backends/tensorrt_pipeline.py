@@ -47,9 +47,12 @@ class PipelineBackend(Closeable):
             stack.pop_all()
         self.name = f"{self._engine.name}, {'a' if self._graphs[0] else 'no'} CUDA graph"
 
-    def masks(self, frames: Iterator[Frame], times: StageTimes) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
+    def masks(
+        self, frames: Iterator[Frame], times: StageTimes, *, ahead: int = 1
+    ) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
         """Each frame with its probability (H, W) in [0, 1]. `times` collects the copy to pinned memory and the wait.
 
+        ahead: how many frames (0 or 1) are begun before the mask of the frame before them is waited for.
         The last frame is paired with the frame before it, with backward motion; a single frame is paired with itself.
         An error of `frames` is raised after the masks before it. Raises InputError for frames of another size.
         """
@@ -71,7 +74,7 @@ class PipelineBackend(Closeable):
                 self._compute(number, backwards=next_frame is None)
                 waiting.append(frame)
                 number += 1
-            while waiting and (len(waiting) > 1 or next_frame is None or end is not None):
+            while waiting and (len(waiting) > ahead or next_frame is None or end is not None):
                 yield waiting[0], self._mask(number - len(waiting), times)
                 waiting.popleft()
             frame = next_frame

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from ..files.atomic import make_folder
+from ..files.folder_lock import locked_folder
 from ..infer import InferOptions
 from .default_jobs import default_jobs
 from .layout import Layout, require_distinct
@@ -70,7 +71,14 @@ def run_batch(
     resumable. `segment` is called for each video in a process that imports it by its name. Raises InputError,
     OutputError, BackendError and the other errors of `Segmenter.load`, most of them before anything is written.
     """
-    batch, progress = Batch.find(options), progress or BatchProgress()
+    batch = Batch.find(options)
+    with locked_folder(batch.layout.lock):
+        return _run(batch, options, progress or BatchProgress(), check, segment)
+
+
+def _run(
+    batch: Batch, options: BatchOptions, progress: BatchProgress, check: Callable[[], None], segment: Segment
+) -> BatchResult:
     layout, todo = batch.layout, batch.todo
     make_folder(layout.status_folder)
     remove_unfinished(layout.status_folder, {str(layout.status(video)) for video in batch.videos})

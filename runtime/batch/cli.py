@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..argument_types import positive
-from ..cli import add_options
+from ..cli import add_options, files_first
 from ..command import cli_entry_point
 from ..interrupt import GracefulInterrupt
 from ..version import __version__
@@ -32,13 +32,14 @@ The same command again goes on where it ended: what is done is passed over, what
 
 writes OUT/PATH/ as amc-infer does, PATH being the video's path without its suffix, OUT/status/PATH.json,
 OUT/summary.csv (summary.parquet with pyarrow) and OUT/summary.html
-exit status: 0 all done, 3 some videos failed, 2 an error whose message says how to fix it, 130 Ctrl-C
+exit status: 0 all done, 3 some videos failed, 2 an error whose message says how to fix it, 130 Ctrl-C, 143 SIGTERM,
+129 SIGHUP
 """
 
 
 @cli_entry_point
 def main() -> int:
-    arguments = vars(_parser().parse_args())
+    arguments = vars(_parser().parse_args(files_first(sys.argv[1:])))
     from ..infer import InferOptions  # here, because PyAV and OpenCV take a while that --help need not wait for
     from .batch import run_batch
     from .estimate import dry_run

@@ -63,7 +63,12 @@ def _estimate(tasks: list[Task], batch: BatchOptions) -> Iterator[str]:
 def _length(options: InferOptions, task: Task) -> int | None:
     try:
         with open_frames(
-            task.video.source, start=options.start, frames=options.frames, stride=options.stride
+            task.video.source,
+            start=options.start,
+            frames=options.frames,
+            stride=options.stride,
+            duration=options.duration,
+            video_stream=options.video_stream,
         ) as reader:
             return reader.info.expected_frames
     except AmcNetError:

@@ -35,9 +35,16 @@ class Layout:
     def status_folder(self) -> Path:
         return self.folder / _STATUS
 
+    @property
+    def lock(self) -> Path:
+        return self.folder / f".lock{self._part}"
+
     def summary(self, suffix: str) -> Path:
-        part = f".{self.shard.index}-of-{self.shard.count}" if self.shard else ""
-        return self.folder / f"summary{part}.{suffix}"
+        return self.folder / f"summary{self._part}.{suffix}"
+
+    @property
+    def _part(self) -> str:
+        return f".{self.shard.index}-of-{self.shard.count}" if self.shard else ""
 
 
 def require_distinct(videos: Sequence[Video]) -> None:

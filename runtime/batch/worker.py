@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import AmcNetError, InputError, OutputError
 from ..frame import SourceInfo
 from ..infer import InferOptions, infer
+from ..interrupt import SIGNALS
 from ..output.run_folder import RunFolder
 from ..segmenter import Segmenter
 from .mask_samples import mask_samples
@@ -91,7 +92,8 @@ def run_worker(
     Answers Loaded or CannotLoad, then for each video Frames several times and Finished, Failed or Stopped. `cores` are
     the processors to use, all that there are if it is empty. The process ends with its parent.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent handles it
+    for number in SIGNALS:  # Ctrl-C reaches all processes of a terminal, `timeout` signals a group; the parent acts
+        signal.signal(number, signal.SIG_IGN)
     _end_with_parent()
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)

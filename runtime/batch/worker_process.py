@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
 from ..infer import InferOptions
+from ..interrupt import SIGNALS
 from .todo import Task
 from .worker import Segment, run_worker
 
@@ -35,7 +37,8 @@ class WorkerProcess:
         self._process = context.Process(
             target=run_worker, args=(theirs, options, cores, segment), name="amcnet worker", daemon=True
         )
-        self._process.start()
+        with _signals_blocked():
+            self._process.start()
         theirs.close()  # else the end of the process would not be noticed here
 
     def begin(self, task: Task, options: InferOptions) -> None:
@@ -79,3 +82,17 @@ class WorkerProcess:
             return signal.Signals(-code).name
         except ValueError:
             return f"signal {-code}"
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """A process started in this block inherits the block: a signal during its imports would end it with a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # otherwise `start` begins with it, which ends the block
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)

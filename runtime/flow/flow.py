@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from ..opencv_state import single_threaded_opencv
 from ..preprocessing.resize import Bicubic
 from ..video.image_source import in_natural_order, is_image, read_image
 from .flow_color import color_flow
+from .motion_amount import MotionAmount
 
 _FLO_MAGIC = np.array(202021.25, "<f4").tobytes()  # "PIEH"
 _UNKNOWN_PX = 1e9  # the Middlebury format marks unknown vectors by larger values
@@ -28,8 +30,13 @@ class Flow(Closeable, ABC):
         with DisFlow((384, 384)) as flow:
             flow_image = flow.render(frame, next_frame)
 
-    One object is for one video, whose frames come in order, from one thread.
+    One object is for one video, whose frames come in order, from one thread. `amount` collects the vectors; it stays
+    empty where only images of the flow exist.
     """
+
+    @cached_property
+    def amount(self) -> MotionAmount:
+        return MotionAmount()
 
     @abstractmethod
     def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
@@ -81,7 +88,9 @@ class DisFlow(Flow):
 
     def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
         if next_frame is not None:
-            self._last = color_flow(self.flow(frame, next_frame))
+            flow = self.flow(frame, next_frame)
+            self.amount.add(flow, frame)
+            self._last = color_flow(flow)
         return self._last
 
     def _calculated(self, frame: Frame, next_frame: Frame) -> NDArray[np.float32]:
@@ -144,7 +153,12 @@ class PrecomputedFlow(Flow):
         if position >= len(self._files):
             raise self._miscounted(f"at least {position + 1}")
         path = self._files[position]
-        image = color_flow(read_flo(path)) if path.suffix.lower() == ".flo" else read_image(path)
+        if path.suffix.lower() == ".flo":
+            flow = read_flo(path)
+            self.amount.add(flow * np.float32(frame.pixels.shape[1] / flow.shape[1]), frame)
+            image = color_flow(flow)
+        else:
+            image = read_image(path)
         return Bicubic((image.shape[1], image.shape[0]), self._size)(image)
 
     def _miscounted(self, frames: str) -> InputError:

@@ -53,7 +53,8 @@ class FlowSource:
         if reader is None:
             return PrecomputedFlow(self.folder, size)
         selection = reader.selection
-        expected = reader.info.expected_frames if selection.frames is None else None
+        to_the_end = selection.frames is None and selection.duration is None
+        expected = reader.info.expected_frames if to_the_end else None
         return PrecomputedFlow(
             self.folder, size, start=selection.start, stride=selection.stride, expected_frames=expected
         )

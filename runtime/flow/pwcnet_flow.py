@@ -40,7 +40,9 @@ class PwcFlow(Flow):
             height, width = frame.pixels.shape[:2]
             full = resize_flow(flow.transpose(1, 2, 0), (width, height))
             # resize_flow scales vectors by the ratio of the grids; these are in pixels of a grid that is 4 times finer.
-            self._last = Bicubic((width, height), self._size)(color_flow(full / np.float32(4)))
+            full /= np.float32(4)
+            self.amount.add(full, frame)
+            self._last = Bicubic((width, height), self._size)(color_flow(full))
         return self._last
 
     def close(self) -> None:

@@ -7,13 +7,14 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, OutputError
-from ..files.atomic import cannot_write, make_folder, replacing
+from ..files.atomic import cannot_write, replacing
+from ..files.folder_lock import locked_folder, require_unlocked
 from .kinds import KINDS
 from .mask_files import finished_masks, index_name
 
@@ -52,14 +53,23 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "run.json"
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Make the folder, and keep other runs out of it during the block. Raises OutputError."""
+        return locked_folder(self._lock)
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
     def finished(self, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> int:
         """How many masks of an earlier run are good for one with `settings`; writes nothing.
 
-        Raises OutputError if something is in the way: an earlier run when neither `resume` nor `overwrite` is given,
-        or results that are not from here (those are never replaced). Raises InputError if the run to resume had other
-        settings.
+        Raises OutputError if something is in the way: a run of another process, an earlier run when neither `resume`
+        nor `overwrite` is given, or results that are not from here (those are never replaced). Raises InputError if the
+        run to resume had other settings or another source.
         """
         try:
+            require_unlocked(self._lock)
             earlier = self.report.exists()
         except OSError as error:  # a name that is too long, a folder that must not be read
             raise cannot_write(self.path, error) from error
@@ -115,16 +125,10 @@ class RunFolder:
     def begin(self, report: dict[str, Any], finished: int) -> None:
         """Write `report`, and remove what an earlier run left, but for its first `finished` masks. Raises OutputError.
 
-        Only what a run writes is removed, by its name.
+        To be called inside `locked`. Only what a run writes is removed, by its name.
         """
-        make_folder(self.path)
         earlier = self.listed_masks()
-        try:
-            self.write_report(report)
-        except OutputError:
-            with suppress(OSError):
-                self.path.rmdir()  # which keeps a folder that is not empty
-            raise
+        self.write_report(report)
         for folder in self._folders:
             for file in folder.glob("*.png"):
                 # The masks of a run that was killed are not listed: those with numbers are removed, others stay.
@@ -176,11 +180,18 @@ class RunFolder:
             ) from error
         now = _flat(settings)
         for key in earlier | now:
-            if earlier.get(key) != now.get(key):
+            if earlier.get(key) == now.get(key):
+                continue
+            if key.startswith("source_"):
                 raise InputError(
-                    f"{self.path} was begun with {key} {earlier.get(key)!r}, now it is {now.get(key)!r}; expected the "
-                    "same to resume. Use the same options, or start anew by --overwrite"
+                    f"{now['source']} has changed since {self.path} was begun: {key.removeprefix('source_')} was "
+                    f"{earlier.get(key)!r}, now it is {now.get(key)!r}; expected the same file to resume. Fix: put the "
+                    "earlier file back, or start anew by --overwrite"
                 )
+            raise InputError(
+                f"{self.path} was begun with {key} {earlier.get(key)!r}, now it is {now.get(key)!r}; expected the "
+                "same to resume. Use the same options, or start anew by --overwrite"
+            )
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

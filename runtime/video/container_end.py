@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -140,8 +141,7 @@ def _ogg(file: BinaryIO, size: int) -> bool:
     segments = tail[begin + 27 : begin + 27 + header[26]] if len(header) == 27 else b""
     if len(header) < 27 or len(segments) < header[26] or begin + 27 + len(segments) + sum(segments) > len(tail):
         return True
-    # A whole page without the flag "end of stream" whose last packet goes on in the next one.
-    return bool(segments) and segments[-1] == 255 and not header[5] & 4
+    return not header[5] & 4  # the flag "end of stream", which the last page of every stream has
 
 
 def _matroska(file: BinaryIO, size: int) -> bool:
@@ -159,8 +159,8 @@ def _matroska(file: BinaryIO, size: int) -> bool:
             return False
         if not unknown and identifier != _EBML_SEGMENT:
             position += length
-        elif not unknown and position + length <= size:
-            return False
+        elif not unknown:
+            return position + length > size
     return position > size
 
 
@@ -183,7 +183,10 @@ def _mpegts(file: BinaryIO, size: int) -> bool:
 
 
 def _flv(file: BinaryIO, size: int) -> bool:
-    """Each tag is followed by its own length."""
+    """Each tag is followed by its own length, and most headers have the size of the file."""
+    declared = re.search(rb"filesize\0(.{8})", file.read(4096), re.DOTALL)
+    if declared and struct.unpack(">d", declared[1])[0] > size:
+        return True
     if size < 13 + 11 + 4:
         return True
     file.seek(-4, os.SEEK_END)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..frame import SourceInfo
 from ..opencv_state import silent_opencv
+from .image_kinds import has_several_frames
 from .image_numbering import numbering_notes
 from .undecoded_frame import UndecodedFrame
 
@@ -31,7 +32,8 @@ class ImageSource:
     """The images at `paths`, in that order, 25 a second.
 
     16-bit, floating-point, gray and palette images become 8-bit RGB, an alpha channel is dropped (the colors stay as
-    they are stored), and the EXIF orientation is applied. Of a file with several pages the first counts. An image that
+    they are stored), and the EXIF orientation is applied. Of a file with several frames or pages the first counts,
+    which is noted. An image that
     cannot be read raises InputError when its turn comes: left out, all masks after it would belong to the wrong image.
     """
 
@@ -46,11 +48,30 @@ class ImageSource:
             names=_names(paths),
         )
         self.truncated: str | None = None
-        self.notes = numbering_notes(name, paths)
+        self._numbering = numbering_notes(name, paths)
+        self._several: list[Path] = []  # with several frames, of which the first is read
+
+    @property
+    def notes(self) -> list[str]:
+        if not self._several:
+            return self._numbering
+        first, more = self._several[0], len(self._several) - 1
+        which = f"{first.name} and {more} more have" if more else f"{first.name} has"
+        return [
+            *self._numbering,
+            f"{self.info.name}: {which} several frames; each image of a folder is one frame, so the first one is read. "
+            f"Fix: for all frames, name the file: {first}",
+        ]
 
     def frames(self) -> Iterator[UndecodedFrame]:
         for pts, path in enumerate(self._paths):
-            yield UndecodedFrame(pts=pts, to_rgb=functools.partial(read_image, path))
+            yield UndecodedFrame(pts=pts, to_rgb=functools.partial(self._read, path))
+
+    def _read(self, path: Path) -> NDArray[np.uint8]:
+        image = read_image(path)
+        if has_several_frames(path):
+            self._several.append(path)
+        return image
 
     def close(self) -> None:
         """Nothing is kept open."""

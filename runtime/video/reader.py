@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 import sys
 from collections.abc import Iterator
-from itertools import islice
+from fractions import Fraction
+from itertools import chain, islice, takewhile
 from pathlib import Path
 
 from ..closeable import Closeable
 from ..errors import InputError
 from ..frame import Frame, Selection, SourceInfo
-from .animated_image import AnimatedWebp, TiffPages, is_animated_webp, is_apng, tiff_pages
+from .animated_image import AnimatedWebp, TiffPages
 from .deinterlace import MODES
+from .image_kinds import is_animated_webp, is_apng, tiff_pages
 from .image_source import ImageSource, images_in, images_matching, images_numbered, is_image
+from .network import is_url
 from .undecoded_frame import RawSource, UndecodedFrame
 from .video_source import VideoSource
 from .video_stream import EXPECTED
@@ -27,6 +31,7 @@ def open_frames(
     start: int = 0,
     frames: int | None = None,
     stride: int = 1,
+    duration: float | None = None,
     video_stream: int | None = None,
     deinterlace: str = "auto",
 ) -> FrameReader:
@@ -35,7 +40,9 @@ def open_frames(
     `source` is a video file or URL, an image, a folder of images (natural order: `frame2` before `frame10`), a glob
     pattern (`'frames/*.png'`), a numbered one (`frames/%04d.png`), or `-` for a y4m stream on standard input. `start`
     frames are passed over, then every `stride`-th one is taken, at most `frames` of them (None: all). What is passed
-    over is decoded (a video has no other way to count) but not converted.
+    over is decoded (a video has no other way to count) but not converted. `duration` ends the frames so many seconds
+    after the first one, in the time of the source: for a camera, for example. A URL (http, https, rtsp) is opened by
+    FFmpeg; after 30 s without data it counts as ended, and a live stream that breaks off is opened again.
 
     `video_stream` is the place of a video's stream among its video streams, from 0; None takes the one with more than
     one frame, the default flag and the most pixels. `deinterlace` is "auto" (frames that are marked as interlaced),
@@ -51,11 +58,13 @@ def open_frames(
         raise InputError(
             f"start {start}, frames {frames}, stride {stride}: expected start 0 or more, frames and stride 1 or more"
         )
+    if duration is not None and not 0 < duration < math.inf:
+        raise InputError(f"duration: got {duration}, expected seconds above 0, such as 60")
     if deinterlace not in MODES:
         raise InputError(f"deinterlace: got {deinterlace!r}, expected {', '.join(MODES)}")
     raw = _open_source(source, video_stream, deinterlace)
     try:
-        return FrameReader(raw, start=start, frames=frames, stride=stride)
+        return FrameReader(raw, Selection(start=start, frames=frames, stride=stride, duration=duration))
     except BaseException:
         raw.close()
         raise
@@ -67,13 +76,15 @@ class FrameReader(Closeable, Iterator[Frame]):
     `info` describes the source, `selection` which of its frames are read. A frame is held until the next one only.
     """
 
-    def __init__(self, raw: RawSource, *, start: int, frames: int | None, stride: int) -> None:
-        self.selection = Selection(start=start, frames=frames, stride=stride)
+    def __init__(self, raw: RawSource, selection: Selection) -> None:
+        self.selection = selection
+        start, frames, stride = selection.start, selection.frames, selection.stride
         self._raw = raw
         self._index = 0
         every = raw.frames()
         passed_over = sum(1 for _ in islice(every, start))
-        self._wanted = islice(every, 0, None if frames is None else (frames - 1) * stride + 1, stride)
+        wanted = islice(every, 0, None if frames is None else (frames - 1) * stride + 1, stride)
+        self._wanted = _within(selection.duration, raw.info.time_base, wanted)
         first = next(self._wanted, None)
         if first is None:
             raise InputError(f"{raw.info.name}: start {start} is beyond the end; there are {passed_over} frames")
@@ -81,6 +92,9 @@ class FrameReader(Closeable, Iterator[Frame]):
         expected = None if whole is None else max(1, -(-(whole - start) // stride))
         if expected is not None and frames is not None:
             expected = min(expected, frames)
+        if selection.duration is not None and raw.info.frame_rate:
+            within = max(1, math.ceil(_exact(selection.duration) * raw.info.frame_rate / stride))
+            expected = within if expected is None else min(expected, within)
         names = raw.info.names[start::stride][:frames]
         self.info: SourceInfo = dataclasses.replace(raw.info, expected_frames=expected, names=names)
         self._first_frame: Frame | None = self._to_frame(first)
@@ -126,6 +140,21 @@ class FrameReader(Closeable, Iterator[Frame]):
         return frame
 
 
+def _within(duration: float | None, time_base: Fraction, frames: Iterator[UndecodedFrame]) -> Iterator[UndecodedFrame]:
+    """The frames that begin less than `duration` seconds after the first."""
+    if duration is None:
+        return frames
+    first, end = next(frames, None), _exact(duration)
+    if first is None:
+        return iter(())
+    return chain([first], takewhile(lambda raw: (raw.pts - first.pts) * time_base < end, frames))
+
+
+def _exact(seconds: float) -> Fraction:
+    """0.4 as 2/5: its floating-point number is a little more, which would be a frame more."""
+    return Fraction(seconds).limit_denominator(1_000_000)
+
+
 def _open_source(source: str | Path, video_stream: int | None, deinterlace: str) -> RawSource:
     name, path = str(source), Path(source)
     open_video = functools.partial(VideoSource, video_stream=video_stream, deinterlace=deinterlace)
@@ -137,7 +166,7 @@ def _open_source(source: str | Path, video_stream: int | None, deinterlace: str)
                 "standard input: nothing is piped in; expected a y4m stream, or name a file instead of '-'"
             )
         return open_video("standard input", y4m=sys.stdin.buffer)
-    if "://" in name:
+    if is_url(name):
         return open_video(name)
     if path.is_dir():
         return ImageSource(name, images_in(path))

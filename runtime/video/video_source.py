@@ -16,11 +16,14 @@ from ..errors import InputError
 from ..frame import SourceInfo
 from .container_end import Y4mPipe, ends_inside_unit
 from .deinterlace import Deinterlacer
-from .mp4_header import dolby_vision_profile, encryption_scheme
+from .joined_files import second_recording
+from .network import is_live, is_url, public_name
+from .network_faults import NetworkFaults
 from .timestamps import ClockJumps, CodingOrder, FrameTimes
 from .to_rgb import ToRgb
 from .undecoded_frame import UndecodedFrame
-from .video_stream import EXPECTED, FALLBACK_RATE, choose_stream, frame_rate, open_container, seconds_in_tag
+from .unreadable import require_readable, why_nothing_decodes
+from .video_stream import FALLBACK_RATE, choose_stream, frame_rate, open_container, seconds_in_tag
 
 _OWN_DURATIONS = frozenset({"gif", "apng"})  # each frame has a delay of its own, the last one too
 
@@ -46,14 +49,17 @@ class VideoSource:
     def __init__(
         self, name: str, y4m: BinaryIO | None = None, *, video_stream: int | None = None, deinterlace: str = "auto"
     ) -> None:
-        self._name = name
+        self._address, self._name = name, public_name(name)
         self._pipe = Y4mPipe(y4m) if y4m is not None else None
+        if y4m is None:
+            require_readable(self._name, Path(name))
         self._container = open_container(name, self._pipe)
+        self._network = NetworkFaults()
+        self._number = video_stream
         try:
-            self._stream, self._stream_note = choose_stream(name, self._container, video_stream)
+            self._stream, self._stream_note = choose_stream(self._name, self._container, video_stream)
             self._stream.thread_type = "AUTO"
             self.info = self._describe(None if y4m else Path(name))
-            self._require_base_layer()
             time_base, rate = self.info.time_base, self.info.frame_rate or FALLBACK_RATE
             self._times = FrameTimes(time_base, rate)
             self._coding_order = CodingOrder() if self._container.format.name == "avi" else None
@@ -67,7 +73,8 @@ class VideoSource:
             self._decoded = self._decode()
             self._first = next(self._decoded, None)
             if self._first is None:
-                raise InputError(f"{name}: {self._why_nothing_decodes()}")
+                codec, damaged = self._stream.codec_context.name, self._read_before_fault is not None
+                raise InputError(f"{self._name}: {why_nothing_decodes(self.info.video, codec, damaged=damaged)}")
             if self._turned and self.info.sample_aspect_ratio != 1:
                 ratio = 1 / self.info.sample_aspect_ratio
                 self.info = dataclasses.replace(self.info, sample_aspect_ratio=ratio)
@@ -95,6 +102,15 @@ class VideoSource:
                 f"({_count(self._failed, 'packet')} undecodable, {_count(self._damaged, 'frame')} with faults); "
                 f"{_count(self._read, 'frame')}{of_all} read"
             )
+        if self._network.ended_by is not None:
+            lost = f"the connection was lost after {_count(self._read, 'frame')}{of_all}"
+            return f"{self._name}: {lost}: {self._network.ended_by}"
+        if self._finished and self._second_recording is not None:
+            return (
+                f"{self._name}: a second recording begins at byte {self._second_recording}, which is not read; "
+                f"{_count(self._read, 'frame')} read. Fix: write it to a file of its own: "
+                f"tail -c +{self._second_recording + 1} {self._name}"
+            )
         if self._finished and (self._ends_early() or self._ends_inside_unit):
             return f"{self._name}: cut short: it ends after {_count(self._read, 'frame')}{of_all}"
         return None
@@ -106,6 +122,9 @@ class VideoSource:
             how = "kept as they are stored" if self._deinterlacer.mode == "no" else "deinterlaced by bwdif"
             notes.append(f"{self._name}: the video is interlaced; its frames are {how} (--deinterlace auto|yes|no)")
         jumps = self._times.jumps + (len(self._clock.shifts) - 1 if self._clock else 0)
+        if self._network.opened_again:
+            times = _count(self._network.opened_again, "time")
+            notes.append(f"{self._name}: the connection was opened again {times}; the frames in between are missing")
         if jumps:
             notes.append(f"{self._name}: the clock jumps {_count(jumps, 'time')}; the pieces are joined without a gap")
         return notes
@@ -131,18 +150,21 @@ class VideoSource:
 
     def _decode(self) -> Generator[UndecodedFrame, None, None]:
         """Every frame that decodes. An error in a packet costs that packet; one in the container ends the video."""
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except FFmpegError:
-                self._note_fault()
-                break
-            if packet.size:  # AVI stores a dropped frame as an empty packet, which a decoder takes for the end
-                yield from self._decode_packet(packet)
-        yield from self._decode_packet(None)
+        opened = True
+        while opened:
+            packets = self._container.demux(self._stream)
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    break
+                except FFmpegError as error:
+                    self._note_container_fault(error)
+                    break
+                if packet.size:  # AVI stores a dropped frame as an empty packet, which a decoder takes for the end
+                    yield from self._decode_packet(packet)
+            yield from self._decode_packet(None)
+            opened = self._open_again()
         for pts, frame in self._deinterlacer.end():
             yield UndecodedFrame(pts=pts, to_rgb=functools.partial(self._to_rgb, frame))
         self._finished = True
@@ -180,6 +202,25 @@ class VideoSource:
         if self._read_before_fault is None:
             self._read_before_fault = self._read
 
+    def _note_container_fault(self, error: FFmpegError) -> None:
+        if is_url(self._address):
+            self._network.lost(error)
+        else:
+            self._note_fault()
+
+    def _open_again(self) -> bool:
+        """Open a live stream that broke off again; whether that succeeded."""
+        if not is_live(self._address) or self._container.duration is not None:
+            return False
+        container = self._network.open_again(self._address, self._read)
+        if container is None:
+            return False
+        self._container.close()
+        self._container = container
+        self._stream, _ = choose_stream(self._name, container, self._number)
+        self._stream.thread_type = "AUTO"
+        return True
+
     def _ends_early(self) -> bool:
         if self._end_pts is None or self._declared_end_seconds is None:
             return False
@@ -188,30 +229,15 @@ class VideoSource:
         half_a_frame = Fraction(self._times.step, 2)
         return (self._end_pts + half_a_frame) * self.info.time_base < self._declared_end_seconds
 
-    def _require_base_layer(self) -> None:
-        path = self.info.video
-        profile = dolby_vision_profile(path) if path else None
-        if profile is not None:
-            raise InputError(
-                f"{self._name}: got Dolby Vision profile {profile}, whose base layer has colors of its own; expected "
-                "SDR, HDR10 or HLG. Fix: convert it to HDR10 or SDR first, e.g. ffmpeg -i … -vf libplacebo clip.mp4"
-            )
-
     @functools.cached_property
     def _ends_inside_unit(self) -> bool:
         if self._pipe is not None:
             return self._pipe.ends_inside_frame()
         return self.info.video is not None and ends_inside_unit(self.info.video, self._container.format.name)
 
-    def _why_nothing_decodes(self) -> str:
-        path = self.info.video
-        scheme = encryption_scheme(path) if path else None
-        if scheme:
-            return f"the video is encrypted ({scheme}); expected one without DRM: decrypt it first"
-        codec = self._stream.codec_context.name
-        if self._read_before_fault is None:
-            return f"its header announces {codec} video, but it has no frame of it; {EXPECTED}"
-        return f"no frame of its {codec} video could be decoded: damaged or encrypted; {EXPECTED}"
+    @functools.cached_property
+    def _second_recording(self) -> int | None:
+        return second_recording(self.info.video, self._container.format.name) if self.info.video else None
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,15 +7,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError, ProtocolNotFoundError
 from av.stream import Disposition
 
 from ..errors import InputError
 from .container_end import Y4mPipe
 from .mp4_header import codec_code
+from .network import TIMEOUT_SECONDS, is_url, open_options, protocol, public_name
 
 EXPECTED = "expected a video such as mp4, mkv, webm, mov or avi, a folder of images, or '-' for y4m"
-NETWORK_TIMEOUT_S = 30.0
 FALLBACK_RATE = Fraction(25)
 
 
@@ -26,16 +26,25 @@ def open_container(name: str, y4m: Y4mPipe | None = None) -> av.container.InputC
     try:
         if y4m is not None:
             return av.open(y4m, "r", format="yuv4mpegpipe", metadata_errors=any_text)
-        if "://" in name:
-            return av.open(name, "r", timeout=NETWORK_TIMEOUT_S, metadata_errors=any_text)
+        if is_url(name):
+            options = open_options(name)
+            return av.open(name, "r", timeout=TIMEOUT_SECONDS, metadata_errors=any_text, options=options)
         return av.open(local(name), "r", metadata_errors=any_text)
+    except ProtocolNotFoundError as error:
+        raise InputError(
+            f"{public_name(name)}: the FFmpeg inside PyAV {av.__version__} has no protocol {protocol(name)!r}; "
+            f"expected one such as http, https or rtsp. Fix: ffmpeg -i {public_name(name)} -f yuv4mpegpipe - | "
+            "amc-infer -"
+        ) from error
     except (FFmpegError, OSError, ValueError) as error:
         if y4m is not None:
             raise InputError(
                 "standard input: the data is not a y4m stream. Fix: ffmpeg -i clip.mp4 -f yuv4mpegpipe - | …"
             ) from error
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{name}: the video cannot be opened ({reason}); {EXPECTED}") from error
+        if isinstance(error, ExitError):  # PyAV's time-out
+            reason = f"no answer within {TIMEOUT_SECONDS:g} s"
+        raise InputError(f"{public_name(name)}: the video cannot be opened ({reason}); {EXPECTED}") from error
 
 
 def local(path: str | Path) -> str:

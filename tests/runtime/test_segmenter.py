@@ -153,6 +153,21 @@ def test_video_takes_what_open_frames_takes(segmenter: Segmenter, tmp_path: Path
     assert [(m.index, m.pts_seconds) for m in answers] == [(0, 0.04), (1, 0.2), (2, 0.36)]
 
 
+def test_video_chooses_the_stream_and_the_deinterlacing(
+    segmenter: Segmenter, tmp_path: Path, kinds: ModuleType, clip_picture: Callable[..., Any]
+) -> None:
+    two = kinds.two_streams(tmp_path / "two.mkv", [(3, (64, 48), True), (3, (96, 64), False)], clip_picture)
+    (m,) = segmenter.video(two, video_stream=1, frames=1)
+    assert m.mask.shape == (64, 96)
+    interlaced = kinds.interlaced(tmp_path / "interlaced.mpg", frames=4)
+    combed, whole = (next(segmenter.video(interlaced, deinterlace=mode)).frame.pixels for mode in ("no", "yes"))
+    assert (combed != whole).any()
+    with pytest.raises(InputError, match="video stream 2, expected 0 to 1"):
+        next(segmenter.video(two, video_stream=2))
+    with pytest.raises(InputError, match="deinterlace: got 'maybe'"):
+        next(segmenter.video(two, deinterlace="maybe"))
+
+
 def test_a_segmenter_serves_one_video_after_the_other(
     segmenter: Segmenter, tmp_path: Path, make_clip: MakeClip
 ) -> None:

@@ -66,6 +66,29 @@ print(list(times.quantiles_ms()))
     assert stages == "['upload', 'network']"
 
 
+def test_without_a_frame_ahead_a_mask_comes_before_the_frame_after_the_next(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
+) -> None:
+    code = """
+asked = []
+
+def camera(frames):
+    for frame in frames:
+        asked.append(frame.index)
+        yield frame
+
+with open_pipeline(file) as pipeline:
+    for count in (0, 1, 2, 7):
+        frames, answers, delays = list(clip(count)), [], []
+        for answer in pipeline.masks(camera(frames), times, ahead=0):
+            delays.append(asked[-1] - answer[0].index)
+            answers.append(answer)
+        assert delays == [1] * (count - 1) + [0] * (count > 0), delays
+        compare(answers, frames)
+"""
+    _done(on_fake_gpu(IMPORTS + code, make_engine(tmp_path / "x.engine", "pipeline")))
+
+
 def test_a_frame_goes_up_once_and_all_overlap(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
     code = """
 with open_pipeline(file) as pipeline:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from amcnet.runtime.batch.options import BatchOptions
 from amcnet.runtime.batch.shard import Shard
 from amcnet.runtime.batch.worker_process import WorkerProcess
 from amcnet.runtime.errors import BackendError, InputError, OutputError
+from amcnet.runtime.files.folder_lock import locked_folder
 from amcnet.runtime.infer import InferOptions, infer
 
 Options = Callable[..., BatchOptions]
@@ -248,6 +250,15 @@ def test_shards_share_a_folder(options: Options, make_videos: MakeVideos, tmp_pa
     assert (whole.done, whole.earlier) == (0, 5)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
+def test_a_second_batch_on_one_folder_is_refused(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
+    make_videos("a")
+    with locked_folder(tmp_path / "out" / ".lock.1-of-2"):
+        assert run_batch(options(shard=Shard(0, 2), limit=1)).failed == []
+        with pytest.raises(OutputError, match=r"out is in use by process \d+ on "):
+            run_batch(options(shard=Shard(1, 2)))
+
+
 def test_an_empty_shard_is_done(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
     make_videos("a")
     results = [run_batch(options(shard=Shard(index, 50), limit=1)) for index in range(50)]
@@ -310,5 +321,5 @@ def test_bad_options_write_nothing(options: Options, make_videos: MakeVideos, tm
 def test_an_unwritable_output_is_refused(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
     make_videos("a")
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(OutputError, match=r"cannot write .*out/status: Not a directory"):
+    with pytest.raises(OutputError, match=r"cannot write .*out: Not a directory"):
         run_batch(options())

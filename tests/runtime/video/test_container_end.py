@@ -65,7 +65,7 @@ def test_ogg_pages(tmp_path: Path) -> None:
     first, last = _ogg_page(2, b"\x50"), _ogg_page(4, b"\xff\x10")
     for data, expected in (
         (first + last, False),
-        (first + _ogg_page(0, b"\x20"), False),  # a stream that was broken off between two packets
+        (first + _ogg_page(0, b"\x20"), True),  # cut between two pages: the flag "end of stream" is missing
         (first + _ogg_page(0, b"\x20\xff"), True),  # the last packet goes on in a page that is missing
         (first + last[:-1], True),
         (first + last[:20], True),
@@ -128,3 +128,40 @@ def test_bytes_that_are_no_container_are_not_judged(tmp_path: Path) -> None:
     assert not ends_inside_unit(path, "unheard of")
     with pytest.raises(InputError):
         open_frames(path)
+
+
+def _flv_tag(data: bytes, last: int) -> int:
+    position = 13
+    for _ in range(last):
+        position += 11 + int.from_bytes(data[position + 1 : position + 4], "big") + 4
+    return position
+
+
+def test_cuts_exactly_between_two_units(kinds: ModuleType, tmp_path: Path) -> None:
+    images = list(np.random.default_rng(0).integers(0, 256, (12, 120, 160, 3), np.uint8))
+    flv = kinds.encode(tmp_path / "clip.flv", images, "flv").read_bytes()
+    mkv = kinds.encode(
+        tmp_path / "clip.mkv", images, "mjpeg", pix_fmt="yuvj420p", container_options={"cluster_time_limit": "100"}
+    ).read_bytes()
+    cluster = bytes.fromhex("1f43b675")
+    assert mkv.count(cluster) > 3
+    for name, cut in (("cut.flv", flv[: _flv_tag(flv, 6)]), ("cut.mkv", mkv[: mkv.rindex(cluster)])):
+        (tmp_path / name).write_bytes(cut)
+        with open_frames(tmp_path / name) as reader:
+            frames = len(list(reader))
+            assert 0 < frames < 12
+            assert reader.truncated == f"{tmp_path / name}: cut short: it ends after {frames} frames"
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("flv", "flv"), ("mp4", "libx264")])
+def test_files_joined_byte_by_byte(kinds: ModuleType, tmp_path: Path, suffix: str, codec: str) -> None:
+    images = list(np.random.default_rng(0).integers(0, 256, (6, 48, 64, 3), np.uint8))
+    piece = kinds.encode(tmp_path / f"piece.{suffix}", images, codec).read_bytes()
+    joined = tmp_path / f"joined.{suffix}"
+    joined.write_bytes(piece + piece)
+    with open_frames(joined) as reader:
+        assert len(list(reader)) == 6
+        assert reader.truncated == (
+            f"{joined}: a second recording begins at byte {len(piece)}, which is not read; 6 frames read. "
+            f"Fix: write it to a file of its own: tail -c +{len(piece) + 1} {joined}"
+        )

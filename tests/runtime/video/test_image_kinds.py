@@ -149,3 +149,25 @@ def test_numbered_patterns(tmp_path: Path) -> None:
             assert len(list(reader)) == count
     with pytest.raises(InputError, match=r"h%d\.png: the pattern matches no image"):
         open_frames(tmp_path / "h%d.png")
+
+
+def test_several_frames_in_one_image_of_a_folder(tmp_path: Path) -> None:
+    _flat(COLORS[1]).save(tmp_path / "1.png")
+    with_thumbnail = [_flat(COLORS[1]), _flat(COLORS[0], (16, 12))]
+    with_thumbnail[0].save(tmp_path / "2.tif", save_all=True, append_images=with_thumbnail[1:])
+    with open_frames(tmp_path) as reader:
+        assert len(list(reader)) == 2
+        assert reader.notes == []
+    _save_animation(tmp_path / "3.webp", [40, 40, 40])
+    _save_animation(tmp_path / "4.png", [40, 40, 40])
+    pages = [_flat(color) for color in COLORS]
+    pages[0].save(tmp_path / "5.tif", save_all=True, append_images=pages[1:])
+    with open_frames(tmp_path) as reader:
+        frames = list(reader)
+        assert len(frames) == 5
+        for frame in frames[2:]:
+            assert np.abs(frame.pixels.astype(int) - COLORS[0]).max() <= 12
+        assert reader.notes == [
+            f"{tmp_path}: 3.webp and 2 more have several frames; each image of a folder is one frame, so the first one "
+            f"is read. Fix: for all frames, name the file: {tmp_path / '3.webp'}"
+        ]

@@ -267,7 +267,10 @@ def test_bad_files_say_what_is_wrong(
     ):
         with pytest.raises(InputError, match=f"{name}: {message}"):
             open_frames(tmp_path / name)
-    with pytest.raises(InputError, match="unheard-of://host/clip: the video cannot be opened"):
+    with pytest.raises(
+        InputError,
+        match=r"unheard-of://host/clip: the FFmpeg inside PyAV .* has no protocol 'unheard-of'; .*Fix: ffmpeg -i",
+    ):
         open_frames("unheard-of://host/clip")
     assert capfd.readouterr().err == ""
 
