@@ -1,4 +1,4 @@
-"""Zero-shot video object segmentation: AMC-Net and PWC-Net, from checkpoints to masks.
+"""Zero-shot video object segmentation: AMC-Net, PWC-Net and RAFT, from checkpoints to masks.
 
     import amcnet
 
@@ -10,7 +10,8 @@
 |---|---|
 | segment a video | Segmenter, MaskFrame |
 | read or bring frames | open_frames, Frame |
-| export a checkpoint to ONNX | export_amcnet, export_pwcnet, export_pipeline |
+| export a checkpoint to ONNX | export_amcnet, export_pwcnet, export_raft, export_pipeline |
+| load a RAFT in PyTorch | load_raft |
 | quantize an ONNX file to INT8 | calibrate |
 | build a TensorRT engine | build_engine, BuildOptions |
 | score masks against annotations | evaluate |
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from .calibration import calibrate
     from .engines.build import build_engine
     from .engines.build_options import BuildOptions
-    from .export.exporter import export_amcnet, export_pipeline, export_pwcnet
+    from .export.exporter import export_amcnet, export_pipeline, export_pwcnet, export_raft
+    from .models.checkpoint import load_raft
     from .runtime.frame import Frame, MaskFrame
     from .runtime.segmenter import Segmenter
     from .runtime.video.reader import open_frames
@@ -57,6 +59,8 @@ _MODULES = {
     "export_amcnet": ".export.exporter",
     "export_pipeline": ".export.exporter",
     "export_pwcnet": ".export.exporter",
+    "export_raft": ".export.exporter",
+    "load_raft": ".models.checkpoint",
     "open_frames": ".runtime.video.reader",
 }
 
@@ -79,6 +83,8 @@ __all__ = [
     "export_amcnet",
     "export_pipeline",
     "export_pwcnet",
+    "export_raft",
+    "load_raft",
     "open_frames",
 ]
 

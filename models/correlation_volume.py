@@ -28,6 +28,13 @@ def correlation_volumes(first: Tensor, second: Tensor) -> list[Tensor]:
     return volumes
 
 
+class CorrelationVolumes(nn.Module):
+    """`correlation_volumes` as a module, which the exporter replaces by its operator."""
+
+    def forward(self, first: Tensor, second: Tensor) -> list[Tensor]:
+        return correlation_volumes(first, second)
+
+
 def lookup(volumes: list[Tensor], coordinates: Tensor, offsets: Tensor) -> Tensor:
     """Return the correlations of each pixel with those around its coordinates in the second feature map.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .correlation_volume import LEVELS, CorrelationLookup, correlation_volumes
+from .correlation_volume import LEVELS, CorrelationLookup, CorrelationVolumes
 from .raft_encoder import RAFTEncoder, bottleneck, residual
 from .raft_update import RAFTUpdate
 
@@ -56,6 +56,7 @@ class RAFT(nn.Module):
             widths, block = (32, 64, 96), bottleneck
             self.features = RAFTEncoder(widths, 128, nn.InstanceNorm2d, block)
             self.context = RAFTEncoder(widths, self.hidden + context, nn.Identity, block)
+        self.volumes = CorrelationVolumes()
         self.lookup = CorrelationLookup(radius)
         self.update = RAFTUpdate(config.large, self.hidden, context, LEVELS * (2 * radius + 1) ** 2)
 
@@ -64,7 +65,7 @@ class RAFT(nn.Module):
         if height % 8 or width % 8 or min(height, width) < 64:
             raise ValueError(f"frame is {width}x{height}; expected multiples of 8, at least 64")
         frame, next_frame = 2 * frame - 1, 2 * next_frame - 1
-        volumes = correlation_volumes(self.features(frame), self.features(next_frame))
+        volumes = self.volumes(self.features(frame), self.features(next_frame))
         state = self.context(frame)  # (B, hidden + context, H/8, W/8)
         hidden, context = torch.tanh(state[:, : self.hidden]), torch.relu(state[:, self.hidden :])
         start = _pixel_coordinates(hidden)

@@ -163,7 +163,7 @@ def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
                 result["kernels"] = kernel_precisions(backend.engine.layers())
         if isinstance(made, EngineFile):
             result["precision_report"] = str(made.card.precision_report)
-        if made.model != "pwcnet":
+        if not made.computes_flow:
             result["run"] = _whole_run(made, clip)
     except (BackendError, EngineError) as error:
         return {"error": str(error), "passed": False}

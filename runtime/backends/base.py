@@ -42,6 +42,7 @@ DEVICES = ("cpu", "cuda")
 _CONTRACT = {
     "amcnet": ({"image", "flow_image"}, "mask"),
     "pwcnet": ({"frame", "next_frame"}, "flow"),
+    "raft": ({"frame", "next_frame"}, "flow"),
     "pipeline": ({"frame", "next_frame"}, "mask"),
 }
 

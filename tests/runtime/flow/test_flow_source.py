@@ -14,7 +14,7 @@ from amcnet.runtime.errors import InputError, ModelFileError
 from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.flow.flow import DisFlow, PrecomputedFlow
 from amcnet.runtime.flow.flow_source import FlowSource
-from amcnet.runtime.flow.pwcnet_flow import PwcFlow
+from amcnet.runtime.flow.learned_flow import LearnedFlow
 from amcnet.runtime.frame import Selection
 from amcnet.runtime.inputs.clip_inputs import ClipInputs
 from amcnet.runtime.video.reader import open_frames
@@ -37,7 +37,7 @@ def test_each_name_becomes_its_source(pwcnet_onnx: Path, tmp_path: Path) -> None
     assert (parsed.name, parsed.folder) == (str(pwcnet_onnx), None)
     assert parsed.model is not None
     assert parsed.model.model == "pwcnet"
-    for source, kind in ((FlowSource(), DisFlow), (FlowSource.parse(folder), PrecomputedFlow), (parsed, PwcFlow)):
+    for source, kind in ((FlowSource(), DisFlow), (FlowSource.parse(folder), PrecomputedFlow), (parsed, LearnedFlow)):
         with source.open(SIZE) as flow:
             assert type(flow) is kind
 
