@@ -26,8 +26,8 @@ _EXAMPLES = """examples:
   export-onnx pipeline --amcnet-checkpoint amc.pth --pwcnet-checkpoint pwc.pth --video-size 854x480 -o build/
   export-onnx amcnet --seed 1 --backbone resnet18 -o build/     untrained weights, for timing
 
-Writes amcnet.onnx, pwcnet.onnx, raft.onnx or pipeline.onnx to DIR. Each file is verified against PyTorch before it is written.
-An export with ResNet-101 takes about 30 s and 3 GB of memory.
+Writes amcnet.onnx, pwcnet.onnx, raft.onnx or pipeline.onnx to DIR. Each file is verified against PyTorch before it is
+written. An export with ResNet-101 takes about 30 s and 3 GB of memory.
 options of each: export-onnx amcnet --help; also pwcnet, raft and pipeline
 exit status: 0 success, 2 error, 130 interrupted by Ctrl-C
 """

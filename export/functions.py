@@ -148,8 +148,8 @@ AmcCorrelation (first, second) => (correlation) {{
 """
 
 
-# first, second (B, C, H, W) -> volume0 … volume3 (BHW, 1, H/2^l, W/2^l): first(x) · second(y) / sqrt(C) for all pairs of
-# pixels, averaged over 2^l × 2^l pixels y.
+# first, second (B, C, H, W) -> volume0 … volume3 (BHW, 1, H/2^l, W/2^l): first(x) · second(y) / sqrt(C) for all pairs
+# of pixels, averaged over 2^l × 2^l pixels y.
 _CORRELATION_VOLUMES = """
 AmcCorrelationVolumes (first, second) => (volume0, volume1, volume2, volume3) {
     flat = Constant <value = int64[3] {0, 0, -1}> ()

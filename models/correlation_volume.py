@@ -49,7 +49,7 @@ def lookup(volumes: list[Tensor], coordinates: Tensor, offsets: Tensor) -> Tenso
     steps = torch.stack(torch.meshgrid(offsets, offsets, indexing="ij"), -1)  # (K, K, 2)
     found = []
     for level, volume in enumerate(volumes):
-        # Positions in [-1, 1] of half-pixel centers: the same pixels as with align_corners=True, for sides of 1 as well.
+        # With half-pixel centers, because align_corners=True would divide by 0 for a side of 1.
         scale = offsets.new_tensor([2 / volume.shape[3], 2 / volume.shape[2]])
         grid = (centers / 2**level + steps + 0.5) * scale - 1  # (BHW, K, K, 2)
         found.append(F.grid_sample(volume, grid, mode="bilinear", padding_mode="zeros", align_corners=False))

@@ -137,7 +137,7 @@ DEFAULT = Fp32Rules(
         ),
         Rule(
             name="means over maps",
-            reason="a sum of 192·192 values exceeds 65504 at a mean of 1.8; instance norms divide by the spread of a map",
+            reason="a sum of 192·192 values exceeds 65504 at a mean of 1.8; instance norms divide by means",
             find=_means_over_maps,
         ),
         Rule(
@@ -173,7 +173,7 @@ DEFAULT = Fp32Rules(
         ),
         FunctionRule(
             name="AmcCorrelationLookup",
-            reason="coordinates: at column 107, FP16 has a resolution of 1/16 px of an eighth of the frame's resolution",
+            reason="coordinates: at column 107 of a map at stride 8, FP16 resolves half a pixel of the frame",
             fp32_inputs=("volume0", "volume1", "volume2", "volume3", "coordinates", "offsets"),
         ),
         FunctionRule(

@@ -18,7 +18,8 @@ _PRODUCTS = ("AmcCoAttention", "AmcCorrelation", "AmcCorrelationVolumes")  # cus
 RULES: Fp32Rules = replace(
     DEFAULT,
     functions=tuple(
-        replace(rule, fp32_inputs=(), widened=(), narrowed=()) if rule.name in _PRODUCTS else rule for rule in DEFAULT.functions
+        replace(rule, fp32_inputs=(), widened=(), narrowed=()) if rule.name in _PRODUCTS else rule
+        for rule in DEFAULT.functions
     ),
 )
 

@@ -16,7 +16,7 @@ from .learned_flow import LearnedFlow
 
 @dataclass(frozen=True, kw_only=True)
 class FlowSource:
-    """DIS, a PWC-Net or RAFT (`model`), or a folder of precomputed flow (`folder`); `name` is the text it was parsed from."""
+    """DIS, a PWC-Net or RAFT (`model`), or a folder of precomputed flow (`folder`); `name` is the text parsed."""
 
     name: str = "dis"
     model: NetworkFile | None = None

@@ -48,9 +48,9 @@ class ClipInputs:
     ) -> None:
         """Inputs of `file`, an AMC-Net, PWC-Net, RAFT or pipeline, for sources that `open_frames` accepts.
 
-        flow: source of the flow images of an AMC-Net: "dis" or the ONNX file of a PWC-Net or RAFT. every: take each n-th frame,
-        with the flow to the frame after it. chosen: take the frames (clip, index) instead; frames between them are
-        decoded but not converted, and a clip is read up to its last chosen frame.
+        flow: source of flow images for an AMC-Net: "dis" or the ONNX file of a PWC-Net or RAFT. every: take each n-th
+        frame, with the flow to the frame after it. chosen: take the frames (clip, index) instead; frames between them
+        are decoded but not converted, and a clip is read up to its last chosen frame.
         Raises InputError, ModelFileError or EngineError for another `flow`.
         """
         self._model = file.model
@@ -60,7 +60,7 @@ class ClipInputs:
         self._flow = FlowSource.parse(flow)
         if self._flow.folder is not None:
             raise InputError(
-                f"flow {str(flow)!r} is a folder, which belongs to one video; expected 'dis' or a file of PWC-Net or RAFT"
+                f"flow {str(flow)!r} is a folder, which belongs to one video; expected 'dis' or a PWC-Net or RAFT file"
             )
         self._every = every
         self._chosen = None if chosen is None else frozenset(chosen)

@@ -1,4 +1,4 @@
-"""Flow pictures from a PWC-Net file: right channels, right scale, the last pair's flow for the last frame."""
+"""Flow pictures of a PWC-Net or RAFT file: right channels, right scale, the last flow again for the last frame."""
 
 from __future__ import annotations
 
@@ -55,6 +55,19 @@ def test_the_picture_is_the_networks_flow_in_pixels_of_the_frame(
     assert picture.shape == (80, 96, 3)
     difference = np.abs(picture.astype(int) - _expected(networks, a, b, (128, 64)))
     assert difference.max() <= 4  # a hue's number that rounds to the other side
+    assert (difference > 1).mean() < 1e-3
+
+
+@pytest.mark.parametrize("size", [(101, 75), (200, 300), (37, 23)])
+def test_flow_of_raft_has_the_size_of_its_input(raft_onnx: Path, networks: ModuleType, size: tuple[int, int]) -> None:
+    a, b = _noise(1, *size), _noise(2, *size)
+    with LearnedFlow(OnnxFile.read(raft_onnx), SIZE) as flow:
+        picture = flow.render(_frame(a), _frame(b, 1))
+    grown = [cv2.resize(frame.astype(np.float32) / 255, (101, 75)) for frame in (a, b)]
+    vectors = networks.FLOW_PX * (grown[1] - grown[0])[..., [0, 2]]  # u from red, v from blue
+    full = cv2.resize(vectors, size) * np.array([size[0] / 101, size[1] / 75], np.float32)
+    difference = np.abs(picture.astype(int) - _pillow(color_flow(full.astype(np.float32))))
+    assert difference.max() <= 4
     assert (difference > 1).mean() < 1e-3
 
 
