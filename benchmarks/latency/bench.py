@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...runtime.backends.base import Backend, NetworkFile
 from ...runtime.backends.open_backend import open_backend
 from ...runtime.errors import ModelFileError
-from ...runtime.files.onnx_file import OnnxFile
+from ...runtime.files.onnx_file import FLOW_MODELS, OnnxFile
 from ...runtime.inputs.clip_inputs import ClipInputs
 from ...runtime.machine_info import available_cores
 from ...runtime.segmenter import DEFAULT_AMCNET
@@ -44,8 +44,8 @@ _MAX_FRAMES, _MIN_FRAMES = 120, 12
 class BenchOptions:
     """Options of `bench`, named as those of `amc-bench`; `baselines` is `--against baselines`.
 
-    files: ONNX files and engines of AMC-Net and PWC-Net (default: the bundled network). video: the source of the input
-    frames (default: a rendered clip). baselines: measure other libraries too. checkpoint: weights for PyTorch.
+    files: ONNX files and engines of AMC-Net, PWC-Net and RAFT (default: the bundled network). video: the source of the
+    input frames (default: a rendered clip). baselines: measure other libraries too. checkpoint: weights for PyTorch.
     """
 
     files: tuple[Path, ...] = ()
@@ -138,7 +138,7 @@ def _read(path: Path) -> NetworkFile:
     file: NetworkFile = OnnxFile.read(path) if path.suffix == ".onnx" else EngineFile.read(path)
     if file.model == "pipeline":
         raise ModelFileError(
-            f"{path} is a pipeline; expected AMC-Net or PWC-Net. Fix: measure its two networks, amcnet and pwcnet"
+            f"{path} is a pipeline; expected AMC-Net, PWC-Net or RAFT. Fix: measure the files of its two networks"
         )
     return file
 
@@ -223,13 +223,13 @@ def _network(
 def _frame(
     subjects: list[_Subject], latencies: Mapping[str, Latency], clip: Path, options: BenchOptions
 ) -> dict[str, Any] | None:
-    """Whole frames with the first AMC-Net and the first PWC-Net of the files, or DIS flow; None without an AMC-Net."""
+    """Whole frames with the first AMC-Net and flow network of the files, or DIS flow; None without an AMC-Net."""
     by_model = {subject.file.model: subject for subject in reversed(subjects)}
     if "amcnet" not in by_model:
         return None
     estimate_ms = sum(latencies[f"{subject.name}: {next(iter(subject.runs))}"].p50_ms for subject in by_model.values())
     frames = min(max(round(2e3 * options.measure.seconds / estimate_ms), _MIN_FRAMES), _MAX_FRAMES)
-    flow = by_model["pwcnet"].file.path if "pwcnet" in by_model else "dis"
+    flow = next((by_model[model].file.path for model in FLOW_MODELS if model in by_model), "dis")
     amcnet = (
         by_model["amcnet"].file.path if options.files else None
     )  # the precision of the bundled network is selected by its segmenter
