@@ -34,7 +34,7 @@ exit status: 0 success, 2 error, 130 interrupted by Ctrl-C
 _BACKBONES = ("resnet101", "resnet50", "resnet34", "resnet18", "mobilenet_v2")
 _BACKBONE_HELP = "encoders of an untrained network (--seed); a checkpoint defines its own (default: resnet101)"
 _SIZE_HELP = "input size in pixels, rounded up to multiples of {} (default: {})"
-_ITERATIONS_HELP = "corrections of RAFT's flow; its time is proportional to them (default: 12, as trained)"
+_ITERATIONS_HELP = "corrections of RAFT's flow, which take most of its time (default: 12, as trained)"
 _BATCH_HELP = "accept any batch size, not only 1"
 
 
@@ -97,7 +97,7 @@ def _export_pipeline(arguments: argparse.Namespace, options: ExportOptions) -> E
         raise CheckpointError("got --pwcnet-checkpoint and --raft-checkpoint, expected one of them: one source of flow")
     return export_pipeline(
         _weights(arguments.amcnet_checkpoint, arguments, "--amcnet-checkpoint"),
-        _weights(pwcnet or raft, arguments, "--pwcnet-checkpoint"),
+        _weights(pwcnet or raft, arguments, "--pwcnet-checkpoint or --raft-checkpoint"),
         arguments.output,
         options,
         video_size=arguments.video_size,
