@@ -170,15 +170,15 @@ def _startup(results: Path) -> str:
 def _flow(results: Path) -> str:
     """Time and end-point error of the sources of flow."""
     flow = _load(results / "flow.json")
-    datasets = list(flow["pairs"])
-    lines = ["| flow | input | processor ms | " + " | ".join(f"error on {name}, px" for name in datasets) + " |"]
+    datasets = {"flyingchairs": "FlyingChairs", "middlebury": "Middlebury"}
+    lines = ["| flow | input | processor ms | " + " | ".join(f"{name}, px" for name in datasets.values()) + " |"]
     lines.append("|---|---|---|" + "---|" * len(datasets))
     for row in flow["rows"]:
         errors = [f"{row['error_px'][name]:.2f}" if row["error_px"] else "" for name in datasets]
         size = "x".join(map(str, row["size"]))
         lines.append(f"| {row['method']} | {size} | {row['processor_ms']:.1f} | {' | '.join(errors)} |")
     machine, load = flow["machine"], " to ".join(f"{load:.0f}" for load in sorted(flow["load_average"]))
-    pairs = ", ".join(f"{count} of {name}" for name, count in flow["pairs"].items())
+    pairs = ", ".join(f"{count} of {datasets[name]}" for name, count in flow["pairs"].items())
     lines.append(f"\nMedians over {sum(flow['pairs'].values())} pairs ({pairs}), each run once.")
     lines.append(f"{machine['cores']} cores of {machine['processor']}, shared with other programs: load {load}.")
     return "\n".join(lines) + "\n"
