@@ -39,9 +39,9 @@ def lookup(volumes: list[Tensor], coordinates: Tensor, offsets: Tensor) -> Tenso
     """Return the correlations of each pixel with those around its coordinates in the second feature map.
 
     volumes: those of `correlation_volumes`. coordinates: (B, 2, H, W), x before y, in pixels of the second feature map.
-    offsets: (K,), such as -3 … 3. Returns (B, 4·K², H, W): channel (l·K + a)·K + b is level l at
-    (x / 2^l + offsets[a], y / 2^l + offsets[b]), bilinearly interpolated, 0 outside. As in the original implementation,
-    the offset that varies slowest is that of x.
+    offsets: (K,), consecutive whole numbers such as -3 … 3. Returns (B, 4·K², H, W): channel (l·K + a)·K + b is level l
+    at (x / 2^l + offsets[a], y / 2^l + offsets[b]), bilinearly interpolated, 0 outside. As in the original
+    implementation, the offset that varies slowest is that of x.
     """
     batch, _, height, width = coordinates.shape
     count = offsets.shape[0]
