@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from references import CASES, FILE
 
-BOUNDS = {"mask": 2e-5, "attention": 2e-5, "flow": 1e-3}  # probabilities; flow in pixels
+BOUNDS = {"mask": 2e-5, "attention": 2e-5, "flow": 2e-3}  # probabilities; flow in pixels: those of test_parity.py
 
 
 @pytest.mark.parametrize("case", CASES)
