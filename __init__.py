@@ -1,4 +1,4 @@
-"""Zero-shot video object segmentation: AMC-Net and PWC-Net, from checkpoints to masks.
+"""Zero-shot video object segmentation: AMC-Net, PWC-Net and RAFT, from checkpoints to masks.
 
     import amcnet
 
@@ -11,7 +11,8 @@
 | segment a video | Segmenter, MaskFrame |
 | read or bring frames | open_frames, Frame |
 | write mattes, alpha videos, RLE and so on | open_writer |
-| export a checkpoint to ONNX | export_amcnet, export_pwcnet, export_pipeline |
+| export a checkpoint to ONNX | export_amcnet, export_pwcnet, export_raft, export_pipeline |
+| load a RAFT in PyTorch | load_raft |
 | quantize an ONNX file to INT8 | calibrate |
 | build a TensorRT engine | build_engine, BuildOptions |
 | score masks against annotations | evaluate |
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from .calibration import calibrate
     from .engines.build import build_engine
     from .engines.build_options import BuildOptions
-    from .export.exporter import export_amcnet, export_pipeline, export_pwcnet
+    from .export.exporter import export_amcnet, export_pipeline, export_pwcnet, export_raft
+    from .models.checkpoint import load_raft
     from .runtime.frame import Frame, MaskFrame
     from .runtime.output.open_writer import open_writer
     from .runtime.segmenter import Segmenter
@@ -59,6 +61,8 @@ _MODULES = {
     "export_amcnet": ".export.exporter",
     "export_pipeline": ".export.exporter",
     "export_pwcnet": ".export.exporter",
+    "export_raft": ".export.exporter",
+    "load_raft": ".models.checkpoint",
     "open_frames": ".runtime.video.reader",
     "open_writer": ".runtime.output.open_writer",
 }
@@ -82,6 +86,8 @@ __all__ = [
     "export_amcnet",
     "export_pipeline",
     "export_pwcnet",
+    "export_raft",
+    "load_raft",
     "open_frames",
     "open_writer",
 ]

@@ -61,7 +61,7 @@ def _plot(done: Calibration, min_iou: float | None) -> None:
 
     assert done.search is not None
     file = OnnxFile.read(done.path)
-    unit = "flow difference, -px" if file.model == "pwcnet" else "mean mask IoU"
+    unit = "flow difference, -px" if file.computes_flow else "mean mask IoU"
     path = done.path.with_suffix(".search.png")
     try:
         write_search_plot(path, done.search.trials, search_bound(file, min_iou), unit)
@@ -94,12 +94,12 @@ def _add_ranges(group: argparse._ArgumentGroup) -> None:
     target_help = "runtime of the result: TensorRT, or ONNX Runtime and OpenVINO on a CPU (default: tensorrt)"
     method_help = "range of a tensor: all values, 99.99 %% of them, or by KL divergence (default: minmax)"
     frames_help = "calibration frames; N/4 more are held out for the comparison (default: 100)"
-    flow_help = "optical flow for AMC-Net, dis (OpenCV) or a PWC-Net file (default: dis)"
+    flow_help = "optical flow for AMC-Net, dis (OpenCV) or a file of PWC-Net or RAFT (default: dis)"
     add = group.add_argument
     add("--target", choices=("tensorrt", "cpu"), default="tensorrt", help=target_help)
     add("--method", choices=("minmax", "percentile", "entropy"), default="minmax", help=method_help)
     add("--frames", type=positive, default=100, metavar="N", help=frames_help)
-    add("--flow", default="dis", metavar="dis|PWC.onnx", help=flow_help)
+    add("--flow", default="dis", metavar="dis|FLOW.onnx", help=flow_help)
     add("--table", type=Path, metavar="X.json", help="use the ranges of this calibration table; measure none")
 
 

@@ -72,7 +72,7 @@ def calibrate(
         method: range of a tensor: "minmax", "percentile" (99.99 %) or "entropy" (KL divergence).
         frames: number of calibration frames, 1 or more, selected evenly over object and camera motion. A quarter as
             many are held out for the comparison.
-        flow: optical flow for an AMC-Net, "dis" or the ONNX file of a PWC-Net.
+        flow: optical flow for an AMC-Net, "dis" or the ONNX file of a PWC-Net or RAFT.
         table: existing calibration table; no ranges are measured then. Without it, a table beside `output` is reused
             if it is of the same file, frames and method.
         keep_float: names of nodes that stay FP32.

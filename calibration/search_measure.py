@@ -35,7 +35,7 @@ def search_on_batches(
     Raises as `search`.
     """
     reference = onnx_run(source.path)
-    fidelity = _flow_fidelity if source.model == "pwcnet" else _mask_fidelity
+    fidelity = _flow_fidelity if source.computes_flow else _mask_fidelity
     few = batches[:_SENSITIVITY_FRAMES]
     expected = cycle([reference(batch) for batch in few])
     return search(
@@ -52,7 +52,7 @@ def search_on_batches(
 
 def search_bound(source: OnnxFile, min_iou: float | None) -> float:
     """Return the minimum fidelity for `search_on_batches`."""
-    return -MAX_FLOW_PX["int8"] if source.model == "pwcnet" else min_iou_for("int8", min_iou)
+    return -MAX_FLOW_PX["int8"] if source.computes_flow else min_iou_for("int8", min_iou)
 
 
 def _mask_fidelity(reference: Run, path: Path, batches: Iterable[Mapping[str, NDArray[Any]]]) -> float:

@@ -25,7 +25,7 @@ class BuildOptions:
         int8: `model` is INT8 (amc-calibrate), or is calibrated first with `clips`.
         keep_onnx: keep the converted file beside the engine.
         clips: videos or folders of images, for range probe (FP16), calibration (INT8) and comparison with FP32.
-        flow: optical flow for the clips, "dis" or the ONNX file of a PWC-Net.
+        flow: optical flow for the clips, "dis" or the ONNX file of a PWC-Net or RAFT.
         min_iou: minimum mean IoU with the FP32 masks, 0 to 1; None for 0.995 (INT8: 0.98).
         reference: FP32 file to compare with, if `model` is converted already.
         flavor: "tensorrt" or "tensorrt-rtx"; None for TensorRT if it is installed and there is a GPU, else the other.

@@ -103,10 +103,10 @@ def _add_clips(group: argparse._ArgumentGroup) -> None:
         help="videos or folders of images, to find tensors beyond the range of FP16 (without clips: by rules alone), "
         "to calibrate INT8, and to compare the result with FP32",
     )
-    flow_help = "with --clips: optical flow for AMC-Net, dis (OpenCV) or a PWC-Net file (default: dis)"
+    flow_help = "with --clips: optical flow for AMC-Net, dis (OpenCV) or a file of PWC-Net or RAFT (default: dis)"
     iou_help = "with --clips: minimum mean IoU with the FP32 masks, 0 to 1 (default: 0.995; INT8: 0.98)"
     reference_help = "with --clips: FP32 file to compare with, if MODEL is converted already"
-    add("--flow", default="dis", metavar="dis|PWC.onnx", help=flow_help)
+    add("--flow", default="dis", metavar="dis|FLOW.onnx", help=flow_help)
     add("--min-iou", type=share, metavar="IOU", help=iou_help)
     add("--reference", type=Path, metavar="FP32.onnx", help=reference_help)
 

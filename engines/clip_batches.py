@@ -19,9 +19,9 @@ def clip_batches(
         batches = clip_batches(OnnxFile.read("amcnet.onnx"), ["a.mp4", "frames/"])
         batches[0]["image"].shape  # (1, 3, 384, 384)
 
-    clips: videos, folders of images, or other sources of `open_frames`. flow: "dis", or the ONNX file of a PWC-Net, for
-    the motion that an AMC-Net gets. No clips give no batches. Raises InputError for a clip that cannot be read or has
-    one frame, ModelFileError for `flow`.
+    clips: videos, folders of images, or other sources of `open_frames`. flow: "dis", or the ONNX file of a PWC-Net or
+    RAFT, for the motion that an AMC-Net gets. No clips give no batches. Raises InputError for a clip that is unreadable
+    or has one frame, ModelFileError for `flow`.
     """
     if not clips:
         return ()

@@ -1,4 +1,4 @@
-"""Export of PyTorch checkpoints to ONNX, with attention, correlation and warp as ONNX functions."""
+"""Export of PyTorch checkpoints to ONNX, with attention, correlation, lookup and warp as ONNX functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..runtime.files.onnx_file import OnnxFile
 from ..runtime.preprocessing.spec import Preprocessing
 
 if TYPE_CHECKING:
-    from .exporter import Exported, ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet
+    from .exporter import Exported, ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet, export_raft
 
 __all__ = [
     "ExportOptions",
@@ -19,6 +19,7 @@ __all__ = [
     "export_amcnet",
     "export_pipeline",
     "export_pwcnet",
+    "export_raft",
 ]
 
 

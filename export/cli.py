@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..runtime.argument_types import positive
 from ..runtime.command import cli_entry_point
 from ..runtime.errors import CheckpointError
 from ..runtime.extras import require
@@ -21,17 +22,19 @@ if TYPE_CHECKING:
 _EXAMPLES = """examples:
   export-onnx amcnet --checkpoint amc.pth -o build/
   export-onnx pwcnet --checkpoint pwc.pth --size 832x448 -o build/
+  export-onnx raft --checkpoint raft-small.pth --size 448x256 --iterations 6 -o build/
   export-onnx pipeline --amcnet-checkpoint amc.pth --pwcnet-checkpoint pwc.pth --video-size 854x480 -o build/
   export-onnx amcnet --seed 1 --backbone resnet18 -o build/     untrained weights, for timing
 
-Writes amcnet.onnx, pwcnet.onnx or pipeline.onnx to DIR. Each file is verified against PyTorch before it is written.
-An export with ResNet-101 takes about 30 s and 3 GB of memory.
-options of each: export-onnx amcnet --help, export-onnx pwcnet --help, export-onnx pipeline --help
+Writes amcnet.onnx, pwcnet.onnx, raft.onnx or pipeline.onnx to DIR. Each file is verified against PyTorch before it is
+written. An export with ResNet-101 takes about 30 s and 3 GB of memory.
+options of each: export-onnx amcnet --help; also pwcnet, raft and pipeline
 exit status: 0 success, 2 error, 130 interrupted by Ctrl-C
 """
 _BACKBONES = ("resnet101", "resnet50", "resnet34", "resnet18", "mobilenet_v2")
 _BACKBONE_HELP = "encoders of an untrained network (--seed); a checkpoint defines its own (default: resnet101)"
 _SIZE_HELP = "input size in pixels, rounded up to multiples of {} (default: {})"
+_ITERATIONS_HELP = "corrections of RAFT's flow, which take most of its time (default: 12, as trained)"
 _BATCH_HELP = "accept any batch size, not only 1"
 
 
@@ -76,17 +79,30 @@ def _export_pwcnet(arguments: argparse.Namespace, options: ExportOptions) -> Exp
     return export_pwcnet(weights, arguments.output, options, size=_rounded_up(arguments.size, 64))
 
 
+def _export_raft(arguments: argparse.Namespace, options: ExportOptions) -> Exported:
+    from ..models import RAFTConfig
+    from .exporter import export_raft
+
+    weights = _weights(arguments.checkpoint, arguments)
+    config = RAFTConfig(large=arguments.large, iterations=arguments.iterations)
+    return export_raft(weights, arguments.output, options, config=config, size=arguments.size)
+
+
 def _export_pipeline(arguments: argparse.Namespace, options: ExportOptions) -> Exported:
-    from ..models import AMCNetConfig
+    from ..models import AMCNetConfig, RAFTConfig
     from .exporter import export_pipeline
 
+    pwcnet, raft = arguments.pwcnet_checkpoint, arguments.raft_checkpoint
+    if pwcnet is not None and raft is not None:
+        raise CheckpointError("got --pwcnet-checkpoint and --raft-checkpoint, expected one of them: one source of flow")
     return export_pipeline(
         _weights(arguments.amcnet_checkpoint, arguments, "--amcnet-checkpoint"),
-        _weights(arguments.pwcnet_checkpoint, arguments, "--pwcnet-checkpoint"),
+        _weights(pwcnet or raft, arguments, "--pwcnet-checkpoint or --raft-checkpoint"),
         arguments.output,
         options,
         video_size=arguments.video_size,
         config=AMCNetConfig(backbone=arguments.backbone),
+        raft=None if raft is None else RAFTConfig(iterations=arguments.iterations),
     )
 
 
@@ -118,12 +134,12 @@ def _size(text: str) -> tuple[int, int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="export-onnx",
-        description="Export PyTorch checkpoints of AMC-Net and PWC-Net to ONNX files for any runtime.",
+        description="Export PyTorch checkpoints of AMC-Net, PWC-Net and RAFT to ONNX files for any runtime.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    models = parser.add_subparsers(dest="model", required=True, metavar="amcnet|pwcnet|pipeline")
-    for add_model in (_add_amcnet, _add_pwcnet, _add_pipeline):
+    models = parser.add_subparsers(dest="model", required=True, metavar="amcnet|pwcnet|raft|pipeline")
+    for add_model in (_add_amcnet, _add_pwcnet, _add_raft, _add_pipeline):
         _add_common(add_model(models))
     return parser
 
@@ -160,16 +176,33 @@ def _add_pwcnet(models: _Models) -> argparse.ArgumentParser:
     return pwcnet
 
 
+def _add_raft(models: _Models) -> argparse.ArgumentParser:
+    raft = models.add_parser(
+        "raft", description="Export RAFT to raft.onnx.", help="optical flow between two frames, by iterations"
+    )
+    size_help = "input size in pixels (default: 448x256)"
+    add = raft.add_argument
+    add("--checkpoint", type=Path, metavar="FILE", help="weights of RAFT, as published by princeton-vl")
+    add("--size", type=_size, default=(448, 256), metavar="WxH", help=size_help)
+    add("--iterations", type=positive, default=12, metavar="N", help=_ITERATIONS_HELP)
+    add("--large", action="store_true", help="the large network, for --seed; a checkpoint defines its own")
+    add("--dynamic-batch", action="store_true", help=_BATCH_HELP)
+    raft.set_defaults(export=_export_raft)
+    return raft
+
+
 def _add_pipeline(models: _Models) -> argparse.ArgumentParser:
     pipeline = models.add_parser(
         "pipeline",
-        description="Export AMC-Net, PWC-Net and all preprocessing as one graph, pipeline.onnx.",
+        description="Export AMC-Net, PWC-Net or RAFT, and all preprocessing as one graph, pipeline.onnx.",
         help="both networks and all preprocessing: two video frames (uint8) -> mask",
     )
     size_help = "size of the video in pixels (default: 854x480)"
     add = pipeline.add_argument
     add("--amcnet-checkpoint", type=Path, metavar="FILE", help="weights of AMC-Net")
     add("--pwcnet-checkpoint", type=Path, metavar="FILE", help="weights of PWC-Net")
+    add("--raft-checkpoint", type=Path, metavar="FILE", help="weights of RAFT, in place of PWC-Net")
+    add("--iterations", type=positive, default=12, metavar="N", help=_ITERATIONS_HELP)
     add("--video-size", type=_size, default=(854, 480), metavar="WxH", help=size_help)
     add("--backbone", default="resnet101", choices=_BACKBONES, help=_BACKBONE_HELP)
     pipeline.set_defaults(export=_export_pipeline, dynamic_batch=False)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
+from ..models import (
+    RAFT,
+    AMCNet,
+    AMCNetConfig,
+    PWCNet,
+    RAFTConfig,
+    load_amcnet,
+    load_pwcnet,
+    load_raft,
+    seed_weights,
+)
 from ..runtime.extras import require
 from ..runtime.files import onnx_file
 from ..runtime.files.atomic import make_folder, replacing
@@ -19,6 +30,7 @@ from ..runtime.preprocessing import spec
 from ..runtime.version import __version__
 from .lowering import lower
 from .onnx_model import save, store_weights_fp16, to_onnx
+from .padded_raft import PaddedRAFT
 from .pipeline_module import Pipeline
 from .pipeline_module import preprocessing as pipeline_preprocessing
 from .verification import MAX_DIFFERENCE, MAX_DIFFERENCE_ROUNDED, frame_pair, normalized, verify
@@ -148,29 +160,71 @@ def export_pwcnet(
     return _export(wrapped, inputs, ["flow"], folder / "pwcnet.onnx", options, metadata)
 
 
+def export_raft(
+    weights: Weights,
+    folder: Path,
+    options: ExportOptions | None = None,
+    *,
+    config: RAFTConfig | None = None,
+    size: tuple[int, int] = (448, 256),
+) -> Exported:
+    """Export RAFT to `folder`/raft.onnx: frame, next_frame (1, 3, H, W) -> flow (1, 2, H, W).
+
+        exported = export_raft(Path("raft-small.pth"), Path("build"), config=RAFTConfig(iterations=6))
+
+    Both inputs are FP32, RGB in [0, 1]. Flow is in pixels of the input. Padding to multiples of 8 and cropping are part
+    of the graph, and the iterations are unrolled. Network: Teed and Deng, RAFT: Recurrent All-Pairs Field Transforms
+    for Optical Flow, ECCV 2020.
+
+    Args:
+        weights: checkpoint of RAFT as published by princeton-vl, small or large, or a `Seed`.
+        folder: folder to write to; it is created if it does not exist.
+        options: opset, dynamic batch and storage of weights.
+        config: the iterations, and for a `Seed` the architecture; that of a checkpoint is read from its weights.
+        size: (width, height) of the inputs in pixels. Memory grows with the square of the number of pixels.
+
+    Raises:
+        ValueError: a side of `size` is below 1, or the opset is not 17 or 18.
+        CheckpointError: the checkpoint cannot be read or is not a RAFT.
+        ModelFileError, OutputError, BackendError: as for `export_amcnet`; the difference is in pixels.
+    """
+    if min(size) < 1:
+        raise ValueError(f"size: got {size[0]}x{size[1]}, expected sides of at least 1")
+    network, checkpoint = _load_raft(weights, config or RAFTConfig())
+    prepare = spec.raft(size)
+    frame, next_frame = frame_pair(size)
+    inputs = {"frame": normalized(frame, prepare), "next_frame": normalized(next_frame, prepare)}
+    metadata = _metadata("raft", checkpoint, prepare) | {onnx_file.CONFIG: json.dumps(asdict(network.config))}
+    wrapped = _Outputs(PaddedRAFT(network, size), lambda network, *frames: (network(*frames),))
+    return _export(wrapped, inputs, ["flow"], folder / "raft.onnx", options, metadata)
+
+
 def export_pipeline(
     amcnet_weights: Weights,
-    pwcnet_weights: Weights,
+    flow_weights: Weights,
     folder: Path,
     options: ExportOptions | None = None,
     *,
     video_size: tuple[int, int] = (854, 480),
     config: AMCNetConfig | None = None,
+    raft: RAFTConfig | None = None,
 ) -> Exported:
     """Export both networks and all preprocessing to `folder`/pipeline.onnx: two frames -> mask (1, H, W) in (0, 1).
 
         exported = export_pipeline(Path("amcnet.pth"), Path("pwcnet.pth"), Path("build"), video_size=(1280, 720))
+        exported = export_pipeline(Path("amcnet.pth"), Path("raft-small.pth"), Path("build"), raft=RAFTConfig())
 
     Inputs are frame and next_frame, uint8 RGB (1, H, W, 3) at the size of the video. Resizing, optical flow, flow
     coloring, segmentation and upsampling are part of the graph.
 
     Args:
         amcnet_weights: checkpoint of AMC-Net, or a `Seed`.
-        pwcnet_weights: checkpoint of PWC-Net, or a `Seed`.
+        flow_weights: checkpoint of PWC-Net, or, if `raft` is given, of RAFT; or a `Seed`.
         folder: folder to write to; it is created if it does not exist.
         options: opset and storage of weights.
         video_size: (width, height) of the frames in pixels.
         config: architecture of AMC-Net for a `Seed`.
+        raft: compute the flow by RAFT, at the size of the video, in place of PWC-Net; as `config` of `export_raft`.
 
     Raises:
         ValueError: `options.dynamic_batch` is set, or the opset is not 17 or 18.
@@ -180,13 +234,13 @@ def export_pipeline(
     if options is not None and options.dynamic_batch:
         raise ValueError("pipeline.onnx processes one frame pair: got dynamic_batch=True, expected False")
     amcnet, amcnet_checkpoint = _load_amcnet(amcnet_weights, config)
-    pwcnet, pwcnet_checkpoint = _load_pwcnet(pwcnet_weights)
-    pipeline = Pipeline(amcnet, pwcnet, video_size).eval()
+    flow, flow_checkpoint = _load_pwcnet(flow_weights) if raft is None else _load_raft(flow_weights, raft)
+    pipeline = Pipeline(amcnet, flow, video_size).eval()
     inputs = {
         name: torch.from_numpy(frame)[None]
         for name, frame in zip(("frame", "next_frame"), frame_pair(video_size), strict=True)
     }
-    checkpoint = f"{amcnet_checkpoint} and {pwcnet_checkpoint}"
+    checkpoint = f"{amcnet_checkpoint} and {flow_checkpoint}"
     metadata = _metadata("pipeline", checkpoint, pipeline_preprocessing(video_size))
     metadata[onnx_file.CONFIG] = amcnet.config.to_json()
     wrapped = _Outputs(pipeline, lambda pipeline, *frames: (pipeline(*frames),))
@@ -257,6 +311,12 @@ def _load_pwcnet(weights: Weights) -> tuple[PWCNet, str]:
     if isinstance(weights, Seed):
         return seed_weights(PWCNet(), weights.number), weights.name
     return load_pwcnet(weights), file_sha256(weights)
+
+
+def _load_raft(weights: Weights, config: RAFTConfig) -> tuple[RAFT, str]:
+    if isinstance(weights, Seed):
+        return seed_weights(RAFT(config), weights.number), weights.name
+    return load_raft(weights, config.iterations), file_sha256(weights)
 
 
 def _metadata(model: str, checkpoint: str, prepare: spec.Preprocessing) -> dict[str, str]:

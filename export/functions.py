@@ -148,8 +148,121 @@ AmcCorrelation (first, second) => (correlation) {{
 """
 
 
+# first, second (B, C, H, W) -> volume0 … volume3 (BHW, 1, H/2^l, W/2^l): first(x) · second(y) / sqrt(C) for all pairs
+# of pixels, averaged over 2^l × 2^l pixels y.
+_CORRELATION_VOLUMES = """
+AmcCorrelationVolumes (first, second) => (volume0, volume1, volume2, volume3) {
+    flat = Constant <value = int64[3] {0, 0, -1}> ()
+    each_pixel = Constant <value = int64[2] {-1, 1}> ()
+    size = Shape <start = 2, end = 4> (second)
+    shape = Concat <axis = 0> (each_pixel, size)
+    channels = Shape <start = 1, end = 2> (first)
+    channels_float = CastLike (channels, first)
+    scale = Sqrt (channels_float)
+    first_pixels = Reshape (first, flat)
+    first_rows = Transpose <perm = [0, 2, 1]> (first_pixels)
+    scaled = Div (first_rows, scale)
+    second_pixels = Reshape (second, flat)
+    products = MatMul (scaled, second_pixels)
+    volume0 = Reshape (products, shape)
+    volume1 = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (volume0)
+    volume2 = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (volume1)
+    volume3 = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (volume2)
+}
+"""
+
+
+def _correlation_lookup() -> str:
+    """volume0 … volume3 (BHW, 1, h, w), coordinates (B, 2, H, W), offsets (K) -> (B, 4 K², H, W), as `lookup` in RAFT.
+
+    The offsets are consecutive whole numbers, so that the K² positions of a pixel share their fractions: of K + 1 rows
+    and columns around it, gathered once, neighbors are blended by one weight per direction. Values outside are 0. In
+    ONNX Runtime on one core this takes 9 ms for H, W of 48, 48 and 26 ms for 60, 107; four GridSamples take 18 and 51,
+    products with matrices of bilinear weights 12 and 78.
+    """
+    levels = "\n".join(
+        f"""
+    factor_{level} = Constant <value = float {{{0.5**level}}}> ()
+    x_{level} = Mul (x, factor_{level})
+    y_{level} = Mul (y, factor_{level})
+    left_{level} = Floor (x_{level})
+    top_{level} = Floor (y_{level})
+    x_fraction_{level} = Sub (x_{level}, left_{level})
+    y_fraction_{level} = Sub (y_{level}, top_{level})
+    columns_{level} = Add (left_{level}, column_steps)
+    rows_{level} = Add (top_{level}, row_steps)
+    height_{level} = Shape <start = 2, end = 3> (volume{level})
+    width_{level} = Shape <start = 3, end = 4> (volume{level})
+    height_float_{level} = CastLike (height_{level}, coordinates)
+    width_float_{level} = CastLike (width_{level}, coordinates)
+    last_row_{level} = Sub (height_float_{level}, one)
+    last_column_{level} = Sub (width_float_{level}, one)
+    rows_from_0_{level} = Max (rows_{level}, zero)
+    columns_from_0_{level} = Max (columns_{level}, zero)
+    rows_inside_{level} = Min (rows_from_0_{level}, last_row_{level})
+    columns_inside_{level} = Min (columns_from_0_{level}, last_column_{level})
+    rows_valid_{level} = Equal (rows_{level}, rows_inside_{level})
+    columns_valid_{level} = Equal (columns_{level}, columns_inside_{level})
+    rows_weight_{level} = CastLike (rows_valid_{level}, coordinates)
+    columns_weight_{level} = CastLike (columns_valid_{level}, coordinates)
+    valid_{level} = Mul (columns_weight_{level}, rows_weight_{level})
+    row_starts_{level} = Mul (rows_inside_{level}, width_float_{level})
+    places_{level} = Add (columns_inside_{level}, row_starts_{level})
+    window_{level} = Shape (places_{level})
+    flat_places_{level} = Reshape (places_{level}, flat)
+    indices_{level} = Cast <to = 6> (flat_places_{level})
+    flat_volume_{level} = Reshape (volume{level}, flat)
+    flat_values_{level} = GatherElements <axis = 1> (flat_volume_{level}, indices_{level})
+    gathered_{level} = Reshape (flat_values_{level}, window_{level})
+    values_{level} = Mul (gathered_{level}, valid_{level})
+    upper_{level} = Slice (values_{level}, first, before_last, row_axis)
+    lower_{level} = Slice (values_{level}, second, end, row_axis)
+    down_{level} = Sub (lower_{level}, upper_{level})
+    down_part_{level} = Mul (down_{level}, y_fraction_{level})
+    blended_{level} = Add (upper_{level}, down_part_{level})
+    left_values_{level} = Slice (blended_{level}, first, before_last, column_axis)
+    right_values_{level} = Slice (blended_{level}, second, end, column_axis)
+    across_{level} = Sub (right_values_{level}, left_values_{level})
+    across_part_{level} = Mul (across_{level}, x_fraction_{level})
+    found_{level} = Add (left_values_{level}, across_part_{level})"""
+        for level in range(4)
+    )
+    return f"""
+AmcCorrelationLookup (volume0, volume1, volume2, volume3, coordinates, offsets) => (correlation) {{
+    zero = Constant <value = float {{0.0}}> ()
+    one = Constant <value = float {{1.0}}> ()
+    first = Constant <value = int64[1] {{0}}> ()
+    second = Constant <value = int64[1] {{1}}> ()
+    before_last = Constant <value = int64[1] {{-1}}> ()
+    end = Constant <value = int64[1] {{{2**31 - 1}}}> ()
+    column_axis = Constant <value = int64[1] {{1}}> ()
+    row_axis = Constant <value = int64[1] {{2}}> ()
+    one_each = Constant <value = int64[2] {{1, 1}}> ()
+    flat = Constant <value = int64[2] {{0, -1}}> ()
+    pixel_shape = Constant <value = int64[3] {{-1, 1, 1}}> ()
+    column_shape = Constant <value = int64[3] {{1, -1, 1}}> ()
+    row_shape = Constant <value = int64[3] {{1, 1, -1}}> ()
+    last_offset = Slice (offsets, before_last, end)
+    next_offset = Add (last_offset, one)
+    steps = Concat <axis = 0> (offsets, next_offset)
+    column_steps = Reshape (steps, column_shape)
+    row_steps = Reshape (steps, row_shape)
+    u, v = Split <axis = 1> (coordinates, one_each)
+    x = Reshape (u, pixel_shape)
+    y = Reshape (v, pixel_shape)
+    {levels}
+    found = Concat <axis = 1> (found_0, found_1, found_2, found_3)
+    batch = Shape <start = 0, end = 1> (coordinates)
+    size = Shape <start = 2, end = 4> (coordinates)
+    shape = Concat <axis = 0> (batch, size, before_last)
+    correlation_last = Reshape (found, shape)
+    correlation = Transpose <perm = [0, 3, 1, 2]> (correlation_last)
+}}
+"""
+
+
 def functions(opset: int) -> list[onnx.FunctionProto]:
-    """Return the four operators for a model of this opset: 17 or 18, in which the bodies compute the same."""
-    texts = (_CO_ATTENTION_GATE, _CO_ATTENTION, _correlation(), _WARP)
+    """Return the six operators for a model of this opset: 17 or 18, in which the bodies compute the same."""
+    texts = (_CO_ATTENTION_GATE, _CO_ATTENTION, _correlation(), _CORRELATION_VOLUMES, _correlation_lookup(), _WARP)
     header = f'<domain: "{DOMAIN}", opset_import: ["" : {opset}]>'
     return [onnx.parser.parse_function(header + text) for text in texts]

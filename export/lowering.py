@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..models.attention import CoAttention, CoAttentionGate
 from ..models.correlation import Correlation
+from ..models.correlation_volume import LEVELS, CorrelationLookup, CorrelationVolumes
 from ..models.resnet import BasicBlock, Bottleneck
 from ..models.warp import Warp
 from .functions import DOMAIN, VERSION
@@ -22,7 +23,7 @@ def lower(network: Network) -> Network:
 
     Batch norms are folded into the convolutions before them. A PReLU with a single slope becomes a LeakyReLU, which
     runtimes fuse into the convolution before it (gain: benchmarks/studies/operator_speed.py). Attention, gate,
-    correlation and warp become single nodes of the domain `amcnet`.
+    correlations, lookup and warp become single nodes of the domain `amcnet`.
     """
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):
@@ -46,6 +47,10 @@ def lower(network: Network) -> Network:
                 setattr(parent, name, _CoAttentionNode())
             elif isinstance(module, Correlation):
                 setattr(parent, name, _CorrelationNode())
+            elif isinstance(module, CorrelationVolumes):
+                setattr(parent, name, _VolumesNode())
+            elif isinstance(module, CorrelationLookup):
+                setattr(parent, name, _LookupNode(module.radius))
             elif isinstance(module, Warp):
                 setattr(parent, name, _WarpNode())
     return network
@@ -86,6 +91,37 @@ class _CorrelationNode(nn.Module):
         shape = (first.shape[0], 81, *first.shape[2:])
         return torch.onnx.ops.symbolic(
             f"{DOMAIN}::AmcCorrelation", (first, second), dtype=first.dtype, shape=shape, version=VERSION
+        )
+
+
+class _VolumesNode(nn.Module):
+    def forward(self, first: Tensor, second: Tensor) -> list[Tensor]:
+        batch, _, height, width = first.shape
+        shapes = [(batch * height * width, 1, height >> level, width >> level) for level in range(LEVELS)]
+        volumes = torch.onnx.ops.symbolic_multi_out(
+            f"{DOMAIN}::AmcCorrelationVolumes",
+            (first, second),
+            dtypes=[first.dtype] * LEVELS,
+            shapes=shapes,
+            version=VERSION,
+        )
+        return list(volumes)
+
+
+class _LookupNode(nn.Module):
+    def __init__(self, radius: int) -> None:
+        super().__init__()
+        self.register_buffer("offsets", torch.arange(-radius, radius + 1, dtype=torch.float32))
+        self.offsets: Tensor
+
+    def forward(self, volumes: list[Tensor], coordinates: Tensor) -> Tensor:
+        batch, _, height, width = coordinates.shape
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::AmcCorrelationLookup",
+            (*volumes, coordinates, self.offsets),
+            dtype=coordinates.dtype,
+            shape=(batch, len(volumes) * self.offsets.shape[0] ** 2, height, width),
+            version=VERSION,
         )
 
 

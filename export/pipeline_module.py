@@ -13,18 +13,20 @@ from torch.nn import functional as F
 
 from ..models.amcnet import AMCNet
 from ..models.pwcnet import PWCNet
+from ..models.raft import RAFT
 from ..runtime.flow.color_wheel import COLOR_WHEEL
 from ..runtime.preprocessing.bicubic import bicubic_matrix
 from ..runtime.preprocessing.spec import AMCNET, Preprocessing
+from .padded_raft import PaddedRAFT
 
 
 class Pipeline(nn.Module):
     """frame, next_frame (1, H, W, 3) uint8 RGB -> mask of `frame` (1, H, W) in (0, 1)."""
 
-    def __init__(self, amcnet: AMCNet, pwcnet_network: PWCNet, video_size: tuple[int, int]) -> None:
+    def __init__(self, amcnet: AMCNet, flow: PWCNet | RAFT, video_size: tuple[int, int]) -> None:
         super().__init__()
         width, height = video_size
-        self.flow = PairFlow(pwcnet_network, video_size)
+        self.flow = RAFTFlow(flow, video_size) if isinstance(flow, RAFT) else PWCNetFlow(flow, video_size)
         self.color = FlowImage()
         self.prepare = Prepare(video_size, AMCNET)
         self.amcnet = amcnet
@@ -40,7 +42,19 @@ class Pipeline(nn.Module):
         return full.squeeze(1)
 
 
-class PairFlow(nn.Module):
+class RAFTFlow(nn.Module):
+    """Two frames (1, 3, H, W) RGB, 0 to 255 -> flow (1, 2, H, W) in pixels of the video."""
+
+    def __init__(self, network: RAFT, video_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.network = PaddedRAFT(network, video_size)
+
+    def forward(self, frame: Tensor, next_frame: Tensor) -> Tensor:
+        flow: Tensor = self.network(frame / 255, next_frame / 255)
+        return flow
+
+
+class PWCNetFlow(nn.Module):
     """Two frames (1, 3, H, W) RGB, 0 to 255 -> flow (1, 2, H, W) in pixels of the video."""
 
     def __init__(self, network: PWCNet, video_size: tuple[int, int]) -> None:

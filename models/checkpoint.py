@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ..runtime.errors import CheckpointError
 from ..runtime.extras import needed_by
 from .amcnet import AMCNet, AMCNetConfig
-from .checkpoint_keys import amcnet_key, pwcnet_key
+from .checkpoint_keys import amcnet_key, pwcnet_key, raft_key
 from .pwcnet import PWCNet
+from .raft import RAFT, RAFTConfig
 
 Checkpoint = str | Path | Mapping[str, Tensor]
 
@@ -44,6 +45,24 @@ def load_pwcnet(checkpoint: Checkpoint) -> PWCNet:
     name, tensors = _read(checkpoint, pwcnet_key)
     with torch.device("meta"):
         network = PWCNet()
+    _fill(network, tensors, name)
+    return network.eval()
+
+
+def load_raft(checkpoint: Checkpoint, iterations: int = 12) -> RAFT:
+    """Load a RAFT, small or large, in eval mode, on the CPU.
+
+        network = load_raft("raft-small.pth", iterations=6)
+
+    checkpoint: a file (.pth, .pt, .tar, .safetensors) or a state dict, with the key names of princeton-vl/RAFT (with or
+    without the prefix `module.`) or of this package. The keys tell the small network from the large one.
+    iterations: corrections of the flow, at least 1. The paper's networks were trained with 12.
+    Raises CheckpointError for a file that cannot be read, would run code, or holds another network; ValueError for
+    `iterations` below 1.
+    """
+    name, tensors = _read(checkpoint, raft_key)
+    with torch.device("meta"):
+        network = RAFT(RAFTConfig(large="update.mask.0.weight" in tensors, iterations=iterations))
     _fill(network, tensors, name)
     return network.eval()
 
@@ -143,10 +162,18 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
 
 def _looks_like(tensors: Mapping[str, Tensor]) -> str:
     """Describe the network that these keys resemble, for error messages."""
-    amcnet = sum((amcnet_key(key) or "").startswith(("image_stages.", "flow_stages.", "gates.")) for key in tensors)
-    pwcnet = sum((pwcnet_key(key) or "").startswith(("pyramid.", "estimators.", "context.")) for key in tensors)
-    if max(amcnet, pwcnet) >= 0.5 * len(tensors):
-        return f"it looks like {'AMCNet' if amcnet > pwcnet else 'PWCNet'}"
+    alike = {
+        "AMCNet": _share(tensors, amcnet_key, ("image_stages.", "flow_stages.", "gates.")),
+        "PWCNet": _share(tensors, pwcnet_key, ("pyramid.", "estimators.")),
+        "RAFT": _share(tensors, raft_key, ("features.", "context.", "update.")),
+    }
+    best = max(alike, key=lambda network: alike[network])
+    if alike[best] >= 0.5:
+        return f"it looks like {best}"
     if any(key.startswith("layer4.") for key in tensors):
         return "it looks like a ResNet classifier, as for ImageNet"
-    return "it looks like neither AMCNet nor PWCNet"
+    return "it looks like none of AMCNet, PWCNet and RAFT"
+
+
+def _share(tensors: Mapping[str, Tensor], rename: Callable[[str], str | None], prefixes: tuple[str, ...]) -> float:
+    return sum((rename(key) or "").startswith(prefixes) for key in tensors) / len(tensors)

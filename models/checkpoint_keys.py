@@ -48,6 +48,24 @@ _PWCNET_RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
 )
 _PWCNET_UNUSED = ("deconv2.",)
 
+# Official RAFT names. A block's shortcut norm is also listed as its last norm, `norm3` or `norm4`: one module.
+_RAFT_RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (r"(f|c)net\.(conv|norm)1\.(.+)", lambda m: f"{_encoder(m[1])}.stem.{_conv_or_norm(m[2])}.{m[3]}"),
+    (r"(f|c)net\.conv2\.(.+)", lambda m: f"{_encoder(m[1])}.output.{m[2]}"),
+    (
+        r"(f|c)net\.layer(\d)\.(\d)\.(conv|norm)(\d)\.(.+)",
+        lambda m: f"{_raft_block(m)}.convs.{int(m[5]) - 1}.{_conv_or_norm(m[4])}.{m[6]}",
+    ),
+    (r"(f|c)net\.layer(\d)\.(\d)\.downsample\.(.+)", lambda m: f"{_raft_block(m)}.shortcut.{m[4]}"),
+    (r"update_block\.encoder\.convc(\d)\.(.+)", lambda m: f"update.motion.correlation.{int(m[1]) - 1}.0.{m[2]}"),
+    (r"update_block\.encoder\.convf(\d)\.(.+)", lambda m: f"update.motion.flow.{int(m[1]) - 1}.0.{m[2]}"),
+    (r"update_block\.encoder\.conv\.(.+)", lambda m: f"update.motion.output.0.{m[1]}"),
+    (r"update_block\.gru\.conv([zrq])(\d?)\.(.+)", lambda m: f"update.units.{int(m[2] or 1) - 1}.{m[1]}.{m[3]}"),
+    (r"update_block\.flow_head\.conv(\d)\.(.+)", lambda m: f"update.flow_head.{2 * int(m[1]) - 2}.{m[2]}"),
+    (r"update_block\.mask\.(.+)", lambda m: f"update.mask.{m[1]}"),
+)
+_RAFT_UNUSED = ("cnet.layer2.0.norm3.", "cnet.layer3.0.norm3.")
+
 
 def _stream(name: str) -> str:
     return "image" if name == "RGB" else "flow"
@@ -62,6 +80,18 @@ def _pyramid_index(level: str, letter: str) -> int:
     return order.index(letter)
 
 
+def _encoder(letter: str) -> str:
+    return "features" if letter == "f" else "context"
+
+
+def _raft_block(match: re.Match[str]) -> str:
+    return f"{_encoder(match[1])}.blocks.{2 * int(match[2]) - 2 + int(match[3])}"
+
+
+def _conv_or_norm(name: str) -> int:
+    return ("conv", "norm").index(name)
+
+
 def amcnet_key(key: str) -> str | None:
     """Return this package's name of the official AMC-Net `key`, None for an unused tensor, other keys unchanged."""
     return _rename(key, _AMCNET_RULES, _AMCNET_UNUSED)
@@ -71,6 +101,11 @@ def pwcnet_key(key: str) -> str | None:
     """Return this package's name of a PWC-Net `key` of NVlabs or sniklaus, None if unused, other keys unchanged."""
     # The published sniklaus files have `moduleOne` where the current code has `netOne`.
     return _rename(re.sub(r"module(?=[A-Z])", "net", key), _PWCNET_RULES, _PWCNET_UNUSED)
+
+
+def raft_key(key: str) -> str | None:
+    """Return this package's name of an official RAFT `key`, None for the second name of a tensor, others unchanged."""
+    return _rename(key, _RAFT_RULES, _RAFT_UNUSED)
 
 
 def _rename(

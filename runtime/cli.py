@@ -121,7 +121,7 @@ def add_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--engine", type=Path, metavar="FILE", help="AMC-Net or pipeline from build-engine")
     parser.add_argument("--trust", action="store_true", help="run an engine whose SHA-256 differs from its card")
     parser.add_argument(
-        "--flow", default="dis", metavar="dis|FILE|DIR", help="dis (default), PWC-Net file, or folder of flow"
+        "--flow", default="dis", metavar="dis|FILE|DIR", help="dis (default), file of PWC-Net or RAFT, or folder"
     )
     parser.add_argument(
         "--threshold", type=float, default=0.5, metavar="P", help="minimum probability in the mask (default: 0.5)"

@@ -71,8 +71,8 @@ class Segmenter(Closeable):
             engine: engine of an AMC-Net or a pipeline, from `build_engine`, in place of `amcnet`. A pipeline computes
                 its flow itself.
             trust: load engines whose SHA-256 differs from the one on their card. Engines are code.
-            flow: source of optical flow: "dis" (OpenCV, no weights), the ONNX file or engine of a PWC-Net, or a folder
-                of `.flo` files or flow images, one per frame.
+            flow: source of optical flow: "dis" (OpenCV, no weights), the ONNX file or engine of a PWC-Net or RAFT, or a
+                folder of `.flo` files or flow images, one per frame.
             threshold: probability from which on a pixel belongs to the mask, between 0 and 1 (both excluded).
             crf: compute the masks by a dense CRF over probabilities and colors; 3 s per frame at 854x480.
             temporal: average the probabilities of each frame and its two neighbors along the optical flow; see

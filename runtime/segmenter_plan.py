@@ -105,7 +105,7 @@ class SegmenterPlan:
     def files(self) -> dict[str, NetworkFile]:
         """All files that will be loaded, by the model that they hold."""
         flow_model = self.flow.model if self.flow else None
-        return {self.file.model: self.file} | ({"pwcnet": flow_model} if flow_model else {})
+        return {self.file.model: self.file} | ({flow_model.model: flow_model} if flow_model else {})
 
     @property
     def precision(self) -> str:

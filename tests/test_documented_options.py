@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-SUBCOMMANDS = {"export-onnx": ("amcnet", "pwcnet", "pipeline"), "amc-bench": ("compare",)}
+SUBCOMMANDS = {"export-onnx": ("amcnet", "pwcnet", "raft", "pipeline"), "amc-bench": ("compare",)}
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "SECURITY.md"]
 OTHERS = {"--help", "--version", "-n", "-k", "-m", "-c", "-e"}  # of every command, and of pip, pytest and python
 

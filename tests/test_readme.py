@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from amcnet.benchmarks.studies.readme_figures import documents_with_figures
-from amcnet.models import AMCNet, AMCNetConfig, PWCNet, seed_weights
+from amcnet.models import RAFT, AMCNet, AMCNetConfig, PWCNet, seed_weights
 from amcnet.training.recipe import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +59,7 @@ RESULTS = {  # files that the commands of a block write
     "docs/benchmarks.md, 1": ["scores.json"],
     "docs/engines.md, 1": ["build/amcnet.engine.json"],
     "docs/formats.md, 1": ["images/probabilities", "part/masks", "video-amcnet/run.json"],
-    "docs/formats.md, 2": ["paper/run.json", "raft/run.json"],
+    "docs/formats.md, 2": ["paper/run.json", "raft/run.json", "raft-small/run.json"],
     "docs/formats.md, 3": ["build/pipeline.onnx"],
     "docs/outputs.md, 1": ["video-amcnet/alpha.mov", "blurred/background.mp4", "soft/matte.mkv"],
     "docs/quantization.md, 1": ["build/amcnet.int8.onnx", "build/amcnet.int8.json", "video-amcnet/run.json"],
@@ -77,6 +77,7 @@ def workplace(tmp_path: Path) -> Path:
     """A folder with the files that the documents' commands use."""
     torch.save(seed_weights(AMCNet(AMCNetConfig(backbone="resnet18")), 1).state_dict(), tmp_path / "amc.pth")
     torch.save(seed_weights(PWCNet(), 1).state_dict(), tmp_path / "pwc.pth")
+    torch.save(seed_weights(RAFT(), 1).state_dict(), tmp_path / "raft-small.pth")
     _write_video(tmp_path / "video.mp4")
     rng = np.random.default_rng(0)
     for name in ("frames", "raft-flow", "annotations"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -89,19 +90,25 @@ def _torch_compile(file: OnnxFile, checkpoint: Path | None) -> Run:
 def _torch_network(file: OnnxFile, checkpoint: Path | None) -> torch.nn.Module:
     if importlib.util.find_spec("torch") is None:
         raise NotInstalledError("PyTorch is not installed: pip install 'amcnet[export]'")
-    from ...models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
+    from ... import models
+    from ...export.padded_raft import PaddedRAFT
 
     if file.model == "pipeline" or file.precision != "fp32":
         raise NotInstalledError(
-            f"PyTorch runs FP32 files of AMC-Net and PWC-Net; this file is {file.model} in {file.precision.upper()}"
+            f"PyTorch runs FP32 files of single networks; this file is {file.model} in {file.precision.upper()}"
         )
-    if checkpoint is not None:
-        return load_amcnet(checkpoint) if file.model == "amcnet" else load_pwcnet(checkpoint)
-    text = file.metadata[CHECKPOINT_SHA256]
-    seed = int(text.rpartition(" ")[2]) if file.untrained else 1
+    seed = int(file.metadata[CHECKPOINT_SHA256].rpartition(" ")[2]) if file.untrained else 1
     if file.model == "pwcnet":
-        return seed_weights(PWCNet(), seed)
-    return seed_weights(AMCNet(AMCNetConfig.from_json(file.metadata[CONFIG])), seed)
+        return models.load_pwcnet(checkpoint) if checkpoint else models.seed_weights(models.PWCNet(), seed)
+    config = file.metadata[CONFIG]
+    if file.model == "raft":
+        raft_config = models.RAFTConfig(**json.loads(config))
+        seeded = models.seed_weights(models.RAFT(raft_config), seed)
+        raft = models.load_raft(checkpoint, raft_config.iterations) if checkpoint else seeded
+        return PaddedRAFT(raft, file.preprocessing.size)
+    if checkpoint:
+        return models.load_amcnet(checkpoint)
+    return models.seed_weights(models.AMCNet(models.AMCNetConfig.from_json(config)), seed)
 
 
 def _torch_run(network: Any, memory_format: Any = None) -> Run:

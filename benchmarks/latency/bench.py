@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.backends.base import NetworkFile
+from ...runtime.files.onnx_file import FLOW_MODELS
 from ...runtime.segmenter import DEFAULT_AMCNET
 from ...runtime.trt.card import EngineFile, read_card
 from ..demo_clip import write_clip
@@ -168,16 +169,15 @@ def _network(
 def _frame(
     subjects: list[Subject], latencies: Mapping[str, Latency], clip: Path, options: BenchOptions
 ) -> dict[str, Any] | None:
-    """Whole frames with the first AMC-Net and the first PWC-Net of the files, or DIS flow; None without an AMC-Net."""
+    """Whole frames with the first AMC-Net and flow network of the files, or DIS flow; None without an AMC-Net."""
     by_model = {subject.file.model: subject for subject in reversed(subjects)}
     if "amcnet" not in by_model:
         return None
     estimate_ms = sum(latencies[f"{subject.name}: {next(iter(subject.runs))}"].p50_ms for subject in by_model.values())
     frames = min(max(round(2e3 * options.measure.seconds / estimate_ms), _MIN_FRAMES), _MAX_FRAMES)
-    flow = by_model["pwcnet"].file.path if "pwcnet" in by_model else "dis"
-    amcnet = (
-        by_model["amcnet"].file.path if options.files else None
-    )  # the precision of the bundled network is selected by its segmenter
+    flow = next((by_model[model].file.path for model in FLOW_MODELS if model in by_model), "dis")
+    # The precision of the bundled network is selected by its segmenter.
+    amcnet = by_model["amcnet"].file.path if options.files else None
     on_gpu = options.device == "cuda" or isinstance(by_model["amcnet"].file, EngineFile)
     loaded = {model: subject.backend for model, subject in by_model.items()} if on_gpu else {}
     return frame_time(clip, amcnet=amcnet, flow=flow, frames=frames, device=options.device, loaded=loaded)

@@ -130,7 +130,7 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         nargs="*",
         metavar="FILE",
-        help="ONNX files or engines of AMC-Net and PWC-Net (default: the bundled network)",
+        help="ONNX files or engines of AMC-Net, PWC-Net and RAFT (default: the bundled network)",
     )
     add("--video", type=Path, metavar="CLIP", help="source of the input frames (default: a rendered clip, 854x480)")
     add("--against", choices=("baselines",), help="also measure PyTorch, ONNX Runtime and OpenVINO, if installed")

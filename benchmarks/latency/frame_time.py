@@ -12,7 +12,7 @@ from typing import Any
 from ...runtime.backends.base import Backend
 from ...runtime.flow.flow import Flow
 from ...runtime.flow.flow_source import FlowSource
-from ...runtime.flow.pwcnet_flow import PwcFlow
+from ...runtime.flow.learned_flow import LearnedFlow
 from ...runtime.frame import SourceInfo
 from ...runtime.infer import InferOptions, infer
 from ...runtime.machine_info import available_cores
@@ -46,7 +46,7 @@ def frame_time(
 ) -> dict[str, Any]:
     """Run `infer` on the first `frames` frames of `clip`; returns the entry "frame" of report.json.
 
-    loaded: backends by model, "amcnet" and "pwcnet", that have loaded the files on a GPU: they are used and left open.
+    loaded: backends by model, such as "amcnet" and "pwcnet", that have loaded the files on a GPU: they are used and left open.
     On a CPU, `infer` divides the cores in another way and loads the files itself. Raises the errors of `infer`.
     """
     loaded = loaded or {}
@@ -88,20 +88,20 @@ def frame_time(
 
 @dataclass(frozen=True, kw_only=True)
 class _LoadedFlow(FlowSource):
-    """A PWC-Net that `backend` has loaded."""
+    """A flow network that `backend` has loaded."""
 
     backend: Backend
 
     def open(self, size: tuple[int, int], reader: FrameReader | None = None, device: str = "cpu") -> Flow:
         assert self.model is not None
-        return PwcFlow(self.model, size, backend=self.backend)
+        return LearnedFlow(self.model, size, backend=self.backend)
 
 
 def _segmenter(options: InferOptions, loaded: Mapping[str, Backend]) -> Segmenter:
     """A Segmenter of the loaded networks."""
     plan = SegmenterPlan.make(options.amcnet, engine=options.engine, flow=options.flow, device=options.device)
-    if "pwcnet" in loaded and plan.flow is not None:
-        flow = _LoadedFlow(name=plan.flow.name, model=plan.flow.model, backend=loaded["pwcnet"])
+    if plan.flow is not None and plan.flow.model is not None and plan.flow.model.model in loaded:
+        flow = _LoadedFlow(name=plan.flow.name, model=plan.flow.model, backend=loaded[plan.flow.model.model])
         plan = replace(plan, flow=flow)
     return Segmenter(plan, TwoStreamNetwork(plan, loaded["amcnet"]))
 

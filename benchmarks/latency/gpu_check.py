@@ -32,7 +32,7 @@ from ...runtime.backends.tensorrt_backend import EngineBackend
 from ...runtime.command import cli_entry_point
 from ...runtime.errors import BackendError, EngineError
 from ...runtime.files.atomic import make_folder, replacing
-from ...runtime.files.onnx_file import OnnxFile
+from ...runtime.files.onnx_file import FLOW_MODELS, OnnxFile
 from ...runtime.infer import InferOptions, infer
 from ...runtime.inputs.clip_inputs import ClipInputs
 from ...runtime.machine_info import available_cores
@@ -163,7 +163,7 @@ def check(candidate: Candidate, clip: Path, seconds: float) -> dict[str, Any]:
                 result["kernels"] = kernel_precisions(backend.engine.layers())
         if isinstance(made, EngineFile):
             result["precision_report"] = str(made.card.precision_report)
-        if made.model != "pwcnet":
+        if not made.computes_flow:
             result["run"] = _whole_run(made, clip)
     except (BackendError, EngineError) as error:
         return {"error": str(error), "passed": False}
@@ -174,7 +174,7 @@ def compare(
     reference: Backend, backend: Backend, model: str, precision: str, input_batches: InputBatches, seconds: float
 ) -> dict[str, Any]:
     """Difference between `backend` and `reference`, whether it is within the bounds, and the latency of a call."""
-    if model == "pwcnet":
+    if model in FLOW_MODELS:
         flow = flow_fidelity(reference.run, backend.run, input_batches)
         passed, fidelity = flow.median_px <= MAX_FLOW_PX[precision], flow.to_json()
     else:

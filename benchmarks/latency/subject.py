@@ -42,7 +42,7 @@ def read_network(path: Path) -> NetworkFile:
     file: NetworkFile = OnnxFile.read(path) if path.suffix == ".onnx" else EngineFile.read(path)
     if file.model == "pipeline":
         raise ModelFileError(
-            f"{path} is a pipeline; expected AMC-Net or PWC-Net. Fix: measure its two networks, amcnet and pwcnet"
+            f"{path} is a pipeline; expected AMC-Net, PWC-Net or RAFT. Fix: measure the files of its two networks"
         )
     return file
 

@@ -6,7 +6,7 @@ Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each N
 benchmarks/results: davis16.json, davis16-int8.json, temporal.json, ablation.json, run-*.json (each the run.json of an
 `amc-infer` run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
 h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json;
-output-sizes.json.
+output-sizes.json; flow.json.
 """
 
 from __future__ import annotations
@@ -205,6 +205,23 @@ def _outputs(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _flow(results: Path) -> str:
+    """Time and end-point error of the sources of flow."""
+    flow = _load(results / "flow.json")
+    datasets = {"flyingchairs": "FlyingChairs", "middlebury": "Middlebury"}
+    lines = ["| flow | input | processor ms | " + " | ".join(f"{name}, px" for name in datasets.values()) + " |"]
+    lines.append("|---|---|---|" + "---|" * len(datasets))
+    for row in flow["rows"]:
+        errors = [f"{row['error_px'][name]:.2f}" if row["error_px"] else "" for name in datasets]
+        size = "x".join(map(str, row["size"]))
+        lines.append(f"| {row['method']} | {size} | {row['processor_ms']:.1f} | {' | '.join(errors)} |")
+    machine, load = flow["machine"], " to ".join(f"{load:.0f}" for load in sorted(flow["load_average"]))
+    pairs = ", ".join(f"{count} of {datasets[name]}" for name, count in flow["pairs"].items())
+    lines.append(f"\nMedians over {sum(flow['pairs'].values())} pairs ({pairs}), each run once.")
+    lines.append(f"{machine['cores']} cores of {machine['processor']}, shared with other programs: load {load}.")
+    return "\n".join(lines) + "\n"
+
+
 def _gpu(results: Path) -> str:
     """Latency and accuracy of each file on the GPU, and the upper bound of the speedup by a correlation kernel."""
     checks = [_load(results / name) for name in ("h200.json", "h200-paper.json")]
@@ -263,6 +280,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "startup": _startup,
     "bf16": _bf16,
     "outputs": _outputs,
+    "flow": _flow,
     "gpu": _gpu,
 }
 

@@ -66,14 +66,17 @@ def _flow(graph: ir.Graph) -> set[ir.Node]:
         and _weight_shape(node)[2:] != [1, 1]
         and not any(user.op_type == "AmcCoAttentionGate" for user in node.outputs[0].consumers())
     }
-    return heads | _only_from(graph, [node.outputs[0] for node in heads])
+    # RAFT's upsampling multiplies flow by weights from a softmax. Attention's softmax is inside a function.
+    weights = {node for node in graph if node.op_type == "Softmax"}
+    return heads | weights | _only_from(graph, [node.outputs[0] for node in heads | weights])
 
 
 def _means_over_maps(graph: ir.Graph) -> set[ir.Node]:
     return {
         node
         for node in graph
-        if node.op_type == "GlobalAveragePool" or (node.op_type == "ReduceMean" and {2, 3} <= set(_axes(node)))
+        if node.op_type in ("GlobalAveragePool", "InstanceNormalization")
+        or (node.op_type == "ReduceMean" and {2, 3} <= set(_axes(node)))
     }
 
 
@@ -134,7 +137,7 @@ DEFAULT = Fp32Rules(
         ),
         Rule(
             name="means over maps",
-            reason="a sum of 192·192 values exceeds 65504 at a mean of 1.8",
+            reason="a sum of 192·192 values exceeds 65504 at a mean of 1.8; instance norms divide by means",
             find=_means_over_maps,
         ),
         Rule(
@@ -162,6 +165,16 @@ DEFAULT = Fp32Rules(
             reason="a mean over up to 196 channels: in FP16, small products are lost beside the sum",
             widened=("first", "second"),
             narrowed=("correlation",),
+        ),
+        FunctionRule(
+            name="AmcCorrelationVolumes",
+            reason="a sum over up to 256 channels, as in AmcCorrelation; averages of it follow",
+            fp32_inputs=("first", "second"),
+        ),
+        FunctionRule(
+            name="AmcCorrelationLookup",
+            reason="coordinates: at column 107 of a map at stride 8, FP16 resolves half a pixel of the frame",
+            fp32_inputs=("volume0", "volume1", "volume2", "volume3", "coordinates", "offsets"),
         ),
         FunctionRule(
             name="AmcWarp",

@@ -12,13 +12,14 @@ from ...runtime.files.atomic import replacing
 from ...runtime.files.onnx_file import PRECISION
 from .fp32_rules import DEFAULT, Fp32Rules
 
-_PRODUCTS = ("AmcCoAttention", "AmcCorrelation")  # custom operators that multiply matrices
+_PRODUCTS = ("AmcCoAttention", "AmcCorrelation", "AmcCorrelationVolumes")  # custom operators that multiply matrices
 
 # Attention and correlation in FP16, too. The GPU accumulates FP16 products in FP32; only the operands are rounded.
 RULES: Fp32Rules = replace(
     DEFAULT,
     functions=tuple(
-        replace(rule, widened=(), narrowed=()) if rule.name in _PRODUCTS else rule for rule in DEFAULT.functions
+        replace(rule, fp32_inputs=(), widened=(), narrowed=()) if rule.name in _PRODUCTS else rule
+        for rule in DEFAULT.functions
     ),
 )
 

@@ -77,7 +77,7 @@ class AccuracyGate:
             )
         input_batches = with_progress(self.input_batches, f"comparing {of}", self.on_phase)
         measured: dict[str, Any]
-        if file.model == "pwcnet":
+        if file.computes_flow:
             flow = flow_fidelity(onnx_run(reference.path), candidate, input_batches)
             bound = MAX_FLOW_PX[file.precision]
             passed = flow.median_px <= bound

@@ -41,6 +41,7 @@ class Backend(Protocol):
 _CONTRACT = {
     "amcnet": ({"image", "flow_image"}, "mask"),
     "pwcnet": ({"frame", "next_frame"}, "flow"),
+    "raft": ({"frame", "next_frame"}, "flow"),
     "pipeline": ({"frame", "next_frame"}, "mask"),
 }
 

@@ -22,7 +22,7 @@ class OnnxRuntimeBackend(LibraryBackend):
     """
 
     def __init__(self, file: OnnxFile, threads: int, device: str = "cpu", *, bf16: bool = False) -> None:
-        """Load `file`, an AMC-Net or a PWC-Net, to compute with `threads` threads in each call of `run`.
+        """Load `file`, an AMC-Net, PWC-Net or RAFT, to compute with `threads` threads in each call of `run`.
 
         device: "cpu" or "cuda". bf16: matrix products in BF16, see `open_session`. On the CPU, one inference runs here,
         before others run at the same time; the reason is in openvino_backend.py.

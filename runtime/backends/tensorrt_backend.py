@@ -1,4 +1,4 @@
-"""TensorRT engines of AMC-Net and PWC-Net as a backend: arrays in, arrays out."""
+"""TensorRT engines of AMC-Net, PWC-Net and RAFT as a backend: arrays in, arrays out."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class BatchOptions:
         if Path(self.infer.flow).is_dir():
             raise InputError(
                 f"flow {str(self.infer.flow)!r} is a folder, which holds the flow of one video; expected 'dis' or a "
-                "PWC-Net file. Fix: amc-infer VIDEO --flow DIR"
+                "file of PWC-Net or RAFT. Fix: amc-infer VIDEO --flow DIR"
             )
 
 

@@ -14,13 +14,14 @@ from ..errors import ModelFileError
 from ..preprocessing.spec import Preprocessing
 
 # Keys of `metadata_props`; every file of this package has those in REQUIRED.
-MODEL = "amcnet.model"  # amcnet, pwcnet or pipeline
+MODEL = "amcnet.model"  # amcnet, pwcnet, raft or pipeline
 CHECKPOINT_SHA256 = "amcnet.checkpoint_sha256"  # of the checkpoint file, or "untrained, seed N"
 PRECISION = "amcnet.precision"  # fp32, fp16, int8
 PREPROCESSING = "amcnet.preprocessing"  # JSON: see preprocessing/spec.py
-CONFIG = "amcnet.config"  # JSON: see models/amcnet.py, AMCNetConfig
+CONFIG = "amcnet.config"  # JSON: the fields of AMCNetConfig (models/amcnet.py) or RAFTConfig (models/raft.py)
 INT8_TARGET = "amcnet.int8_target"  # in INT8 files: tensorrt or cpu
 TOOL_VERSION = "amcnet.tool_version"
+FLOW_MODELS = ("pwcnet", "raft")
 REQUIRED = (MODEL, CHECKPOINT_SHA256, PRECISION, PREPROCESSING, TOOL_VERSION)
 
 
@@ -37,8 +38,13 @@ class ModelFile:
 
     @property
     def model(self) -> str:
-        """amcnet, pwcnet or pipeline."""
+        """amcnet, pwcnet, raft or pipeline."""
         return self.metadata[MODEL]
+
+    @property
+    def computes_flow(self) -> bool:
+        """Whether the output is optical flow, that of a PWC-Net or RAFT."""
+        return self.model in FLOW_MODELS
 
     @property
     def untrained(self) -> bool:
@@ -59,10 +65,10 @@ class OnnxFile(ModelFile):
     metadata: dict[str, str]
 
     @classmethod
-    def read(cls, path: str | Path, model: str | None = None) -> OnnxFile:
+    def read(cls, path: str | Path, *models: str) -> OnnxFile:
         """Read the metadata of the file at `path`.
 
-        model: "amcnet", "pwcnet" or "pipeline": the model that the file must hold; None for any.
+        models: the file must hold one of these ("amcnet", "pwcnet", "raft", "pipeline"); none for any.
         Raises ModelFileError for a file that is missing, not ONNX, not exported by this package, or another model.
         """
         path = Path(path)
@@ -78,10 +84,10 @@ class OnnxFile(ModelFile):
                 f"{path} has no {missing[0]!r} in its metadata, which defines its inputs; expected a file made "
                 "by export-onnx; export it again from its checkpoint"
             )
-        if model is not None and metadata[MODEL] != model:
+        if models and metadata[MODEL] not in models:
             raise ModelFileError(
-                f"{path} holds the model {metadata[MODEL]!r}; expected {model!r}; "
-                f"make one with: export-onnx {model} --help"
+                f"{path} holds the model {metadata[MODEL]!r}; expected {' or '.join(map(repr, models))}; "
+                f"make one with: export-onnx {models[0]} --help"
             )
         return cls(path=path, metadata=metadata)
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from ..backends.base import NetworkFile
 from ..errors import InputError
-from ..files.onnx_file import OnnxFile
+from ..files.onnx_file import FLOW_MODELS, OnnxFile
 from ..trt.card import EngineFile
 from ..video.reader import FrameReader
 from .flow import DisFlow, Flow, PrecomputedFlow
-from .pwcnet_flow import PwcFlow
+from .learned_flow import LearnedFlow
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlowSource:
-    """DIS, a PWC-Net (`model`), or a folder of precomputed flow (`folder`); `name` is the text it was parsed from."""
+    """DIS, a PWC-Net or RAFT (`model`), or a folder of precomputed flow (`folder`); `name` is the text parsed."""
 
     name: str = "dis"
     model: NetworkFile | None = None
@@ -24,30 +24,30 @@ class FlowSource:
 
     @classmethod
     def parse(cls, flow: str | Path, *, trust: bool = False) -> FlowSource:
-        """`flow` is "dis", the ONNX file or engine of a PWC-Net, or a folder; `trust` as for `EngineFile.read`.
+        """`flow` is "dis", the ONNX file or engine of a PWC-Net or RAFT, or a folder; `trust` as for `EngineFile.read`.
 
-        Raises InputError for anything else, ModelFileError or EngineError for a file that is not a PWC-Net.
+        Raises InputError for anything else, ModelFileError or EngineError for a file of another model.
         """
         name, path = str(flow), Path(flow)
         if name == "dis":
             return cls()
         if path.suffix == ".onnx":
-            return cls(name=name, model=OnnxFile.read(path, "pwcnet"))
+            return cls(name=name, model=OnnxFile.read(path, *FLOW_MODELS))
         if path.suffix == ".engine":
-            return cls(name=name, model=EngineFile.read(path, "pwcnet", trust=trust))
+            return cls(name=name, model=EngineFile.read(path, *FLOW_MODELS, trust=trust))
         if path.is_dir():
             return cls(name=name, folder=path)
-        raise InputError(f"flow {name!r} is neither 'dis', an ONNX file of PWC-Net, nor a folder of flow files")
+        raise InputError(f"flow {name!r} is neither 'dis', a file of PWC-Net or RAFT, nor a folder of flow files")
 
     def open(self, size: tuple[int, int], reader: FrameReader | None = None, device: str = "cpu") -> Flow:
-        """Open the source for one video. A PWC-Net is loaded here, on `device` ("cpu" or "cuda") if it is an ONNX file.
+        """Open the source for one video. A network is loaded here, on `device` ("cpu" or "cuda") if it is an ONNX file.
 
         size: (width, height) of the segmentation network's input in pixels. reader: the frames to come; its selection
         decides which precomputed file belongs to which frame. None: frames of the caller's own, file n for frame n.
         Raises InputError for a folder without flow or with a wrong number of files; BackendError, EngineError.
         """
         if self.model is not None:
-            return PwcFlow(self.model, size, device)
+            return LearnedFlow(self.model, size, device)
         if self.folder is None:
             return DisFlow(size)
         if reader is None:

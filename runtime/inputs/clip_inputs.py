@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files.onnx_file import OnnxFile
 from ..flow.flow import Flow
 from ..flow.flow_source import FlowSource
-from ..flow.pwcnet_flow import pwcnet_input
+from ..flow.learned_flow import flow_network_input
 from ..frame import Frame
 from ..opencv_state import single_threaded_opencv
 from ..preprocessing.resize import network_input
@@ -46,20 +46,21 @@ class ClipInputs:
         every: int = 1,
         chosen: Collection[tuple[str, int]] | None = None,
     ) -> None:
-        """Inputs of `file`, an AMC-Net, PWC-Net or pipeline, for sources that `open_frames` accepts.
+        """Inputs of `file`, an AMC-Net, PWC-Net, RAFT or pipeline, for sources that `open_frames` accepts.
 
-        flow: source of the flow images of an AMC-Net: "dis" or the ONNX file of a PWC-Net. every: take each n-th frame,
-        with the flow to the frame after it. chosen: take the frames (clip, index) instead; frames between them are
-        decoded but not converted, and a clip is read up to its last chosen frame.
+        flow: source of flow images for an AMC-Net: "dis" or the ONNX file of a PWC-Net or RAFT. every: take each n-th
+        frame, with the flow to the frame after it. chosen: take the frames (clip, index) instead; frames between them
+        are decoded but not converted, and a clip is read up to its last chosen frame.
         Raises InputError, ModelFileError or EngineError for another `flow`.
         """
         self._model = file.model
+        self._computes_flow = file.computes_flow
         self._preprocessing = file.preprocessing
         self._clips = clips
         self._flow = FlowSource.parse(flow)
         if self._flow.folder is not None:
             raise InputError(
-                f"flow {str(flow)!r} is a folder, which belongs to one video; expected 'dis' or an ONNX file of PWC-Net"
+                f"flow {str(flow)!r} is a folder, which belongs to one video; expected 'dis' or a PWC-Net or RAFT file"
             )
         self._every = every
         self._chosen = None if chosen is None else frozenset(chosen)
@@ -111,10 +112,10 @@ class ClipInputs:
                 "image": network_input(frame.pixels, self._preprocessing),
                 "flow_image": network_input(flow_image, self._preprocessing),
             }
-        if self._model == "pwcnet":
+        if self._computes_flow:
             return {
-                "frame": pwcnet_input(frame, self._preprocessing),
-                "next_frame": pwcnet_input(next_frame, self._preprocessing),
+                "frame": flow_network_input(frame, self._preprocessing),
+                "next_frame": flow_network_input(next_frame, self._preprocessing),
             }
         width, height = self._preprocessing.size
         for pixels in (frame.pixels, next_frame.pixels):

@@ -79,3 +79,8 @@ AMCNET = Preprocessing(
 def pwcnet(size: tuple[int, int]) -> Preprocessing:
     """Preprocessing of PWC-Net at `size` (width, height): BGR in [0, 1]."""
     return Preprocessing(size=size, mean=(0, 0, 0), std=(1, 1, 1), channel_order="BGR", resize="bilinear")
+
+
+def raft(size: tuple[int, int]) -> Preprocessing:
+    """Preprocessing of RAFT at `size` (width, height): RGB in [0, 1]."""
+    return Preprocessing(size=size, mean=(0, 0, 0), std=(1, 1, 1), channel_order="RGB", resize="bilinear")

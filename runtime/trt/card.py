@@ -130,7 +130,7 @@ class EngineFile(ModelFile):
     def read(cls, path: str | Path, *models: str, trust: bool = False) -> EngineFile:
         """Read the engine at `path` and its card, without deserializing it.
 
-        models: the engine must hold one of these ("amcnet", "pwcnet", "pipeline"); none for any.
+        models: the engine must hold one of these ("amcnet", "pwcnet", "raft", "pipeline"); none for any.
         trust: accept an engine whose SHA-256 differs from the one on its card. A plan is code.
         Raises EngineError for a missing engine or card, for a card that cannot be read, for another model, and,
         without `trust`, for an engine whose SHA-256 differs from the one on its card.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from amcnet.export import Exported, ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet
-from amcnet.models import AMCNetConfig
+from amcnet.export import Exported, ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet, export_raft
+from amcnet.models import AMCNetConfig, RAFTConfig
 
 SEED = Seed(number=1)
 LIGHT = AMCNetConfig(backbone="mobilenet_v2")
@@ -29,10 +29,16 @@ EXPORTS: dict[str, Callable[[Path], Exported]] = {
     "amcnet": lambda folder: export_amcnet(SEED, folder, config=SMALL, with_attention=True),  # 384x384
     "amcnet-64": lambda folder: export_amcnet(SEED, folder, config=SMALL, size=(64, 64)),
     "pwcnet": lambda folder: export_pwcnet(SEED, folder, size=(128, 64)),
+    # Padded to 104x80; the coarsest volumes are 1x1.
+    "raft": lambda folder: export_raft(SEED, folder, config=RAFTConfig(iterations=2), size=(101, 75)),
     "pipeline": lambda folder: export_pipeline(SEED, SEED, folder, video_size=PIPELINE_SIZE, config=SMALL),
     # For tests marked slow.
     "full-amcnet": lambda folder: export_amcnet(SEED, folder),  # ResNet-101 at 384x384
     "full-pwcnet": lambda folder: export_pwcnet(SEED, folder),  # 896x512
+    "full-raft": lambda folder: export_raft(SEED, folder, config=RAFTConfig(iterations=6)),  # 448x256
+    "full-raft-large": lambda folder: export_raft(
+        SEED, folder, config=RAFTConfig(large=True, iterations=3), size=(448, 256)
+    ),
     # Both networks are above in their full size: what joins them is what counts.
     "full-pipeline": lambda folder: export_pipeline(SEED, SEED, folder, video_size=(416, 240), config=SMALL),
 }

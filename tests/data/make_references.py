@@ -33,12 +33,13 @@ class _Outcomes:
 def main() -> int:
     outcomes = _Outcomes()
     status = pytest.main([str(PARITY), "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT)], plugins=[outcomes])
-    if status != 0 or len(outcomes.ended) < 3 or set(outcomes.ended.values()) != {"passed"}:
+    if status != 0 or len(outcomes.ended) < 7 or set(outcomes.ended.values()) != {"passed"}:
         print(f"error: parity is not proven, nothing was written: {outcomes.ended}", file=sys.stderr)
         return 1
 
     names = {"amcnet": "amcnet_state_dict"}
     names |= {f"pwcnet_{convention}": f"pwcnet_state_dict_{convention}" for convention in ("nvlabs", "sniklaus")}
+    names |= {f"raft_{size}": f"raft_{size}_state_dict" for size in ("small", "large")}
     state_dicts = {name: json.loads((SHARED / f"{file}.json").read_text()) for name, file in names.items()}
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(keys)}" for name, keys in state_dicts.items())
     references.STATE_DICTS.write_text(f"{{\n{lines}\n}}\n")

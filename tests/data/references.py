@@ -11,7 +11,7 @@ import seeded
 import torch
 from numpy.typing import NDArray
 
-from amcnet.models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet
+from amcnet.models import RAFT, AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, load_raft
 
 FILE = Path(__file__).with_name("references.npz")
 STATE_DICTS = Path(__file__).with_name("state_dicts.json")  # name -> [[key, shape], …] of the public checkpoints
@@ -21,7 +21,7 @@ Outputs = dict[str, NDArray[np.float32]]
 
 
 def checkpoint(name: str, seed: int = 1) -> dict[str, torch.Tensor]:
-    """Drawn weights under the keys of a public checkpoint: `amcnet`, `pwcnet_nvlabs` or `pwcnet_sniklaus`."""
+    """Drawn weights under the keys of a public checkpoint, a name in state_dicts.json such as `pwcnet_nvlabs`."""
     return _drawn([(key, tuple(shape)) for key, shape in json.loads(STATE_DICTS.read_text())[name]], seed)
 
 
@@ -38,6 +38,12 @@ def pwcnet_outputs(network: PWCNet, frame: NDArray[np.uint8], next_frame: NDArra
     with torch.inference_mode():
         flow = network(_planes(frame[..., ::-1] / 255), _planes(next_frame[..., ::-1] / 255))
     return {"flow": flow.numpy()}
+
+
+def raft_outputs(network: RAFT, frame: NDArray[np.uint8], next_frame: NDArray[np.uint8]) -> Outputs:
+    """`flow` of two frames (H, W, 3) RGB."""
+    with torch.inference_mode():
+        return {"flow": network(_planes(frame / 255), _planes(next_frame / 255)).numpy()}
 
 
 def _public_amcnet() -> Outputs:
@@ -64,6 +70,15 @@ def _pwcnet(convention: str) -> Callable[[], Outputs]:
     return run
 
 
+def _raft(size: str, iterations: int) -> Callable[[], Outputs]:
+    def run() -> Outputs:
+        network = load_raft(checkpoint(f"raft_{size}"), iterations)
+        flow = raft_outputs(network, *seeded.image_pair("frames", (136, 128), (5, -3)))["flow"]
+        return {"flow": flow[:, :, ::3, ::3]}  # at all places within an 8×8 block, in a ninth of the file
+
+    return run
+
+
 CASES: dict[str, Callable[[], Outputs]] = {
     "amcnet": _public_amcnet,
     "amcnet_resnet18": _amcnet(AMCNetConfig(backbone="resnet18")),
@@ -71,6 +86,8 @@ CASES: dict[str, Callable[[], Outputs]] = {
     "amcnet_mobilenet_v2": _amcnet(AMCNetConfig(backbone="mobilenet_v2")),
     "pwcnet_nvlabs": _pwcnet("nvlabs"),
     "pwcnet_sniklaus": _pwcnet("sniklaus"),
+    "raft_small": _raft("small", 4),
+    "raft_large": _raft("large", 2),
 }
 
 

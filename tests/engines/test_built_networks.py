@@ -33,6 +33,7 @@ pytestmark = pytest.mark.skipif(
 SM75, LATER = ("7.5",), ("8.6", "8.9", "12.0")
 AMCNET = {"AmcCoAttention": 1, "AmcCoAttentionGate": 5}
 PWCNET = {"AmcCorrelation": 5, "AmcWarp": 4}
+RAFT = {"AmcCorrelationVolumes": 1}
 SMALL = ("amcnet-64", "pwcnet")
 FUNCTIONS = {
     "amcnet-64": AMCNET,
@@ -40,6 +41,9 @@ FUNCTIONS = {
     "full-amcnet": AMCNET,
     "full-pwcnet": PWCNET,
     "full-pipeline": AMCNET | PWCNET,
+    "raft": RAFT | {"AmcCorrelationLookup": 2},
+    "full-raft": RAFT | {"AmcCorrelationLookup": 6},
+    "full-raft-large": RAFT | {"AmcCorrelationLookup": 3},
     "light": AMCNET,
 }
 KINDS = {
@@ -107,7 +111,10 @@ def _agrees(card: Card, network: str, fp32: Path, model: Path, precisions: Colle
     assert sum(card.precision_report.flops.values()) == graph_cost(fp32).flops
 
 
-@pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline")])
+RAFTS = ("full-raft", "full-raft-large")
+
+
+@pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline", *RAFTS)])
 def test_fp32(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file(network)
     card = _built(model, tmp_path, LATER)
@@ -117,9 +124,10 @@ def test_fp32(network: str, network_file: Callable[[str], Path], tmp_path: Path)
 
 
 SHARES = {"amcnet-64": 0.98, "pwcnet": 0.98, "full-pwcnet": 0.95, "light": 0.99, "full-pipeline": 0.95}
+SHARES |= {"raft": 0.98, "full-raft": 0.95, "full-raft-large": 0.95}
 
 
-@pytest.mark.parametrize("network", [*SMALL, *_full("full-pwcnet", "light", "full-pipeline")])
+@pytest.mark.parametrize("network", [*SMALL, "raft", *_full("full-pwcnet", "light", "full-pipeline", *RAFTS)])
 def test_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file(network)
     card = _built(model, tmp_path, LATER, fp16=True)
@@ -144,7 +152,7 @@ def test_the_papers_network_in_fp16(network_file: Callable[[str], Path], tmp_pat
     assert engine.card.precision_report.share("half") > 0.99
 
 
-@pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline")])
+@pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline", *RAFTS)])
 def test_sm75_in_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model, notes = network_file(network), list[str]()
     card = _built(model, tmp_path, SM75, fp16=True, on_note=notes.append)
@@ -169,6 +177,7 @@ def test_sm75_in_fp16(network: str, network_file: Callable[[str], Path], tmp_pat
         ("full-pwcnet", "estimators.0.correlation/AmcCorrelation"),
         ("light", "co_attention/AmcCoAttention"),
         ("full-pipeline", "correlation/AmcCorrelation"),
+        ("full-raft", "raft.volumes/AmcCorrelationVolumes"),
     ],
 )
 def test_sm75_refuses_fp32_products(

@@ -32,6 +32,8 @@ def test_a_size_is_rounded_up_with_a_notice(
         (["pwcnet", "--checkpoint", "a.pth", "--seed", "1"], "got both"),
         (["amcnet", "--checkpoint", "absent.pth"], "absent.pth: no such file"),
         (["pipeline", "--pwcnet-checkpoint", "p.pth"], "expected --amcnet-checkpoint FILE"),
+        (["pipeline", "--pwcnet-checkpoint", "p.pth", "--raft-checkpoint", "r.pth"], "expected one of them"),
+        (["raft", "--checkpoint", "absent.pth"], "absent.pth: no such file"),
     ],
 )
 def test_errors_are_one_message_and_status_2(
@@ -48,7 +50,10 @@ def test_errors_are_one_message_and_status_2(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["pwcnet", "--size", "big"], ["resnet"], ["amcnet", "--opset", "20"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["pwcnet", "--size", "big"], ["resnet"], ["amcnet", "--opset", "20"], ["raft", "--iterations", "0"]],
+)
 def test_wrong_arguments_end_with_status_2(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

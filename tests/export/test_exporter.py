@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from exports import PIPELINE_SIZE, SMALL
 from onnx import numpy_helper
 
 from amcnet.export import exporter, onnx_model
-from amcnet.export.exporter import ExportOptions, Seed, export_amcnet, export_pwcnet
-from amcnet.models import AMCNet, AMCNetConfig, PWCNet, load_pwcnet, seed_weights
+from amcnet.export.exporter import ExportOptions, Seed, export_amcnet, export_pwcnet, export_raft
+from amcnet.export.padded_raft import PaddedRAFT
+from amcnet.models import RAFT, AMCNet, AMCNetConfig, PWCNet, RAFTConfig, load_pwcnet, load_raft, seed_weights
 from amcnet.runtime.errors import ModelFileError
 from amcnet.runtime.files.onnx_file import OnnxFile, file_sha256
 from amcnet.runtime.preprocessing.spec import AMCNET, Preprocessing
@@ -40,6 +42,18 @@ def amcnet(exported: Callable[[str], exporter.Exported]) -> exporter.Exported:
 def pwcnet(folder: Path) -> exporter.Exported:
     torch.save(seed_weights(PWCNet(), 1).state_dict(), folder / "pwc.pth")
     return export_pwcnet(folder / "pwc.pth", folder, ExportOptions(opset=18, dynamic_batch=True), size=(128, 64))
+
+
+@pytest.fixture(scope="module")
+def raft(exported: Callable[[str], exporter.Exported]) -> exporter.Exported:
+    return exported("raft")
+
+
+@pytest.fixture(scope="module")
+def large_raft(folder: Path) -> exporter.Exported:
+    torch.save(seed_weights(RAFT(RAFTConfig(large=True)), 1).state_dict(), folder / "raft-large.pth")
+    options, config = ExportOptions(opset=18, dynamic_batch=True), RAFTConfig(iterations=2)
+    return export_raft(folder / "raft-large.pth", folder, options, config=config, size=(64, 66))
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +118,48 @@ def test_pwcnet_keeps_the_contract(pwcnet: exporter.Exported) -> None:
     assert sum(n.op_type == "AmcCorrelation" for n in model.graph.node) == 5
     assert sum(n.op_type == "AmcWarp" for n in model.graph.node) == 4
     assert pwcnet.max_difference <= 1e-3
+
+
+def test_raft_keeps_the_contract(raft: exporter.Exported, large_raft: exporter.Exported) -> None:
+    for file, batch, (width, height), opset in ((raft, 1, (101, 75), 17), (large_raft, "batch", (64, 66), 18)):
+        model = onnx.load(file.file.path)
+        onnx.checker.check_model(model, full_check=True)
+        assert _inputs_and_outputs(model) == {
+            "frame": ("FLOAT", batch, 3, height, width),
+            "next_frame": ("FLOAT", batch, 3, height, width),
+            "flow": ("FLOAT", batch, 2, height, width),
+        }
+        assert {o.domain: o.version for o in model.opset_import} == {"": opset, "amcnet": 1}
+        assert {f.name for f in model.functions} == {"AmcCorrelationVolumes", "AmcCorrelationLookup"}
+        assert sum(n.op_type == "AmcCorrelationLookup" for n in model.graph.node) == 2, "one an iteration"
+        assert "BatchNormalization" not in {n.op_type for n in model.graph.node}, "folded"
+        assert file.max_difference <= 1e-3
+        assert file.file.computes_flow
+    assert json.loads(large_raft.file.metadata["amcnet.config"]) == {"large": True, "iterations": 2}
+    assert raft.file.preprocessing == Preprocessing(
+        size=(101, 75), mean=(0, 0, 0), std=(1, 1, 1), channel_order="RGB", resize="bilinear"
+    )
+
+
+def test_raft_pads_by_repeating_the_border(large_raft: exporter.Exported, folder: Path) -> None:
+    """66 rows become 72, three more on both sides. With two items, the free batch is checked as well."""
+    frames = np.random.default_rng(0).random((2, 2, 3, 66, 64), dtype=np.float32)
+    session = onnxruntime.InferenceSession(large_raft.file.path, providers=["CPUExecutionProvider"])
+    result = session.run(None, {"frame": frames[0], "next_frame": frames[1]})[0]
+    padded = np.pad(frames, ((0, 0), (0, 0), (0, 0), (3, 3), (0, 0)), mode="edge")
+    with torch.inference_mode():
+        flow = load_raft(folder / "raft-large.pth", 2)(*map(torch.from_numpy, padded)).numpy()
+    np.testing.assert_allclose(result, flow[:, :, 3:-3], atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 65), (200, 63)])
+def test_frames_of_any_size_are_padded(size: tuple[int, int]) -> None:
+    network = PaddedRAFT(seed_weights(RAFT(RAFTConfig(iterations=1)), 1), size)
+    frames = torch.rand((2, 1, 3, size[1], size[0]), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        flow = network(*frames)
+    assert flow.shape == (1, 2, size[1], size[0])
+    assert torch.isfinite(flow).all()
 
 
 def test_pipeline_keeps_the_contract(pipeline: exporter.Exported) -> None:
@@ -221,6 +277,11 @@ def test_the_metadata_of_another_size(tmp_path: Path) -> None:
 def test_pwcnet_requires_multiples_of_64(size: tuple[int, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multiples of 64"):
         export_pwcnet(Seed(number=1), tmp_path, size=size)
+
+
+def test_raft_requires_a_size(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got 0x64, expected sides of at least 1"):
+        export_raft(Seed(number=1), tmp_path, size=(0, 64))
 
 
 def test_weights_beyond_fp16_stay_fp32() -> None:

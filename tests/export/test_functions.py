@@ -8,13 +8,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from amcnet.export.functions import DOMAIN, VERSION, functions
+from amcnet.models.correlation_volume import correlation_volumes, lookup
 
 OPSET = 17
+_AXES = {"offsets": "k"}  # inputs that are not maps
 FUNCTIONS = {function.name: function for function in functions(OPSET)}
 
 
@@ -23,7 +26,10 @@ def _session(name: str, opset: int = OPSET) -> onnxruntime.InferenceSession:
     """A model of one node, which calls the operator."""
     function = next(f for f in functions(opset) if f.name == name)
     values = [
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [f"{n}_{axis}" for axis in "bchw"]) for n in names]
+        [
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, [f"{n}_{axis}" for axis in _AXES.get(n, "bchw")])
+            for n in names
+        ]
         for names in (function.input, function.output)
     ]
     node = helper.make_node(name, list(function.input), list(function.output), domain=DOMAIN)
@@ -120,10 +126,44 @@ def test_co_attention_gate(shape: tuple[int, ...], seed: int) -> None:
     np.testing.assert_allclose(gated_flow, flow * gate[:, 1:], atol=1e-5)
 
 
+def _maps(count: int, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
+
+
+def _lookup_inputs(seed: int, shape: tuple[int, ...] = (2, 3, 9, 10), motion_px: float = 3) -> list[np.ndarray]:
+    """Four volumes, coordinates and offsets; test_operators.py holds the PyTorch functions against loops."""
+    first, second = map(torch.from_numpy, _maps(2, shape, seed))
+    grid = np.stack(np.meshgrid(np.arange(shape[3]), np.arange(shape[2])))
+    coordinates = grid + motion_px * np.random.default_rng(seed).standard_normal((shape[0], *grid.shape))
+    offsets = np.arange(-2, 3, dtype=np.float32)
+    volumes = [volume.numpy() for volume in correlation_volumes(first, second)]
+    return [*volumes, coordinates.astype(np.float32), offsets]
+
+
+pyramids = st.tuples(st.integers(1, 3), st.integers(1, 8), st.integers(8, 20), st.integers(8, 20))
+
+
+@settings(max_examples=20)
+@given(pyramids, seeds)
+def test_correlation_volumes(shape: tuple[int, ...], seed: int) -> None:
+    first, second = _maps(2, shape, seed)
+    expected = correlation_volumes(torch.from_numpy(first), torch.from_numpy(second))
+    for result, volume in zip(_run("AmcCorrelationVolumes", first, second), expected, strict=True):
+        np.testing.assert_allclose(result, volume.numpy(), atol=1e-5)
+
+
+@settings(max_examples=20)
+@given(pyramids, seeds, st.sampled_from([0.0, 0.5, 3.0, 40.0]))
+def test_correlation_lookup(shape: tuple[int, ...], seed: int, motion_px: float) -> None:
+    inputs = _lookup_inputs(seed, shape, motion_px)
+    *volumes, coordinates, offsets = map(torch.from_numpy, inputs)
+    expected = lookup(volumes, coordinates, offsets).numpy()
+    np.testing.assert_allclose(_run("AmcCorrelationLookup", *inputs)[0], expected, atol=2e-4)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_bodies_are_valid_in_opset_18(name: str) -> None:
-    shape = (1, 2, 5, 6)
-    inputs = np.random.default_rng(0).standard_normal((len(FUNCTIONS[name].input), *shape)).astype(np.float32)
+    inputs = _lookup_inputs(0) if "Lookup" in name else _maps(len(FUNCTIONS[name].input), (1, 2, 9, 10))
     input_batches = dict(zip(FUNCTIONS[name].input, inputs, strict=True))
     for old, new in zip(
         _session(name).run(None, input_batches), _session(name, 18).run(None, input_batches), strict=True
@@ -133,6 +173,6 @@ def test_the_bodies_are_valid_in_opset_18(name: str) -> None:
 
 def test_names_are_unlike_any_onnx_operator() -> None:
     standard = {schema.name.lower() for schema in onnx.defs.get_all_schemas()}
-    assert len(FUNCTIONS) == 4
+    assert len(FUNCTIONS) == 6
     assert not standard & {name.lower() for name in FUNCTIONS}
     assert all(name.startswith("Amc") for name in FUNCTIONS)

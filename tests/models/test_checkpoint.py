@@ -10,7 +10,17 @@ import pytest
 import torch
 from references import checkpoint
 
-from amcnet.models import AMCNet, AMCNetConfig, PWCNet, load_amcnet, load_pwcnet, seed_weights
+from amcnet.models import (
+    RAFT,
+    AMCNet,
+    AMCNetConfig,
+    PWCNet,
+    RAFTConfig,
+    load_amcnet,
+    load_pwcnet,
+    load_raft,
+    seed_weights,
+)
 from amcnet.runtime.errors import CheckpointError
 
 StateDict = dict[str, torch.Tensor]
@@ -137,3 +147,28 @@ def test_other_objects(tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"12345678")
     with pytest.raises(CheckpointError, match="not a readable safetensors file"):
         load_pwcnet(tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_small_and_large_raft_are_told_apart(large: bool) -> None:
+    public = checkpoint("raft_large" if large else "raft_small")
+    network = load_raft({f"module.{key}": value for key, value in public.items()}, iterations=3)
+    assert network.config == RAFTConfig(large=large, iterations=3)
+    assert not network.training
+    assert _same(network, load_raft(public))
+    assert _same(network, load_raft(network.state_dict()))
+    assert load_raft(public).config.iterations == 12
+
+
+def test_errors_about_raft(pwcnet: PWCNet) -> None:
+    with pytest.raises(CheckpointError, match="is not a checkpoint of RAFT; it looks like PWCNet"):
+        load_raft(pwcnet.state_dict())
+    with pytest.raises(CheckpointError, match="is not a checkpoint of PWCNet; it looks like RAFT"):
+        load_pwcnet(checkpoint("raft_large"))
+    with pytest.raises(ValueError, match="iterations is 0; expected at least 1"):
+        load_raft(checkpoint("raft_small"), iterations=0)
+    with torch.device("meta"):
+        network = RAFT()
+    for size in ((64, 60), (56, 64)):
+        with pytest.raises(ValueError, match="expected multiples of 8, at least 64"):
+            network(*torch.zeros((2, 1, 3, *size), device="meta"))

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from references import Outputs, amcnet_outputs, pwcnet_outputs
+from references import Outputs, amcnet_outputs, pwcnet_outputs, raft_outputs
 
-from amcnet.models import load_amcnet, load_pwcnet
+from amcnet.models import load_amcnet, load_pwcnet, load_raft
 
 Checkpoints = Callable[[str], dict[str, torch.Tensor]]
 
@@ -76,3 +76,35 @@ def test_pwcnet_equals_the_original(
     with capsys.disabled():
         print(f"\nPWC-Net ({convention}), max |difference| from the original: {differences['flow']:.1e} px")
     assert differences["flow"] <= 2e-3
+
+
+@pytest.mark.parametrize("iterations", [1, 12])
+def test_trained_raft_equals_the_original(
+    iterations: int, shared: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference = np.load(shared("reference/raft_small_trained.npz"))
+    network = load_raft(shared("data/weights/raft-small.pth"), iterations)
+    outputs = raft_outputs(network, reference["frame"], reference["next_frame"])
+    difference = _differences(outputs, {"flow": reference[f"flow_{iterations}"]})["flow"]
+    with capsys.disabled():
+        print(
+            f"\nRAFT (small, trained), {iterations} iterations, max |difference| from the original: {difference:.1e} px"
+        )
+    assert difference <= 2e-3
+
+
+@pytest.mark.parametrize(("size", "iterations"), [("small", 4), ("large", 1), ("large", 4)])
+def test_seeded_raft_equals_the_original(
+    size: str,
+    iterations: int,
+    shared: Callable[[str], Path],
+    original_checkpoint: Checkpoints,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reference = np.load(shared(f"reference/raft_{size}_seed1.npz"))
+    network = load_raft(original_checkpoint(f"raft_{size}_state_dict"), iterations)
+    outputs = raft_outputs(network, reference["frame"], reference["next_frame"])
+    difference = _differences(outputs, {"flow": reference[f"flow_{iterations}"]})["flow"]
+    with capsys.disabled():
+        print(f"\nRAFT ({size}), {iterations} iterations, max |difference| from the original: {difference:.1e} px")
+    assert difference <= 1e-3

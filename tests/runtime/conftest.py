@@ -87,6 +87,13 @@ def pwcnet_onnx(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
+def raft_onnx(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny RAFT at 101x75."""
+    path: Path = networks.make_raft(tmp_path_factory.mktemp("networks") / "raft.onnx")
+    return path
+
+
+@pytest.fixture(scope="session")
 def on_fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`on_fake_gpu(code, *arguments, **environment)` runs Python code on a machine whose GPU is made up.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from amcnet.runtime.files import onnx_file
-from amcnet.runtime.preprocessing.spec import AMCNET, pwcnet
+from amcnet.runtime.preprocessing.spec import AMCNET, pwcnet, raft
 
 BIAS = -0.7  # of the logits: about half of a clip's picture is inside
 FLOW_SHARE = 0.5
@@ -73,6 +73,26 @@ def make_pwcnet(path: Path, size: tuple[int, int] = (128, 64), *, output: str = 
         initializer=[numpy_helper.from_array(weights, "weights")],
     )
     return _save(path, graph, "pwcnet", pwcnet(size).to_json(), untrained=False)
+
+
+def make_raft(path: Path, size: tuple[int, int] = (101, 75)) -> Path:
+    """Write a "RAFT" for `size` (W, H): u and v are FLOW_PX times how much red and blue grew, per pixel."""
+    width, height = size
+    frame, next_frame = (_value(name, (1, 3, height, width)) for name in ("frame", "next_frame"))
+    weights = np.zeros((2, 3, 1, 1), np.float32)
+    weights[0, 0] = weights[1, 2] = FLOW_PX
+    nodes = [
+        helper.make_node("Sub", ["next_frame", "frame"], ["growth"]),
+        helper.make_node("Conv", ["growth", "weights"], ["flow"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny_raft",
+        [frame, next_frame],
+        [_value("flow", (1, 2, height, width))],
+        initializer=[numpy_helper.from_array(weights, "weights")],
+    )
+    return _save(path, graph, "raft", raft(size).to_json(), untrained=False)
 
 
 def _value(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:

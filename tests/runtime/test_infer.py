@@ -244,8 +244,10 @@ def test_the_overlay_shows_the_mask(options: InferOptions, clip_picture: Callabl
 # --- run.json
 
 
-def test_the_report(options: InferOptions, pwcnet_onnx: Path) -> None:
-    report = infer(replace(options, flow=str(pwcnet_onnx)))
+@pytest.mark.parametrize("model", ["pwcnet", "raft"])
+def test_the_report(model: str, options: InferOptions, request: pytest.FixtureRequest) -> None:
+    flow: Path = request.getfixturevalue(f"{model}_onnx")
+    report = infer(replace(options, flow=str(flow)))
     assert report == _report(Path(options.output))
     assert list(report) == [
         *("schema", "complete", "settings", "backend", "machine", "versions", "estimated_bytes"),
@@ -254,9 +256,9 @@ def test_the_report(options: InferOptions, pwcnet_onnx: Path) -> None:
     ]
     assert (report["complete"], report["truncated"], report["notes"]) == (True, False, [])
     files = report["settings"]["files"]
-    assert list(files) == ["amcnet", "pwcnet"]
-    shell = subprocess.run(["sha256sum", pwcnet_onnx], capture_output=True, text=True, check=True).stdout
-    assert files["pwcnet"]["sha256"] == shell.split()[0]
+    assert list(files) == ["amcnet", model]
+    shell = subprocess.run(["sha256sum", flow], capture_output=True, text=True, check=True).stdout
+    assert files[model]["sha256"] == shell.split()[0]
     assert files["amcnet"] == files["amcnet"] | {
         "name": "amcnet.onnx",
         "checkpoint_sha256": "ab" * 32,

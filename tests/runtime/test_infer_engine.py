@@ -32,18 +32,25 @@ def _masks(folder: Path) -> list[np.ndarray]:
     return [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted((folder / "masks").iterdir())]
 
 
-def test_an_amcnet_engine_gives_the_masks_of_its_onnx_file(
-    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path, clip: Path, amcnet_onnx: Path, pwcnet_onnx: Path
+@pytest.mark.parametrize(("model", "size"), [("pwcnet", (128, 64)), ("raft", (101, 75))])
+def test_engines_give_the_masks_of_their_onnx_files(
+    model: str,
+    size: tuple[int, int],
+    on_fake_gpu: OnFakeGpu,
+    make_engine: MakeEngine,
+    tmp_path: Path,
+    clip: Path,
+    amcnet_onnx: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
-    engine, flow = (
-        make_engine(tmp_path / "x.engine", "amcnet"),
-        make_engine(tmp_path / "f.engine", "pwcnet", size=(128, 64)),
-    )
+    engine = make_engine(tmp_path / "x.engine", "amcnet")
+    flow = make_engine(tmp_path / "f.engine", model, size=size)
+    flow_onnx: Path = request.getfixturevalue(f"{model}_onnx")
     log = tmp_path / "log"
     out = tmp_path / "gpu"
     done = on_fake_gpu(AMC_INFER, clip, "-o", out, "--engine", engine, "--flow", flow, FAKE_CUDA_LOG=log)
     assert (done.returncode, done.stderr) == (0, "")
-    infer(InferOptions(source=clip, output=tmp_path / "cpu", amcnet=amcnet_onnx, flow=pwcnet_onnx))
+    infer(InferOptions(source=clip, output=tmp_path / "cpu", amcnet=amcnet_onnx, flow=flow_onnx))
     ours, expected = _masks(out), _masks(tmp_path / "cpu")
     assert len(ours) == 5
     for mask, wanted in zip(ours, expected, strict=True):
@@ -54,7 +61,7 @@ def test_an_amcnet_engine_gives_the_masks_of_its_onnx_file(
     files = report["settings"]["files"]
     assert files["amcnet"] | {"name": "x.engine", "precision": "fp16", "onnx_sha256": "0" * 64} == files["amcnet"]
     assert len(files["amcnet"]["card_sha256"]) == 64
-    assert files["pwcnet"]["name"] == "f.engine"
+    assert files[model]["name"] == "f.engine"
     lines = log.read_text().splitlines()
     assert sum("released" in line for line in lines) == 1
     assert lines[-1].startswith("0 released:memories=0,streams=0,events=0,graphs=0")

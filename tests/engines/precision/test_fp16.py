@@ -102,7 +102,14 @@ def pipeline(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempP
     return _network(full, dict(zip(("frame", "next_frame"), frames, strict=True)))
 
 
-@pytest.fixture(params=["light", "pwcnet", "pipeline"])
+@pytest.fixture(scope="module")
+def raft(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Network:
+    full = Path(shutil.copy(exported("raft").file.path, tmp_path_factory.mktemp("raft")))
+    images = [_planes(_scene((101, 75), shift)) for shift in (0, 3)]
+    return _network(full, dict(zip(("frame", "next_frame"), images, strict=True)))
+
+
+@pytest.fixture(params=["light", "pwcnet", "pipeline", "raft"])
 def network(request: pytest.FixtureRequest) -> Network:
     found: Network = request.getfixturevalue(request.param)
     return found
@@ -169,12 +176,25 @@ def test_masks_and_attention_maps_of_the_light_network_stay(light: Network) -> N
         assert 1e-6 < np.abs(rounded - expected).mean() < 4e-3
 
 
-def test_flow_stays_within_a_twentieth_of_a_pixel(pwcnet: Network) -> None:
-    expected, rounded = pwcnet.expected[0], pwcnet.rounded[0]
+@pytest.mark.parametrize("name", ["pwcnet", "raft"])
+def test_flow_stays_within_a_twentieth_of_a_pixel(name: str, request: pytest.FixtureRequest) -> None:
+    network: Network = request.getfixturevalue(name)
+    expected, rounded = network.expected[0], network.rounded[0]
     assert np.median(np.hypot(expected[:, 0], expected[:, 1])) > 1
     end_point = np.hypot(*np.moveaxis(rounded - expected, 1, 0))
     assert 1e-6 < np.median(end_point) <= 0.05
     assert end_point.max() < 0.2
+
+
+def test_correlation_and_coordinates_of_raft_stay_fp32(raft: Network) -> None:
+    model = onnx.load(raft.fp16)
+    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    calls = [node for node in model.graph.node if node.domain == "amcnet"]
+    assert [node.op_type for node in calls] == ["AmcCorrelationVolumes"] + 2 * ["AmcCorrelationLookup"]
+    for node in calls:
+        assert {types.get(name, TensorProto.FLOAT) for name in (*node.input, *node.output)} == {TensorProto.FLOAT}
+    assert {"raft/Add", "raft/Add_2", "raft/Resize"} <= set(raft.report.fp32_nodes["flow"])
+    assert len(raft.report.fp32_nodes["means over maps"]) == 2 * 21, "the instance norms of both frames"
 
 
 def test_polygraphy_compares_the_two(pwcnet: Network, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from amcnet.runtime.files import onnx_file
-from amcnet.runtime.preprocessing.spec import AMCNET, Preprocessing, pwcnet
+from amcnet.runtime.preprocessing.spec import AMCNET, Preprocessing, pwcnet, raft
 from amcnet.runtime.trt.card import Card, card_path
 from amcnet.runtime.trt.precision_report import PrecisionReport
 
@@ -18,7 +18,7 @@ _PRECISION_REPORT = PrecisionReport(layers={}, flops={}, kinds={}, functions={},
 def make_engine(
     path: Path, network: str, *, size: tuple[int, int] = (64, 48), card: dict[str, Any] | None = None, **plan: Any
 ) -> Path:
-    """Write an engine of `network` and its card. `size` is a pipeline's or PWC-Net's; `plan` changes the plan."""
+    """Write an engine of `network` and its card. `size` is not that of an AMC-Net; `plan` changes the plan."""
     width, height = size
     picture, frame = [1, 3, 384, 384], [1, height, width, 3]
     tensors: dict[str, dict[str, Any]] = {
@@ -30,6 +30,10 @@ def make_engine(
             "inputs": {name: ["FLOAT", [1, 3, height, width]] for name in ("frame", "next_frame")},
             "outputs": {"flow": ["FLOAT", [1, 2, height // 4, width // 4]]},
         },
+        "raft": {
+            "inputs": {name: ["FLOAT", [1, 3, height, width]] for name in ("frame", "next_frame")},
+            "outputs": {"flow": ["FLOAT", [1, 2, height, width]]},
+        },
         "pipeline": {
             "inputs": {"frame": ["UINT8", frame], "next_frame": ["UINT8", frame]},
             "outputs": {"mask": ["FLOAT", [1, height, width]]},
@@ -38,6 +42,7 @@ def make_engine(
     preprocessing = {
         "amcnet": AMCNET,
         "pwcnet": pwcnet(size),
+        "raft": raft(size),
         "pipeline": Preprocessing(size=size, mean=(0, 0, 0), std=(1, 1, 1), channel_order="RGB", resize="inside"),
     }
     data = json.dumps(tensors[network] | {"formula": network} | plan).encode()

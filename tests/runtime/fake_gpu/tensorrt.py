@@ -179,9 +179,13 @@ def _pwcnet(bound: dict[str, Any]) -> None:
     bound["flow"][:, 0], bound["flow"][:, 1] = blocks[:, 0], blocks[:, 2]
 
 
+def _raft(bound: dict[str, Any]) -> None:
+    bound["flow"][...] = 20 * (bound["next_frame"] - bound["frame"])[:, [0, 2]]
+
+
 def _pipeline(bound: dict[str, Any]) -> None:
     """So that frame and next frame cannot be mistaken for each other."""
     bound["mask"][...] = bound["frame"][..., 0] / 512 + bound["next_frame"][..., 1] / 1024
 
 
-FORMULAS = {"amcnet": _amcnet, "pwcnet": _pwcnet, "pipeline": _pipeline, "nothing": lambda bound: None}
+FORMULAS = {"amcnet": _amcnet, "pwcnet": _pwcnet, "raft": _raft, "pipeline": _pipeline, "nothing": lambda bound: None}

@@ -14,7 +14,7 @@ from amcnet.runtime.errors import InputError, ModelFileError
 from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.flow.flow import DisFlow, PrecomputedFlow
 from amcnet.runtime.flow.flow_source import FlowSource
-from amcnet.runtime.flow.pwcnet_flow import PwcFlow
+from amcnet.runtime.flow.learned_flow import LearnedFlow
 from amcnet.runtime.frame import Selection
 from amcnet.runtime.inputs.clip_inputs import ClipInputs
 from amcnet.runtime.video.reader import open_frames
@@ -29,7 +29,7 @@ def _gray_flow(folder: Path, count: int) -> Path:
     return folder
 
 
-def test_each_name_becomes_its_source(pwcnet_onnx: Path, tmp_path: Path) -> None:
+def test_each_name_becomes_its_source(pwcnet_onnx: Path, raft_onnx: Path, tmp_path: Path) -> None:
     folder = _gray_flow(tmp_path / "flow", 1)
     assert FlowSource.parse("dis") == FlowSource(name="dis")
     assert FlowSource.parse(folder) == FlowSource(name=str(folder), folder=folder)
@@ -37,15 +37,23 @@ def test_each_name_becomes_its_source(pwcnet_onnx: Path, tmp_path: Path) -> None
     assert (parsed.name, parsed.folder) == (str(pwcnet_onnx), None)
     assert parsed.model is not None
     assert parsed.model.model == "pwcnet"
-    for source, kind in ((FlowSource(), DisFlow), (FlowSource.parse(folder), PrecomputedFlow), (parsed, PwcFlow)):
+    raft = FlowSource.parse(raft_onnx)
+    assert raft.model is not None
+    assert raft.model.model == "raft"
+    for source, kind in (
+        (raft, LearnedFlow),
+        (FlowSource(), DisFlow),
+        (FlowSource.parse(folder), PrecomputedFlow),
+        (parsed, LearnedFlow),
+    ):
         with source.open(SIZE) as flow:
             assert type(flow) is kind
 
 
 def test_what_is_no_source(amcnet_onnx: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="flow 'raft' is neither 'dis', an ONNX file of PWC-Net, nor a folder"):
-        FlowSource.parse("raft")
-    with pytest.raises(ModelFileError, match="holds the model 'amcnet'; expected 'pwcnet'"):
+    with pytest.raises(InputError, match="flow 'farneback' is neither 'dis', a file of PWC-Net or RAFT, nor a folder"):
+        FlowSource.parse("farneback")
+    with pytest.raises(ModelFileError, match="holds the model 'amcnet'; expected 'pwcnet' or 'raft'"):
         FlowSource.parse(amcnet_onnx)
 
 

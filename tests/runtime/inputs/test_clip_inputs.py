@@ -51,6 +51,14 @@ def test_a_pwcnet_gets_pairs_of_its_size(clips: list[Path], pwcnet_onnx: Path) -
     np.testing.assert_array_equal(items[0].inputs["next_frame"], items[1].inputs["frame"])
 
 
+def test_a_raft_gets_pairs_in_rgb(clips: list[Path], raft_onnx: Path) -> None:
+    item = next(iter(ClipInputs(OnnxFile.read(raft_onnx), clips)))
+    assert {value.shape for value in item.inputs.values()} == {(1, 3, 75, 101)}
+    means = item.inputs["frame"].mean((0, 2, 3))
+    np.testing.assert_allclose(means, item.frame.pixels.mean((0, 1)) / 255, atol=0.01)
+    assert np.abs(means - means[::-1]).max() > 0.05, "colors that do not tell RGB from BGR"
+
+
 def test_frames_can_be_chosen(clips: list[Path], amcnet_onnx: Path) -> None:
     file = OnnxFile.read(amcnet_onnx)
     assert [item.frame.index for item in ClipInputs(file, clips, every=2)] == [0, 2, 0, 2]

@@ -1,4 +1,4 @@
-"""Flow pictures from a PWC-Net file: right channels, right scale, the last pair's flow for the last frame."""
+"""Flow pictures of a PWC-Net or RAFT file: right channels, right scale, the last flow again for the last frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from amcnet.runtime.errors import ModelFileError
 from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.flow.flow_color import color_flow
-from amcnet.runtime.flow.pwcnet_flow import PwcFlow
+from amcnet.runtime.flow.learned_flow import LearnedFlow
 from amcnet.runtime.frame import Frame
 
 SIZE = (96, 80)
@@ -50,7 +50,7 @@ def test_the_picture_is_the_networks_flow_in_pixels_of_the_frame(
     pwcnet_onnx: Path, networks: ModuleType, size: tuple[int, int]
 ) -> None:
     a, b = _noise(1, *size), _noise(2, *size)
-    with PwcFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
+    with LearnedFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
         picture = flow.render(_frame(a), _frame(b, 1))
     assert picture.shape == (80, 96, 3)
     difference = np.abs(picture.astype(int) - _expected(networks, a, b, (128, 64)))
@@ -58,31 +58,44 @@ def test_the_picture_is_the_networks_flow_in_pixels_of_the_frame(
     assert (difference > 1).mean() < 1e-3
 
 
+@pytest.mark.parametrize("size", [(101, 75), (200, 300), (37, 23)])
+def test_flow_of_raft_has_the_size_of_its_input(raft_onnx: Path, networks: ModuleType, size: tuple[int, int]) -> None:
+    a, b = _noise(1, *size), _noise(2, *size)
+    with LearnedFlow(OnnxFile.read(raft_onnx), SIZE) as flow:
+        picture = flow.render(_frame(a), _frame(b, 1))
+    grown = [cv2.resize(frame.astype(np.float32) / 255, (101, 75)) for frame in (a, b)]
+    vectors = networks.FLOW_PX * (grown[1] - grown[0])[..., [0, 2]]  # u from red, v from blue
+    full = cv2.resize(vectors, size) * np.array([size[0] / 101, size[1] / 75], np.float32)
+    difference = np.abs(picture.astype(int) - _pillow(color_flow(full.astype(np.float32))))
+    assert difference.max() <= 4
+    assert (difference > 1).mean() < 1e-3
+
+
 def test_frames_follow_each_other_and_the_last_takes_the_flow_before_it(pwcnet_onnx: Path) -> None:
     frames = [_frame(_noise(seed), seed) for seed in range(3)]
     file = OnnxFile.read(pwcnet_onnx)
-    with PwcFlow(file, SIZE) as flow:
+    with LearnedFlow(file, SIZE) as flow:
         pictures = [flow.render(*pair) for pair in zip(frames, [*frames[1:], None], strict=True)]
     alone = []
     for first, second in itertools.pairwise(frames):
-        with PwcFlow(file, SIZE) as flow:
+        with LearnedFlow(file, SIZE) as flow:
             alone.append(flow.render(first, second))
     np.testing.assert_array_equal(pictures, [*alone, alone[-1]])
     assert (alone[0] != alone[1]).any()
 
 
 def test_a_single_frame_has_no_motion(pwcnet_onnx: Path) -> None:
-    with PwcFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
+    with LearnedFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
         np.testing.assert_array_equal(flow.render(_frame(_noise(1)), None), WHITE)
 
 
 def test_a_still_scene_is_white(pwcnet_onnx: Path) -> None:
-    with PwcFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
+    with LearnedFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
         np.testing.assert_array_equal(flow.render(_frame(_noise(1)), _frame(_noise(1), 1)), WHITE)
 
 
 def test_frames_of_different_sizes(pwcnet_onnx: Path) -> None:
-    with PwcFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
+    with LearnedFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
         picture = flow.render(_frame(_noise(1, 50, 70)), _frame(_noise(2, 31, 20), 1))
         assert picture.shape == (80, 96, 3)
         assert flow.render(_frame(_noise(3, 1, 1), 1), _frame(_noise(4, 2, 2), 2)).shape == (80, 96, 3)
@@ -90,11 +103,11 @@ def test_frames_of_different_sizes(pwcnet_onnx: Path) -> None:
 
 def test_flow_that_is_not_finite_names_the_file(tmp_path: Path, networks: ModuleType) -> None:
     file = OnnxFile.read(networks.make_pwcnet(tmp_path / "pwc-nan.onnx", nan=True))
-    with PwcFlow(file, SIZE) as flow, pytest.raises(ModelFileError, match=r"pwc-nan\.onnx.*'flow'.*not finite"):
+    with LearnedFlow(file, SIZE) as flow, pytest.raises(ModelFileError, match=r"pwc-nan\.onnx.*'flow'.*not finite"):
         flow.render(_frame(_noise(1)), _frame(_noise(2), 1))
 
 
 def test_a_file_without_flow_is_refused(tmp_path: Path, networks: ModuleType) -> None:
     file = OnnxFile.read(networks.make_pwcnet(tmp_path / "pwc.onnx", output="disparity"))
     with pytest.raises(ModelFileError, match=r"pwc\.onnx has the inputs frame, next_frame and the outputs disparity"):
-        PwcFlow(file, SIZE)
+        LearnedFlow(file, SIZE)

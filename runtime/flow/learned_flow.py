@@ -1,4 +1,4 @@
-"""Flow images by PWC-Net, from its ONNX file or engine, equal to those of the original scripts."""
+"""Flow images by PWC-Net or RAFT, from its ONNX file or engine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ from .flow import Flow, resize_flow
 from .flow_color import color_flow
 
 
-class PwcFlow(Flow):
-    """PWC-Net at the size that its file was exported for; the flow is resized to the frame's size and colored there."""
+class LearnedFlow(Flow):
+    """A flow network at the size that its file was exported for.
+
+    Frames are resized to that size; the flow is resized to the frame's size and colored there, as in the original
+    scripts of PWC-Net.
+    """
 
     def __init__(
         self, file: NetworkFile, size: tuple[int, int], device: str = "cpu", *, backend: Backend | None = None
@@ -36,11 +40,11 @@ class PwcFlow(Flow):
     def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
         if next_frame is not None:
             inputs = {"frame": self._input(frame), "next_frame": self._input(next_frame)}
-            flow = self._backend.run(inputs)["flow"][0]  # (2, h/4, w/4) in pixels of (h, w)
+            flow = self._backend.run(inputs)["flow"][0]  # RAFT: (2, h, w), PWC-Net: (2, h/4, w/4); in pixels of (h, w)
             height, width = frame.pixels.shape[:2]
             full = resize_flow(flow.transpose(1, 2, 0), (width, height))
-            # resize_flow scales vectors by the ratio of the grids; these are in pixels of a grid that is 4 times finer.
-            full /= np.float32(4)
+            # resize_flow scales vectors by the ratio of the grids; PWC-Net's are in pixels of a grid 4 times as fine.
+            full /= np.float32(self._prepare.size[0] / flow.shape[2])
             self.amount.add(full, frame)
             self._last = Bicubic((width, height), self._size)(color_flow(full))
         return self._last
@@ -53,15 +57,15 @@ class PwcFlow(Flow):
         """Input (1, 3, h, w) for `frame`. That of t+1 is kept, since it is the first one of the next pair."""
         if self._kept is not None and self._kept[0] is frame:
             return self._kept[1]
-        planes = pwcnet_input(frame, self._prepare)
+        planes = flow_network_input(frame, self._prepare)
         self._kept = (frame, planes)
         return planes
 
 
-def pwcnet_input(frame: Frame, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Input of PWC-Net for a frame: (1, 3, h, w) float32.
+def flow_network_input(frame: Frame, preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Input of a flow network for a frame: (1, 3, h, w) float32.
 
-    Resized in float32 as in the original scripts; rounding the resized frame to 8 bits changes the flow.
+    Resized in float32 as in the original scripts of PWC-Net; rounding the resized frame to 8 bits changes the flow.
     """
     resized = cv2.resize(frame.pixels.astype(np.float32), preprocessing.size, interpolation=cv2.INTER_LINEAR)
     ordered = resized[..., ::-1] if preprocessing.channel_order == "BGR" else resized
