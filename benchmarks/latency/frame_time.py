@@ -46,7 +46,7 @@ def frame_time(
 ) -> dict[str, Any]:
     """Run `infer` on the first `frames` frames of `clip`; returns the entry "frame" of report.json.
 
-    loaded: backends by model, such as "amcnet" and "pwcnet", that have loaded the files on a GPU: they are used and left open.
+    loaded: backends by model, such as "amcnet", that have loaded the files on a GPU: they are used and left open.
     On a CPU, `infer` divides the cores in another way and loads the files itself. Raises the errors of `infer`.
     """
     loaded = loaded or {}
