@@ -27,9 +27,16 @@ class Finding:
     what: str
 
 
-def require_buildable(model: Path) -> None:
-    """Raise ModelFileError with all findings of `lint` if there are any."""
+def require_buildable(model: Path, *, tensorrt8: bool = False) -> None:
+    """Raise ModelFileError with all findings of `lint` if there are any.
+
+    tensorrt8: include those of `lint_tensorrt8`, for TensorRT 8.6.
+    """
     findings = lint(model)
+    if tensorrt8:
+        from .tensorrt8 import lint_tensorrt8
+
+        findings += lint_tensorrt8(model)
     if findings:
         listed = "".join(f"\n  {finding.where}: {finding.what}" for finding in findings)
         raise ModelFileError(f"{model.name} is not supported by TensorRT:{listed}")
@@ -62,7 +69,7 @@ def _opset(graph: GraphShapes) -> Iterator[Finding]:
     for node in graph.nodes:
         if node.op_type == "GridSample" and graph.opset > max(OPSETS):
             what = f"GridSample of opset {graph.opset} gives wrong results in TensorRT; export with --opset 17"
-            yield Finding(where=_name(node), what=what)
+            yield Finding(where=node_name(node), what=what)
 
 
 def _quantization(graph: GraphShapes) -> Iterator[Finding]:
@@ -73,12 +80,12 @@ def _quantization(graph: GraphShapes) -> Iterator[Finding]:
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
             continue
         if node.op_type == "DequantizeLinear" and graph.types.get(node.input[0]) == TensorProto.INT32:
-            yield Finding(where=_name(node), what="DequantizeLinear of int32 is not supported; keep biases in FP32")
+            yield Finding(where=node_name(node), what="DequantizeLinear of int32 is not supported; keep biases in FP32")
         zero_point = node.input[2] if len(node.input) > 2 else ""
         if zero_point and zero_point not in constants:
-            yield Finding(where=_name(node), what="got a computed zero point, expected a constant 0")
+            yield Finding(where=node_name(node), what="got a computed zero point, expected a constant 0")
         elif zero_point and np.any(numpy_helper.to_array(constants[zero_point])):
-            yield Finding(where=_name(node), what="got a zero point other than 0, expected symmetric quantization")
+            yield Finding(where=node_name(node), what="got a zero point other than 0, expected symmetric quantization")
 
 
 def _int64(graph: GraphShapes) -> Iterator[Finding]:
@@ -88,8 +95,9 @@ def _int64(graph: GraphShapes) -> Iterator[Finding]:
             shapes.update(node.output)
         elif node.op_type in _NOT_FOR_INT64 and graph.types.get(node.input[0]) == TensorProto.INT64:
             what = f"{node.op_type} of int64 data is not supported; cast to FP32 or int32 before it"
-            yield Finding(where=_name(node), what=what)
+            yield Finding(where=node_name(node), what=what)
 
 
-def _name(node: onnx.NodeProto) -> str:
+def node_name(node: onnx.NodeProto) -> str:
+    """Return the name of a node, or that of its output if it has none."""
     return node.name or node.output[0]
