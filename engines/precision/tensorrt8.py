@@ -12,8 +12,9 @@ import numpy as np
 import onnx_ir as ir
 from onnx import TensorProto
 
-from ...calibration.load_model import inline_functions
+from ...calibration.load_model import fold_stored_weights, inline_functions
 from ...export.compare.graph_shapes import GraphShapes
+from ...export.functions import DOMAIN
 from ...runtime.files.atomic import replacing
 from .onnx_lint import Finding, node_name
 
@@ -54,12 +55,16 @@ def rewrite(source: Path, target: Path) -> None:
     """Write `target`: the file `source` for the parser of TensorRT 8.6. It computes the same.
 
     - Functions are inlined: the parser reads them since TensorRT 9.
+    - Weights stored in FP16 become FP32, so that an FP32 file has no FP16 tensors.
     - CastLike becomes Cast.
     - INT8 weights, which the parser does not read, become FP32 weights and a QuantizeLinear that gives the same INT8.
 
     Raises OutputError if `target` cannot be written.
     """
-    model = inline_functions(ir.load(source))
+    model = ir.load(source)
+    fold_stored_weights(model)
+    model = inline_functions(model)
+    model.opset_imports.pop(DOMAIN, None)
     for node in list(model.graph):
         if node.op_type == "CastLike":
             _cast(model.graph, node)
