@@ -37,7 +37,7 @@ from ...runtime.infer import InferOptions, infer
 from ...runtime.inputs.clip_inputs import ClipInputs
 from ...runtime.machine_info import available_cores
 from ...runtime.segmenter import DEFAULT_AMCNET
-from ...runtime.trt.api import NAMES, RTX_COMPUTE_CAPABILITIES
+from ...runtime.trt.api import NAMES, RTX_COMPUTE_CAPABILITIES, SLOW_FP16
 from ...runtime.trt.card import EngineFile
 from ...runtime.trt.machine import Machine, this_machine
 from ..demo_clip import write_clip
@@ -226,8 +226,14 @@ def _candidates(
 
 def _buildable(machine: Machine) -> Iterator[tuple[str, str]]:
     """(flavor, precision) of the engines that can be built for the GPU with the installed libraries."""
-    for flavor in machine.tensorrt if not machine.is_too_old else ():
-        if flavor == "tensorrt":
+    for flavor in machine.tensorrt:
+        if flavor == "tensorrt-8" and machine.fits_tensorrt8:
+            yield flavor, "fp32"
+            if machine.compute_capability not in SLOW_FP16:
+                yield flavor, "fp16"
+        elif machine.is_too_old:
+            continue
+        elif flavor == "tensorrt":
             yield from ((flavor, "fp32"), (flavor, "fp16"))
         elif machine.compute_capability in RTX_COMPUTE_CAPABILITIES:
             # TensorRT-RTX has no FP32 matrix products on SM 7.5.

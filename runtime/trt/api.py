@@ -100,6 +100,11 @@ def installed_version(flavor: str) -> str | None:
     return None
 
 
+def name_with_version(flavor: str, version: str) -> str:
+    """Return such as "TensorRT 10.16.1.11"; without the 8 of the name for TensorRT 8.6.1."""
+    return f"{NAMES[flavor].removesuffix(' 8')} {version}"
+
+
 def load_plan(flavor: str, data: bytes, *, version_compatible: bool) -> LoadedPlan:
     """Deserialize an engine for the current GPU.
 

@@ -19,6 +19,7 @@ from .api import (
     SLOW_FP16,
     SM75,
     TENSORRT8_COMPUTE_CAPABILITIES,
+    name_with_version,
 )
 from .card import Card, card_path, read_card
 from .machine import Machine, number
@@ -64,7 +65,7 @@ def check_card(path: Path, card: Card, machine: Machine) -> Verdict:
     return Verdict(
         can_run=True,
         sentence=f"{path.name} ({card.onnx_metadata[onnx_file.MODEL]}, {card.precision}) runs here: "
-        f"{NAMES[card.flavor]} {machine.tensorrt[card.flavor]} on {machine.gpu_name}",
+        f"{name_with_version(card.flavor, machine.tensorrt[card.flavor])} on {machine.gpu_name}",
     )
 
 
@@ -156,22 +157,19 @@ def _or_on_the_cpu(card: Card) -> str:
 
 
 def _library_problem(path: Path, card: Card, machine: Machine) -> str:
-    name = NAMES[card.flavor]
+    needed = name_with_version(card.flavor, card.version)
     version = machine.tensorrt.get(card.flavor)
     install = f"pip install {card.flavor}-cu13=={card.version}"
     if card.flavor == "tensorrt-8":
         install = INSTALL["tensorrt-8"]
     if version is None:
-        return f"{path.name} needs {name} {card.version}, which is not installed: {install}"
+        return f"{path.name} needs {needed}, which is not installed: {install}"
     if not machine.cuda_python:
         fix = _install_cuda_python(card.flavor)
         return f"{path.name} needs cuda-python to be run, which is not installed: {fix}"
     if number(version) == number(card.version) or (card.version_compatible and _is_later(version, card.version)):
         return ""
-    return (
-        f"{path.name} was built by {name} {card.version}, this machine has {version}; rebuild it: {card.rebuild}; or "
-        f"{install}"
-    )
+    return f"{path.name} was built by {needed}, this machine has {version}; rebuild it: {card.rebuild}; or {install}"
 
 
 def _target_problem(path: Path, card: Card, machine: Machine) -> str:

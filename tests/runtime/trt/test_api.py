@@ -258,8 +258,7 @@ def test_the_logger_has_the_librarys_method(version: str, missing_in: Any) -> No
 def test_every_name_exists_in_tensorrt_rtx() -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'amcnet[rtx]'")
     members = [f"ComputeCapability.SM{target.replace('.', '')}" for target in RTX_COMPUTE_CAPABILITIES]
-    names = [name for name in _used("v10") if name != "NetworkDefinitionCreationFlag.STRONGLY_TYPED"]  # not for RTX
-    assert _missing([*_used("trt", "rtx"), *names, *members], "tensorrt_rtx") == []
+    assert _missing([*_used("trt", "v10", "rtx"), *members], "tensorrt_rtx") == []
 
 
 def test_a_rejected_plan_is_reported_with_the_messages_of_the_library() -> None:
