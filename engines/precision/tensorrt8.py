@@ -63,6 +63,7 @@ def rewrite(source: Path, target: Path) -> None:
     """
     model = ir.load(source)
     fold_stored_weights(model)
+    model.graph.sort()  # ONNX Runtime's quantizer appends its nodes
     model = inline_functions(model)
     model.opset_imports.pop(DOMAIN, None)
     for node in list(model.graph):
