@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from amcnet.engines.precision.onnx_lint import require_buildable
-from amcnet.engines.precision.tensorrt8 import lint_tensorrt8, rewrite
+from amcnet.engines.precision.onnx_lint import lint, require_buildable
+from amcnet.engines.precision.tensorrt8 import rewrite
 from amcnet.engines.tensorrt8_types import file_types
 from amcnet.export import Exported
 from amcnet.export.compare.onnx_run import onnx_run
@@ -29,7 +29,7 @@ def _model(folder: Path, body: str, *, inputs: str, output: str, opset: int = 17
 
 def test_a_rewritten_network_computes_the_same(exported: Callable[[str], Exported], tmp_path: Path) -> None:
     source, target = exported("pwcnet").file.path, tmp_path / "x.onnx"
-    assert {finding.what for finding in lint_tensorrt8(source)} == {"TensorRT 8 has no CastLike"}
+    assert {finding.what for finding in lint(source, tensorrt8=True)} == {"TensorRT 8 has no CastLike"}
     rewrite(source, target)
     require_buildable(target, tensorrt8=True)
     model = onnx.load(target)
@@ -104,7 +104,7 @@ def test_a_cast_keeps_the_name_of_an_output_and_takes_the_type_of_the_other_inpu
 )
 def test_what_it_does_not_support_is_found(body: str, kind: str, what: str, tmp_path: Path) -> None:
     path = _model(tmp_path, body, inputs=f"{kind}[4, 4] x", output=f"{kind}[4, 4] y")
-    (finding,) = lint_tensorrt8(path)
+    (finding,) = lint(path, tensorrt8=True)
     assert (finding.where, finding.what) == ("y", what)
 
 
@@ -119,7 +119,8 @@ def test_what_it_does_not_support_is_found(body: str, kind: str, what: str, tmp_
     ],
 )
 def test_what_it_supports_is_not_reported(body: str, kind: str, tmp_path: Path) -> None:
-    assert list(lint_tensorrt8(_model(tmp_path, body, inputs=f"{kind}[4, 4] x", output=f"{kind}[4, 4] y"))) == []
+    path = _model(tmp_path, body, inputs=f"{kind}[4, 4] x", output=f"{kind}[4, 4] y")
+    assert lint(path, tensorrt8=True) == []
 
 
 def test_a_newer_opset_is_an_error_for_tensorrt_8_alone(tmp_path: Path) -> None:
