@@ -86,7 +86,7 @@ def _require_gpu(flavor: str, machine: Machine) -> None:
     expected = f"SM {oldest} to {newest}" if tensorrt8 else f"SM {api.OLDEST_COMPUTE_CAPABILITY} or later"
     fix = "build for other GPUs with --flavor tensorrt-rtx"
     if not tensorrt8 and machine.fits_tensorrt8:
-        fix = f"build with TensorRT 8, which supports it: --flavor tensorrt-8 ({api.INSTALL['tensorrt-8']})"
+        fix = f"build with TensorRT 8, which supports it: {api.INSTALL['tensorrt-8']}; then --flavor tensorrt-8"
     elif tensorrt8 and machine.has_gpu and not machine.is_too_old:
         fix = "build with --flavor tensorrt"
     raise EngineError(

@@ -227,17 +227,19 @@ def _candidates(
 def _buildable(machine: Machine) -> Iterator[tuple[str, str]]:
     """(flavor, precision) of the engines that can be built for the GPU with the installed libraries."""
     for flavor in machine.tensorrt:
-        if flavor == "tensorrt-8" and machine.fits_tensorrt8:
-            yield flavor, "fp32"
-            if machine.compute_capability not in SLOW_FP16:
-                yield flavor, "fp16"
-        elif machine.is_too_old:
-            continue
-        elif flavor == "tensorrt":
-            yield from ((flavor, "fp32"), (flavor, "fp16"))
-        elif machine.compute_capability in RTX_COMPUTE_CAPABILITIES:
-            # TensorRT-RTX has no FP32 matrix products on SM 7.5.
-            yield from ((flavor, precision) for precision in ("fp32", "fp16")[machine.compute_capability == "7.5" :])
+        for precision in ("fp32", "fp16"):
+            if _builds(flavor, precision, machine):
+                yield flavor, precision
+
+
+def _builds(flavor: str, precision: str, machine: Machine) -> bool:
+    own = machine.compute_capability
+    if flavor == "tensorrt-8":
+        return machine.fits_tensorrt8 and not (precision == "fp16" and own in SLOW_FP16)
+    if machine.is_too_old:
+        return False
+    # TensorRT-RTX has no FP32 matrix products on SM 7.5.
+    return flavor == "tensorrt" or (own in RTX_COMPUTE_CAPABILITIES and (precision, own) != ("fp32", "7.5"))
 
 
 def _same(file: NetworkFile) -> Callable[[], NetworkFile]:

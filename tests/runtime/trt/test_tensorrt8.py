@@ -145,7 +145,7 @@ def test_the_default_flavor_is_the_version_that_is_installed(
             120,
             "got Made-up GPU (SM 12.0), expected a GPU of SM 5.0 to 9.0. Fix: build with --flavor tens",
         ),
-        ("tensorrt", 61, "expected a GPU of SM 7.5 or later. Fix: build with TensorRT 8, which supports it: --flavor"),
+        ("tensorrt", 61, "expected a GPU of SM 7.5 or later. Fix: build with TensorRT 8, which supports it: pip"),
     ],
 )
 def test_a_gpu_that_the_flavor_does_not_support(
