@@ -73,7 +73,7 @@ def test_engines_that_the_gpu_can_run_are_built(compute_capability: str, expecte
 
 @pytest.mark.parametrize(
     ("compute_capability", "expected"),
-    [("6.1", ["fp32"]), ("6.0", ["fp32", "fp16"]), ("8.6", ["fp32", "fp16"]), ("12.0", [])],
+    [("6.1", ["fp32", "int8"]), ("6.0", ["fp32", "fp16", "int8"]), ("12.0", [])],
 )
 def test_engines_of_tensorrt_8_are_built_in_the_precisions_of_the_gpu(
     compute_capability: str, expected: list[str]
