@@ -44,7 +44,9 @@ test-slow: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	touch $@
 
-# A separate environment: onnxruntime and onnxruntime-gpu overwrite each other's files.
+# A separate environment: onnxruntime and onnxruntime-gpu overwrite each other's files. For a GPU older than SM 7.5, in
+# Python 3.11: make gpu-check GPU_EXTRAS=cpu,tensorrt8
+GPU_EXTRAS ?= gpu,tensorrt,rtx
 gpu-check: gpu .venv-gpu/installed
 	.venv-gpu/bin/python -m amcnet.benchmarks.latency.gpu_check
 
@@ -56,7 +58,9 @@ gpu:
 .venv-gpu/installed: constraints.txt $(SOURCES)
 	test -x .venv-gpu/bin/python || $(PYTHON) -m venv .venv-gpu
 	rm -rf build/lib build/bdist.*
-	.venv-gpu/bin/pip install --quiet --disable-pip-version-check -c constraints.txt '.[gpu,export,tensorrt,rtx,test]'
+	.venv-gpu/bin/pip install --quiet --disable-pip-version-check 'setuptools>=77'
+	.venv-gpu/bin/pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt \
+		'.[$(GPU_EXTRAS),export,test]'
 	.venv-gpu/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	touch $@
 

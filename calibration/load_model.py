@@ -26,10 +26,15 @@ def load_fp32(path: Path) -> tuple[OnnxFile, ir.Model]:
             f"export-onnx {file.model}"
         )
     model = ir.load(path)
+    fold_stored_weights(model)
+    return file, model
+
+
+def fold_stored_weights(model: ir.Model) -> None:
+    """Convert weights stored in FP16 with a cast after them to FP32 weights, in place."""
     for node in list(model.graph):
         if node.op_type == "Cast" and node.inputs[0] is not None and node.inputs[0].is_initializer():
             _fold(model.graph, node)
-    return file, model
 
 
 def inline_functions(model: ir.Model) -> ir.Model:

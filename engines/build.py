@@ -31,6 +31,7 @@ from .precision.convert import (
     convert_fp16,
     convert_int8_for_sm75,
     require_tensorrt_target,
+    rewrite_for_tensorrt8,
 )
 from .require_precision import require_fp16_share, require_int8_share
 from .settings import choose_settings
@@ -54,7 +55,7 @@ def build_engine(
     input_batches: InputBatches | None = None,
     open_engine: Callable[[EngineFile], AbstractContextManager[OpenEngine]] = open_engine_file,
 ) -> EngineFile:
-    """Build an engine with TensorRT or TensorRT-RTX and write it with its card, X.engine and X.engine.json.
+    """Build an engine of the flavor of `options` and write it with its card, X.engine and X.engine.json.
 
         engine = build_engine(BuildOptions(model=Path("amcnet.onnx"), fp16=True, clips=("a.mp4",)))
         engine.path, engine.card.precision_report, engine.card.accuracy
@@ -79,7 +80,7 @@ def build_engine(
     """
     source = OnnxFile.read(options.model)
     machine = Machine.here()
-    settings = choose_settings(options, machine, on_note)
+    settings = choose_settings(options, machine, on_note, fp16=options.fp16 or source.precision == "fp16")
     engine = _output(options)
     make_folder(engine.parent)
     report_phase = on_phase or (lambda phase: None)
@@ -91,7 +92,7 @@ def build_engine(
         gate = _accuracy_gate(source, options, input_batches, on_note, report_phase)
         converted = _convert(source, folder, options, settings, input_batches, on_note, report_phase)
         model = converted.file
-        _require_buildable(model, on_note)
+        _require_buildable(model, settings, on_note)
         accuracy = {}
         if gate is not None and model.precision != "fp32":
             accuracy["onnx"] = gate.file(model, Path(scratch))
@@ -136,7 +137,23 @@ def _convert(
     on_note: Callable[[str], None],
     on_phase: Callable[[str], None],
 ) -> ConvertedFile:
-    """Return the file to build from, converted into `folder` if `source` is not in the requested precision."""
+    """Return the file to build from, in the requested precision and, for TensorRT 8, the form that its parser reads."""
+    converted = _convert_precision(source, folder, options, settings, input_batches, on_note, on_phase)
+    if settings.flavor != "tensorrt-8":
+        return converted
+    target = folder / f"{converted.file.path.stem}.tensorrt8.onnx"
+    return replace(converted, file=rewrite_for_tensorrt8(converted.file, target))
+
+
+def _convert_precision(
+    source: OnnxFile,
+    folder: Path,
+    options: BuildOptions,
+    settings: Settings,
+    input_batches: InputBatches,
+    on_note: Callable[[str], None],
+    on_phase: Callable[[str], None],
+) -> ConvertedFile:
     for_sm75 = settings.flavor == "tensorrt-rtx" and api.SM75 in settings.compute_capability
     name = source.path.stem
     if options.fp16 and source.precision != "fp16":
@@ -154,13 +171,13 @@ def _convert(
     return converted
 
 
-def _require_buildable(model: OnnxFile, on_note: Callable[[str], None]) -> None:
+def _require_buildable(model: OnnxFile, settings: Settings, on_note: Callable[[str], None]) -> None:
     if not is_installed("onnx"):
         on_note("operators are not checked before the build, for lack of ONNX: pip install 'amcnet[export]'")
         return
     from .precision.onnx_lint import require_buildable
 
-    require_buildable(model.path)
+    require_buildable(model.path, tensorrt8=settings.flavor == "tensorrt-8")
 
 
 def _accuracy_gate(

@@ -28,7 +28,8 @@ class BuildOptions:
         flow: optical flow for the clips, "dis" or the ONNX file of a PWC-Net or RAFT.
         min_iou: minimum mean IoU with the FP32 masks, 0 to 1; None for 0.995 (INT8: 0.98).
         reference: FP32 file to compare with, if `model` is converted already.
-        flavor: "tensorrt" or "tensorrt-rtx"; None for TensorRT if it is installed and there is a GPU, else the other.
+        flavor: "tensorrt" (10 or later), "tensorrt-rtx" or "tensorrt-8" (8.6, for GPUs since SM 5.0); None for the
+            TensorRT that is installed if there is a GPU, else TensorRT-RTX.
         shapes: input name -> (minimum, optimum, maximum shape), for inputs with free sizes.
         compute_capability: GPUs to build for, such as ("8.6", "8.9"); TensorRT-RTX only.
         timing_cache: kernel timings to reuse and extend; None for a file in the user's cache folder.

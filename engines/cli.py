@@ -22,6 +22,7 @@ _EXAMPLES = """examples:
   build-engine amcnet.onnx --fp16 --clips a.mp4 frames/             keep in FP32 what these frames need; compare masks
   build-engine amcnet.onnx --int8 --clips a.mp4 frames/             calibrate first; or give a file from amc-calibrate
   build-engine pwcnet.onnx --flavor tensorrt -o pwc.engine         for the GPU of this machine, in FP32
+  build-engine amcnet.onnx --flavor tensorrt-8 --int8 --clips a.mp4    for a GTX 1080 Ti (SM 6.1) in this machine
   build-engine amcnet.onnx --shapes image:1x3x384x384/1x3x384x384/4x3x384x384 \\
       flow_image:1x3x384x384/1x3x384x384/4x3x384x384                a file with a free batch: minimum/optimum/maximum
 
@@ -113,7 +114,10 @@ def _add_clips(group: argparse._ArgumentGroup) -> None:
 
 def _add_targets(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    flavor_help = "library to build with (default: tensorrt if it is installed and there is a GPU, else tensorrt-rtx)"
+    flavor_help = (
+        "library to build with; tensorrt-8 is TensorRT 8.6, for GPUs older than SM 7.5 (default: the TensorRT that is "
+        "installed if there is a GPU, else tensorrt-rtx)"
+    )
     gpus_help = "TensorRT-RTX only: compute capabilities of the GPUs to build for (default: 8.0 8.6 8.9 12.0)"
     shapes_help = "minimum, optimum and maximum shape of each input, for files with free sizes"
     add("--flavor", choices=tuple(MODULES), help=flavor_help)

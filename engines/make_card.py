@@ -27,7 +27,7 @@ def make_card(
     seconds: float,
 ) -> Card:
     """Return the card of the engine at `plan`, built from `source` in `precision` within `seconds`."""
-    of_this_gpu = settings.flavor == "tensorrt" and machine.compute_capability is not None
+    of_this_gpu = settings.flavor != "tensorrt-rtx" and machine.compute_capability is not None
     return Card(
         engine_sha256=file_sha256(plan),
         engine_bytes=plan.stat().st_size,

@@ -1,13 +1,15 @@
-"""Parse and build with TensorRT 10, TensorRT 11 and TensorRT-RTX; all differences between them are in this file.
+"""Parse and build with TensorRT 8.6, 10 and 11 and TensorRT-RTX; their differences are here and in tensorrt8_types.py.
 
-                   TensorRT 10              TensorRT 11    TensorRT-RTX
-    strong typing  flag STRONGLY_TYPED      always         always
-    targets        GPU of the machine       same           compute capabilities; needs no GPU
-    timing cache   yes                      yes            no (it would need a GPU)
+                      TensorRT 8.6           TensorRT 10            TensorRT 11    TensorRT-RTX
+    types of tensors  tensorrt8_types.py     flag STRONGLY_TYPED    of the file    of the file
+    batch dimension   flag EXPLICIT_BATCH    explicit               explicit       explicit
+    progress          no                     yes                    yes            yes
+    targets           GPU of the machine     same                   same           compute capabilities; needs no GPU
+    timing cache      yes                    yes                    yes            no (it would need a GPU)
 
-The name of a module variable defines the library that must have its attributes: `trt` all three, `plain` TensorRT 10
-and 11, `rtx` TensorRT-RTX. A test verifies that against the real bindings. A build may abort the process and is run in
-a child process (build_process.py).
+The name of a module variable defines the libraries that must have its attributes: `trt` all four, `plain` TensorRT
+8.6, 10 and 11, `v8` TensorRT 8.6, `v10` TensorRT 10, 11 and TensorRT-RTX, `rtx` TensorRT-RTX. A test verifies that
+against the real bindings. A build may abort the process and is run in a child process (build_process.py).
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtime.errors import EngineError, ModelFileError, OutputError
 from ..runtime.files.atomic import make_folder, replacing
-from ..runtime.trt.api import RTX_COMPUTE_CAPABILITIES, SM75, Shape, Tensor, _load, _times
+from ..runtime.trt.api import NAMES, RTX_COMPUTE_CAPABILITIES, SM75, Shape, Tensor, _load, _times
 from ..runtime.trt.precision_report import Layer
+from . import tensorrt8_types
 
 if TYPE_CHECKING:
     from tensorrt import (
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
         ParserError,
     )
     from tensorrt import IBuilderConfig as PlainBuilderConfig
+    from tensorrt import IBuilderConfig as V10BuilderConfig
+    from tensorrt import ParserError as V8ParserError
+    from tensorrt import ParserError as V10ParserError
     from tensorrt_rtx import IBuilderConfig as RtxBuilderConfig
 
 
@@ -85,8 +91,8 @@ def check(settings: Settings) -> None:
                 raise EngineError(f"--compute-capability: got {target}, expected one of {known} for TensorRT-RTX")
     elif settings.compute_capability:
         raise EngineError(
-            "TensorRT does not support --compute-capability: it builds for the GPU of this machine. Fix: leave it out, "
-            "or build for other GPUs with --flavor tensorrt-rtx or --hardware-compatible"
+            f"{NAMES[settings.flavor]} does not support --compute-capability: it builds for the GPU of this machine. "
+            "Fix: leave it out, or build for other GPUs with --flavor tensorrt-rtx or --hardware-compatible"
         )
 
 
@@ -101,8 +107,9 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     logger = trt.Logger(trt.Logger.INFO)
     builder = trt.Builder(logger)
     network: INetworkDefinition = builder.create_network(_network_flags(trt, settings.flavor, version))
-    _parse(trt, network, logger, model)
-    layers = tuple(_layers(trt, network))
+    _parse(trt, settings.flavor, network, logger, model)
+    types = tensorrt8_types.file_types(model) if settings.flavor == "tensorrt-8" else {}
+    layers = tuple(_layers(trt, network, types))
     if settings.flavor == "tensorrt-rtx" and SM75 in settings.compute_capability:
         _require_no_fp32_products(layers, model)
     config: IBuilderConfig = builder.create_builder_config()
@@ -112,7 +119,11 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mib << 20)
     if settings.optimization_level is not None:
         config.builder_optimization_level = settings.optimization_level
-    config.progress_monitor = _progress_monitor(trt, on_phase)
+    if settings.flavor == "tensorrt-8":
+        tensorrt8_types.constrain(trt, network, config, types)
+    else:
+        v10_config: V10BuilderConfig = config
+        v10_config.progress_monitor = _progress_monitor(trt, on_phase)
     _add_profile(builder, network, config, settings.shapes)
     notes: list[str] = []
     if settings.flavor == "tensorrt-rtx":
@@ -125,7 +136,7 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         return None
-    if settings.flavor == "tensorrt" and settings.timing_cache is not None:
+    if settings.flavor != "tensorrt-rtx" and settings.timing_cache is not None:
         notes += _write_timing_cache(config, settings.timing_cache)
     return Plan(
         data=memoryview(plan),
@@ -137,25 +148,37 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     )
 
 
-def _network_flags(plain: ModuleType, flavor: str, version: str) -> int:
+def _network_flags(library: ModuleType, flavor: str, version: str) -> int:
+    if flavor == "tensorrt-8":
+        v8 = library
+        return 1 << int(v8.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
     if flavor == "tensorrt" and int(version.split(".")[0]) == 10:
-        return 1 << int(plain.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        v10 = library
+        return 1 << int(v10.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     return 0
 
 
-def _parse(trt: ModuleType, network: INetworkDefinition, logger: object, model: Path) -> None:
+def _parse(trt: ModuleType, flavor: str, network: INetworkDefinition, logger: object, model: Path) -> None:
     parser = trt.OnnxParser(network, logger)
     if parser.parse_from_file(str(model)):
         return
     reasons = []
     for index in range(parser.num_errors):
         error: ParserError = parser.get_error(index)
-        where = f"{error.node_operator()} {error.node_name()}: " if error.node_name() else ""
-        reasons.append(f"{where}{error.desc()}")
+        reasons.append(f"{_place(error, flavor)}{error.desc()}")
     raise ModelFileError(
         f"{model.name} cannot be parsed: {'; '.join(reasons) or 'no reason given'}. Fix: export it again from its "
         "checkpoint with export-onnx"
     )
+
+
+def _place(error: Any, flavor: str) -> str:
+    """The node of a parser error: its operator and name, or for TensorRT 8.6, which has neither, its number."""
+    if flavor == "tensorrt-8":
+        v8_error: V8ParserError = error
+        return f"node {v8_error.node()}: " if v8_error.node() >= 0 else ""
+    v10_error: V10ParserError = error
+    return f"{v10_error.node_operator()} {v10_error.node_name()}: " if v10_error.node_name() else ""
 
 
 def _add_profile(
@@ -244,8 +267,8 @@ def _write_timing_cache(config: PlainBuilderConfig, path: Path) -> list[str]:
     return []
 
 
-def _progress_monitor(trt: ModuleType, on_phase: Callable[[str], None]) -> Any:
-    base: Any = trt.IProgressMonitor
+def _progress_monitor(v10: ModuleType, on_phase: Callable[[str], None]) -> Any:
+    base: Any = v10.IProgressMonitor
 
     class Monitor(base):  # type: ignore[misc]
         """Reports the outermost phase with its progress, and the innermost phase that runs in it."""
@@ -275,14 +298,14 @@ def _progress_monitor(trt: ModuleType, on_phase: Callable[[str], None]) -> Any:
     return Monitor()
 
 
-def _layers(trt: ModuleType, network: INetworkDefinition) -> Iterator[Layer]:
+def _layers(trt: ModuleType, network: INetworkDefinition, types: Mapping[str, str]) -> Iterator[Layer]:
     producers: dict[str, Any] = {}
     for index in range(network.num_layers):
         layer: ILayer = network.get_layer(index)
         yield Layer(
             name=layer.name,
             kind=layer.type.name.lower(),
-            precision=_precision(trt, layer, producers),
+            precision=_precision(trt, layer, producers, types),
             flops=_flops(trt, layer),
             origin=layer.metadata,
         )
@@ -291,16 +314,19 @@ def _layers(trt: ModuleType, network: INetworkDefinition) -> Iterator[Layer]:
             producers[output.name] = layer
 
 
-def _precision(trt: ModuleType, layer: ILayer, producers: Mapping[str, Any]) -> str:
-    """Return the type of the layer's first input, or that before a DequantizeLinear: the layer runs in INT8 then."""
+def _precision(trt: ModuleType, layer: ILayer, producers: Mapping[str, Any], types: Mapping[str, str]) -> str:
+    """Return the type of the layer's first input, or that before a DequantizeLinear: the layer runs in INT8 then.
+
+    types: tensor -> type, where the library does not know it.
+    """
     first: ITensor | None = layer.get_input(0) if layer.num_inputs else layer.get_output(0)
     if first is None:
         return "none"
     producer: ILayer | None = producers.get(first.name)
     if producer is not None and producer.type == trt.LayerType.DEQUANTIZE:
         quantized: ITensor = producer.get_input(0)
-        return str(quantized.dtype.name.lower())
-    return str(first.dtype.name.lower())
+        first = quantized
+    return types.get(first.name) or str(first.dtype.name.lower())
 
 
 def _flops(trt: ModuleType, layer: ILayer) -> int:

@@ -1,8 +1,8 @@
 """Check amcnet on an NVIDIA GPU: python -m amcnet.benchmarks.latency.gpu_check (make gpu-check in a clone)
 
 Runs the tests marked needs_cuda. Compares each installed backend in FP32 and FP16 (ONNX Runtime on CUDA, engines of
-each flavor, built here) with ONNX Runtime on the CPU on a rendered clip. Measures latency by stage. Writes
-benchmarks/results/<name of the GPU>.json. Exit status 0: all outputs agree; 1: a check failed; 2: no GPU.
+each flavor, built here), and TensorRT 8 in INT8, with ONNX Runtime on the CPU on a rendered clip. Measures latency by
+stage. Writes benchmarks/results/<name of the GPU>.json. Exit status 0: all outputs agree; 1: a check failed; 2: no GPU.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from ...runtime.infer import InferOptions, infer
 from ...runtime.inputs.clip_inputs import ClipInputs
 from ...runtime.machine_info import available_cores
 from ...runtime.segmenter import DEFAULT_AMCNET
-from ...runtime.trt.api import NAMES, RTX_COMPUTE_CAPABILITIES
+from ...runtime.trt.api import NAMES, RTX_COMPUTE_CAPABILITIES, SLOW_FP16
 from ...runtime.trt.card import EngineFile
 from ...runtime.trt.machine import Machine, this_machine
 from ..demo_clip import write_clip
@@ -122,7 +122,7 @@ def gpu_check(
         clip = Path(folder) / "clip.mp4"
         write_clip(clip, frames)
         tested = _run_tests(on_progress) if tests else {"status": None, "summary": "not run"}
-        results = _check_all(_candidates(files, engines, machine, Path(folder)), clip, seconds, on_progress)
+        results = _check_all(_candidates(files, engines, machine, clip), clip, seconds, on_progress)
     checked = [result for of_file in results.values() for result in of_file.values()]
     return {
         "schema": SCHEMA,
@@ -200,8 +200,10 @@ def _whole_run(made: NetworkFile, clip: Path) -> dict[str, Any]:
 
 
 def _candidates(
-    files: Sequence[Path], engines: Sequence[Path] | None, machine: Machine, folder: Path
+    files: Sequence[Path], engines: Sequence[Path] | None, machine: Machine, clip: Path
 ) -> Iterator[Candidate]:
+    """The backends to check. Files are built and converted in the folder of `clip`, which INT8 is calibrated with."""
+    folder = clip.parent
     if engines is not None:
         for path in engines:
             engine = EngineFile.read(path)
@@ -221,17 +223,27 @@ def _candidates(
         for flavor, precision in _buildable(machine):
             output = folder / f"{path.stem}.{flavor}.{precision}.engine"
             options = BuildOptions(model=path, output=output, fp16=precision == "fp16", flavor=flavor)
+            if precision == "int8":
+                options = replace(options, int8=True, clips=(clip,))
             yield Candidate(name=f"{NAMES[flavor]} {precision}", file=file, make=_built(options))
 
 
 def _buildable(machine: Machine) -> Iterator[tuple[str, str]]:
     """(flavor, precision) of the engines that can be built for the GPU with the installed libraries."""
-    for flavor in machine.tensorrt if not machine.is_too_old else ():
-        if flavor == "tensorrt":
-            yield from ((flavor, "fp32"), (flavor, "fp16"))
-        elif machine.compute_capability in RTX_COMPUTE_CAPABILITIES:
-            # TensorRT-RTX has no FP32 matrix products on SM 7.5.
-            yield from ((flavor, precision) for precision in ("fp32", "fp16")[machine.compute_capability == "7.5" :])
+    for flavor in machine.tensorrt:
+        for precision in ("fp32", "fp16", "int8"):
+            if _builds(flavor, precision, machine):
+                yield flavor, precision
+
+
+def _builds(flavor: str, precision: str, machine: Machine) -> bool:
+    own = machine.compute_capability
+    if flavor == "tensorrt-8":
+        return machine.fits_tensorrt8 and not (precision == "fp16" and own in SLOW_FP16)
+    if machine.is_too_old or precision == "int8":
+        return False
+    # TensorRT-RTX has no FP32 matrix products on SM 7.5.
+    return flavor == "tensorrt" or (own in RTX_COMPUTE_CAPABILITIES and (precision, own) != ("fp32", "7.5"))
 
 
 def _same(file: NetworkFile) -> Callable[[], NetworkFile]:

@@ -103,6 +103,15 @@ def convert_int8_for_sm75(file: OnnxFile, target: Path, on_note: Callable[[str],
     return OnnxFile.read(target)
 
 
+def rewrite_for_tensorrt8(file: OnnxFile, target: Path) -> OnnxFile:
+    """Write `target`: `file` in the form that the parser of TensorRT 8.6 reads. Raises OutputError."""
+    require("build-engine --flavor tensorrt-8", "onnx", "onnx_ir")
+    from .tensorrt8 import rewrite
+
+    rewrite(file.path, target)
+    return OnnxFile.read(target)
+
+
 def require_tensorrt_target(file: OnnxFile) -> None:
     """Raise EngineError for an INT8 file calibrated for CPUs: TensorRT supports no zero points."""
     if file.metadata.get(INT8_TARGET) == "cpu":

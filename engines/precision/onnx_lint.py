@@ -12,6 +12,8 @@ from onnx import TensorProto, defs, numpy_helper
 
 from ...export.compare.graph_shapes import GraphShapes
 from ...runtime.errors import ModelFileError
+from .tensorrt8_operators import OPSET as TENSORRT8_OPSET
+from .tensorrt8_operators import unsupported
 
 OPSETS = (17, 18)
 # Operators that ONNX defines for int64 and TensorRT's parser does not support for it (onnx-tensorrt 10.x,
@@ -27,15 +29,15 @@ class Finding:
     what: str
 
 
-def require_buildable(model: Path) -> None:
+def require_buildable(model: Path, *, tensorrt8: bool = False) -> None:
     """Raise ModelFileError with all findings of `lint` if there are any."""
-    findings = lint(model)
+    findings = lint(model, tensorrt8=tensorrt8)
     if findings:
         listed = "".join(f"\n  {finding.where}: {finding.what}" for finding in findings)
         raise ModelFileError(f"{model.name} is not supported by TensorRT:{listed}")
 
 
-def lint(model: Path) -> list[Finding]:
+def lint(model: Path, *, tensorrt8: bool = False) -> list[Finding]:
     """Return all findings in a file, function bodies included.
 
     - a function named like an ONNX operator, in any case: the parser matches names alone and uses the operator
@@ -43,9 +45,11 @@ def lint(model: Path) -> list[Finding]:
     - a zero point that is not a constant 0; a DequantizeLinear of int32 (a quantized bias)
     - int64 arithmetic on data, in an operator that the parser supports for other types only. Shape computations are
       excluded: what depends on Shape, Size and constants alone is folded in the build.
+    - tensorrt8: an operator, or its type, that is not in the table of TensorRT 8.6, and an opset above 17
     """
     graph = GraphShapes.read(model)
-    return [*_functions(graph), *_opset(graph), *_quantization(graph), *_int64(graph)]
+    findings = [*_functions(graph), *_opset(graph), *_quantization(graph), *_int64(graph)]
+    return [*findings, *_tensorrt8(graph)] if tensorrt8 else findings
 
 
 def _functions(graph: GraphShapes) -> Iterator[Finding]:
@@ -88,6 +92,16 @@ def _int64(graph: GraphShapes) -> Iterator[Finding]:
             shapes.update(node.output)
         elif node.op_type in _NOT_FOR_INT64 and graph.types.get(node.input[0]) == TensorProto.INT64:
             what = f"{node.op_type} of int64 data is not supported; cast to FP32 or int32 before it"
+            yield Finding(where=_name(node), what=what)
+
+
+def _tensorrt8(graph: GraphShapes) -> Iterator[Finding]:
+    if graph.opset > TENSORRT8_OPSET:
+        what = f"got {graph.opset}, expected {TENSORRT8_OPSET} for TensorRT 8; export with --opset 17"
+        yield Finding(where="opset", what=what)
+    for node in graph.nodes:
+        what = unsupported(node.op_type, graph.types.get(node.input[0]) if node.input else None)
+        if what:
             yield Finding(where=_name(node), what=what)
 
 

@@ -26,8 +26,9 @@ def driver() -> Any:
         from cuda.bindings import driver as module
     except ImportError as error:
         raise BackendError(
-            f"cuda-python cannot be imported ({error}); expected version 13 or later. Fix: "
-            "pip install 'cuda-python>=13'; amc-check lists what else is missing"
+            f"cuda-python cannot be imported ({error}); expected version 12.8 or later. Fix: "
+            "pip install 'cuda-python>=13' (with TensorRT 8: 'cuda-python>=12.8,<13'); amc-check lists what else is "
+            "missing"
         ) from error
     try:
         (status,) = module.cuInit(0)

@@ -1,4 +1,8 @@
-"""Loading and running a plan with TensorRT or TensorRT-RTX."""
+"""Loading and running a plan with TensorRT 8.6, TensorRT 10 and 11, or TensorRT-RTX.
+
+A flavor is a library with its versions: "tensorrt" is TensorRT 10 and later, "tensorrt-8" is TensorRT 8.6, which is
+installed as the same module and supports older GPUs. The functions of this file use what all of them have.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .. import extras
 from ..errors import BackendError, EngineError
-from ..extras import require
 
 if TYPE_CHECKING:
     from tensorrt import (
@@ -24,11 +28,22 @@ if TYPE_CHECKING:
     from tensorrt_rtx import IExecutionContext as RtxExecutionContext
 
 
-MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-NAMES = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
-EXTRAS = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}  # pip install "amcnet[...]"
+MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx", "tensorrt-8": "tensorrt"}
+NAMES = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX", "tensorrt-8": "TensorRT 8"}
+INSTALL = {  # TensorRT 8.6.1 has bindings up to Python 3.11, and calls pip in its own installation
+    "tensorrt": "pip install 'amcnet[tensorrt]'",
+    "tensorrt-rtx": "pip install 'amcnet[rtx]'",
+    "tensorrt-8": "pip install 'setuptools>=77' && pip install --no-build-isolation 'amcnet[tensorrt8]' (Python 3.11)",
+}
 OLDEST_COMPUTE_CAPABILITY = "7.5"  # supported by TensorRT 10, TensorRT 11 and TensorRT-RTX
-OLDEST_DRIVER_CUDA = (13, 0)  # required by the cu13 wheels of the extras
+TENSORRT8_COMPUTE_CAPABILITIES = ("5.0", "9.0")  # oldest and newest: support matrix of TensorRT 8.6.1
+SLOW_FP16 = {  # refused by build-engine; arithmetic throughput in the CUDA C++ programming guide
+    "5.0": "has no FP16 arithmetic",
+    "5.2": "has no FP16 arithmetic",
+    "6.1": "computes FP16 at 1/64 of its FP32 rate",
+}
+OLDEST_DRIVER_CUDA = {"tensorrt": (13, 0), "tensorrt-rtx": (13, 0), "tensorrt-8": (12, 0)}  # of the extras' wheels
+OLDEST_DRIVER = {"tensorrt": "580", "tensorrt-rtx": "580", "tensorrt-8": "525"}
 RTX_COMPUTE_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 SM75 = "7.5"  # built for only when it is asked for: its compiler knows less, see `_require_turing`
 RTX_DEFAULT_COMPUTE_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0")
@@ -68,18 +83,26 @@ class LoadedPlan:
 
 
 def is_installed(flavor: str) -> bool:
-    """Return whether the module of `flavor` (a key of MODULES) is installed, without importing it."""
-    return importlib.util.find_spec(MODULES[flavor]) is not None
+    """Return whether `flavor` (a key of MODULES) is installed, without importing it."""
+    if importlib.util.find_spec(MODULES[flavor]) is None:
+        return False
+    return flavor == "tensorrt-rtx" or _is_tensorrt8(installed_version(flavor) or "") == (flavor == "tensorrt-8")
 
 
 def installed_version(flavor: str) -> str | None:
     """Return the version in the metadata of the installed wheel, without importing it; None without a wheel."""
-    for name in (f"{flavor}-cu13", f"{flavor}-cu12", flavor):
+    wheel = flavor.removesuffix("-8")
+    for name in (f"{wheel}-cu13", f"{wheel}-cu12", wheel):
         try:
             return importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return None
+
+
+def name_with_version(flavor: str, version: str) -> str:
+    """Return such as "TensorRT 10.16.1.11"; without the 8 of the name for TensorRT 8.6.1."""
+    return f"{NAMES[flavor].removesuffix(' 8')} {version}"
 
 
 def load_plan(flavor: str, data: bytes, *, version_compatible: bool) -> LoadedPlan:
@@ -93,7 +116,7 @@ def load_plan(flavor: str, data: bytes, *, version_compatible: bool) -> LoadedPl
     log: list[str] = []
     logger = _logger(trt, log)
     runtime = trt.Runtime(logger)
-    if version_compatible and flavor == "tensorrt":
+    if version_compatible and flavor != "tensorrt-rtx":
         plain_runtime: PlainRuntime = runtime
         plain_runtime.engine_host_code_allowed = True  # such a plan contains its own lean runtime
     engine: ICudaEngine | None = runtime.deserialize_cuda_engine(data)
@@ -182,19 +205,28 @@ def _logger(trt: ModuleType, log: list[str]) -> Any:
 
 
 def _load(flavor: str) -> tuple[ModuleType, str]:
-    require("an engine", MODULES[flavor])
+    if not extras.is_installed(MODULES[flavor]):
+        raise BackendError(f"an engine needs {NAMES[flavor]}, which is not installed. Fix: {INSTALL[flavor]}")
     try:
         trt = importlib.import_module(MODULES[flavor])
     except ImportError as error:
-        raise BackendError(
-            f"{NAMES[flavor]} cannot be imported ({error}). Fix: pip install 'amcnet[{EXTRAS[flavor]}]'"
-        ) from error
+        raise BackendError(f"{NAMES[flavor]} cannot be imported ({error}). Fix: {INSTALL[flavor]}") from error
     version = str(trt.__version__)
     if flavor == "tensorrt" and int(version.split(".")[0]) < 10:
+        also = ", or use --flavor tensorrt-8" if _is_tensorrt8(version) else ""
         raise BackendError(
-            f"TensorRT is too old: got {version}, expected 10 or later. Fix: pip install 'amcnet[tensorrt]'"
+            f"TensorRT is too old: got {version}, expected 10 or later. Fix: pip install 'amcnet[tensorrt]'{also}"
+        )
+    if flavor == "tensorrt-8" and not _is_tensorrt8(version):
+        raise BackendError(
+            f"this TensorRT is not of version 8.6: got {version}, expected 8.6.1. Fix: in an environment of its own, "
+            f"{INSTALL[flavor]}"
         )
     return trt, version
+
+
+def _is_tensorrt8(version: str) -> bool:
+    return version.startswith("8.6.")
 
 
 def _last(log: list[str]) -> str:

@@ -21,7 +21,8 @@ class Card:
     """Contents of X.engine.json.
 
     onnx_metadata: the metadata of the ONNX file (checkpoint, preprocessing, ...); a plan cannot hold metadata.
-    flavor: "tensorrt" or "tensorrt-rtx"; version: its version. compute_capability: the GPUs that it is built for.
+    flavor: "tensorrt", "tensorrt-rtx" or "tensorrt-8"; version: its version. compute_capability: the GPUs that it is
+    built for.
     inputs and outputs: {"name", "dtype", "shape"}. profile: input -> [minimum, optimum, maximum shape], for free sizes.
     rebuild: the command that builds it. clipped: initializer -> number of weights clipped to ±65504 (fp16).
 

@@ -9,7 +9,18 @@ from pathlib import Path
 from ..errors import EngineError
 from ..files import onnx_file
 from ..files.onnx_file import OnnxFile, file_sha256
-from .api import EXTRAS, NAMES, OLDEST_COMPUTE_CAPABILITY, OLDEST_DRIVER_CUDA, RTX_COMPUTE_CAPABILITIES, SM75
+from .api import (
+    INSTALL,
+    NAMES,
+    OLDEST_COMPUTE_CAPABILITY,
+    OLDEST_DRIVER,
+    OLDEST_DRIVER_CUDA,
+    RTX_COMPUTE_CAPABILITIES,
+    SLOW_FP16,
+    SM75,
+    TENSORRT8_COMPUTE_CAPABILITIES,
+    name_with_version,
+)
 from .card import Card, card_path, read_card
 from .machine import Machine, number
 
@@ -54,7 +65,7 @@ def check_card(path: Path, card: Card, machine: Machine) -> Verdict:
     return Verdict(
         can_run=True,
         sentence=f"{path.name} ({card.onnx_metadata[onnx_file.MODEL]}, {card.precision}) runs here: "
-        f"{NAMES[card.flavor]} {machine.tensorrt[card.flavor]} on {machine.gpu_name}",
+        f"{name_with_version(card.flavor, machine.tensorrt[card.flavor])} on {machine.gpu_name}",
     )
 
 
@@ -80,7 +91,8 @@ def describe(machine: Machine) -> Iterator[str]:
     yield f"GPU           {machine.gpu_name if machine.has_gpu else 'none found'}"
     cuda = f", CUDA up to {machine.cuda[0]}.{machine.cuda[1]}" if machine.cuda else ""
     yield f"driver        {(machine.driver or 'version unknown') + cuda if machine.has_gpu else 'none found'}"
-    for flavor, name in NAMES.items():
+    names = {flavor: name for flavor, name in NAMES.items() if flavor != "tensorrt-8" or _concerns_tensorrt8(machine)}
+    for flavor, name in names.items():
         yield f"{name:<13} {machine.tensorrt.get(flavor, 'not installed')}"
     yield f"cuda-python   {'installed' if machine.cuda_python else 'not installed'}"
     providers = f" ({', '.join(machine.onnxruntime_providers)})" if machine.onnxruntime_providers else ""
@@ -88,19 +100,18 @@ def describe(machine: Machine) -> Iterator[str]:
     yield ""
     yield f"run ONNX files on the CPU: {_yes_or(_no_onnxruntime(machine))}"
     yield f"run ONNX files on the GPU: {_yes_or(_no_gpu(machine) or _no_cuda_provider(machine))}"
-    for flavor, name in NAMES.items():
-        missing = "" if flavor in machine.tensorrt else _install(flavor)
+    for flavor, name in names.items():
+        missing = "" if flavor in machine.tensorrt else f"no: {INSTALL[flavor]}"
+        unsupported = _unsupported_gpu(flavor, machine)
         # TensorRT times kernels on the target GPU; TensorRT-RTX compiles without a GPU.
-        building = missing or (_old_or_no_gpu(machine) if flavor == "tensorrt" else "")
+        building = missing if flavor == "tensorrt-rtx" else unsupported or missing or _no_gpu(machine)
         yield f"build {name} engines: {_yes_or(building)}"
-        untargeted = flavor == "tensorrt-rtx" and machine.compute_capability not in RTX_COMPUTE_CAPABILITIES
-        running = (
-            _old_or_no_gpu(machine)
-            or (f"no, it does not support {machine.gpu_name}" if untargeted else "")
-            or missing
-            or ("" if machine.cuda_python else "no: pip install cuda-python")
-        )
-        yield f"run {name} engines: {_yes_or(running)}"
+        no_cuda_python = "" if machine.cuda_python else f"no: {_install_cuda_python(flavor)}"
+        yield f"run {name} engines: {_yes_or(_no_gpu(machine) or unsupported or missing or no_cuda_python)}"
+
+
+def _concerns_tensorrt8(machine: Machine) -> bool:
+    return "tensorrt-8" in machine.tensorrt or (machine.is_too_old and machine.fits_tensorrt8)
 
 
 def _gpu_problem(card: Card, machine: Machine) -> str:
@@ -110,17 +121,32 @@ def _gpu_problem(card: Card, machine: Machine) -> str:
             f"no GPU or no driver was found, and {name} engines need both; install the NVIDIA driver (nvidia-smi shows "
             f"it){_or_on_the_cpu(card)}"
         )
-    if machine.is_too_old:
-        return (
-            f"{machine.gpu_name} is older than SM {OLDEST_COMPUTE_CAPABILITY} and cannot run {name}; run "
-            f"{card.onnx_name} in ONNX Runtime instead: pip install 'amcnet[gpu]'"
-        )
-    if machine.cuda is not None and machine.cuda < OLDEST_DRIVER_CUDA:
+    if card.flavor == "tensorrt-8" and not machine.fits_tensorrt8:
+        oldest, newest = TENSORRT8_COMPUTE_CAPABILITIES
+        return f"{name} supports SM {oldest} to {newest}, this GPU is {machine.gpu_name}{_instead(card, machine)}"
+    if card.flavor != "tensorrt-8" and machine.is_too_old:
+        older = f"{machine.gpu_name} is older than SM {OLDEST_COMPUTE_CAPABILITY} and cannot run {name}"
+        return older + _instead(card, machine)
+    needed = OLDEST_DRIVER_CUDA[card.flavor]
+    if machine.cuda is not None and machine.cuda < needed:
         return (
             f"the driver {machine.driver or ''} supports CUDA up to {machine.cuda[0]}.{machine.cuda[1]}; {name} needs "
-            f"{OLDEST_DRIVER_CUDA[0]}.{OLDEST_DRIVER_CUDA[1]}; update the NVIDIA driver to 580 or later"
+            f"{needed[0]}.{needed[1]}; update the NVIDIA driver to {OLDEST_DRIVER[card.flavor]} or later"
         )
     return ""
+
+
+def _instead(card: Card, machine: Machine) -> str:
+    """Advice for a GPU that the library of the card does not support: a library that does, or ONNX Runtime."""
+    if not machine.is_too_old:
+        return f"; rebuild it: {_with_flavor(card, 'tensorrt')}"
+    if not machine.fits_tensorrt8:
+        return f"; run {card.onnx_name} in ONNX Runtime instead: pip install 'amcnet[cpu]'"
+    rebuild = _with_flavor(card, "tensorrt-8")
+    if machine.compute_capability in SLOW_FP16:  # refused by build-engine
+        rebuild = rebuild.replace(" --fp16", "").replace(" --allow-clipping", "")
+    install = "" if "tensorrt-8" in machine.tensorrt else f"{INSTALL['tensorrt-8']}; then "
+    return f"; TensorRT 8 supports it: {install}{rebuild}"
 
 
 def _or_on_the_cpu(card: Card) -> str:
@@ -131,19 +157,19 @@ def _or_on_the_cpu(card: Card) -> str:
 
 
 def _library_problem(path: Path, card: Card, machine: Machine) -> str:
-    name = NAMES[card.flavor]
+    needed = name_with_version(card.flavor, card.version)
     version = machine.tensorrt.get(card.flavor)
-    wheel = f"{card.flavor}-cu13=={card.version}"
+    install = f"pip install {card.flavor}-cu13=={card.version}"
+    if card.flavor == "tensorrt-8":
+        install = INSTALL["tensorrt-8"]
     if version is None:
-        return f"{path.name} needs {name} {card.version}, which is not installed: pip install {wheel}"
+        return f"{path.name} needs {needed}, which is not installed: {install}"
     if not machine.cuda_python:
-        return f"{path.name} needs cuda-python to be run, which is not installed: pip install cuda-python"
+        fix = _install_cuda_python(card.flavor)
+        return f"{path.name} needs cuda-python to be run, which is not installed: {fix}"
     if number(version) == number(card.version) or (card.version_compatible and _is_later(version, card.version)):
         return ""
-    return (
-        f"{path.name} was built by {name} {card.version}, this machine has {version}; rebuild it: {card.rebuild}; or "
-        f"pip install {wheel}"
-    )
+    return f"{path.name} was built by {needed}, this machine has {version}; rebuild it: {card.rebuild}; or {install}"
 
 
 def _target_problem(path: Path, card: Card, machine: Machine) -> str:
@@ -187,14 +213,19 @@ def _no_cuda_provider(machine: Machine) -> str:
     return "no: pip uninstall onnxruntime; pip install 'amcnet[gpu]'"
 
 
-def _old_or_no_gpu(machine: Machine) -> str:
-    if machine.is_too_old:
+def _unsupported_gpu(flavor: str, machine: Machine) -> str:
+    if machine.is_too_old and flavor != "tensorrt-8":
         return f"no, {machine.gpu_name} is older than SM {OLDEST_COMPUTE_CAPABILITY}"
-    return _no_gpu(machine)
+    supported = {
+        "tensorrt": True,
+        "tensorrt-rtx": machine.compute_capability in RTX_COMPUTE_CAPABILITIES,
+        "tensorrt-8": machine.fits_tensorrt8,
+    }
+    return "" if supported[flavor] or not machine.has_gpu else f"no, it does not support {machine.gpu_name}"
 
 
-def _install(flavor: str) -> str:
-    return f"no: pip install 'amcnet[{EXTRAS[flavor]}]'"
+def _install_cuda_python(flavor: str) -> str:
+    return "pip install 'cuda-python<13'" if flavor == "tensorrt-8" else "pip install cuda-python"
 
 
 def _yes_or(problem: str) -> str:

@@ -14,7 +14,7 @@ from ..errors import BackendError, EngineError
 from ..gpu.cuda import Device, Stream, stream_handle
 from ..gpu.cuda_graph import Graph
 from ..gpu.cuda_memory import DeviceMemory, Shape
-from .api import NAMES, LoadedPlan, bind, can_capture, enqueue, layer_information, load_plan, make_context
+from .api import LoadedPlan, bind, can_capture, enqueue, layer_information, load_plan, make_context, name_with_version
 from .card import EngineFile
 from .check import check_card
 from .machine import this_machine
@@ -63,7 +63,9 @@ class Engine(Closeable):
         except BaseException:
             self.close()
             raise
-        self.name = f"{NAMES[file.card.flavor]} {self._plan.version} on {self.device.name}, {file.card.precision}"
+        self.name = (
+            f"{name_with_version(file.card.flavor, self._plan.version)} on {self.device.name}, {file.card.precision}"
+        )
 
     @property
     def plan(self) -> LoadedPlan:
@@ -90,10 +92,11 @@ class Engine(Closeable):
         except (EngineError, BackendError) as error:
             if str(error).startswith(name):
                 raise  # the description was added by an inner block
+            library = name_with_version(card.flavor, card.version)
+            built = f"built by {library} for SM {', '.join(card.compute_capability)}"
             raise type(error)(
-                f"{name} ({self.file.model}, {card.precision}, built by {NAMES[card.flavor]} "
-                f"{card.version} for SM {', '.join(card.compute_capability)}) {failed}: {error}; "
-                f"if the error remains, build the engine again: {card.rebuild}"
+                f"{name} ({self.file.model}, {card.precision}, {built}) {failed}: {error}; if the error remains, build "
+                f"the engine again: {card.rebuild}"
             ) from error
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ class Machine:
 
     gpu: name such as "GeForce RTX 3060". compute_capability: such as "8.6". driver: version such as "580.65.06".
     cuda: newest CUDA version that the driver supports, such as (13, 0).
-    tensorrt: installed flavor ("tensorrt", "tensorrt-rtx") -> version. cuda_python: whether it is installed.
+    tensorrt: installed flavor (a key of api.MODULES) -> version. cuda_python: whether it is installed.
     onnxruntime: version. onnxruntime_providers: names without the suffix "ExecutionProvider".
     """
 
@@ -62,6 +62,12 @@ class Machine:
         """Whether the GPU is older than TensorRT 10 supports, such as a GTX 1080 Ti."""
         oldest = number(api.OLDEST_COMPUTE_CAPABILITY)
         return self.compute_capability is not None and number(self.compute_capability) < oldest
+
+    @property
+    def fits_tensorrt8(self) -> bool:
+        """Whether TensorRT 8.6 supports the GPU."""
+        oldest, newest = map(number, api.TENSORRT8_COMPUTE_CAPABILITIES)
+        return self.compute_capability is not None and oldest <= number(self.compute_capability) <= newest
 
     @property
     def gpu_name(self) -> str:

@@ -468,6 +468,8 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
         (("tensorrt", "tensorrt-rtx"), "8.6", "tensorrt"),
         (("tensorrt", "tensorrt-rtx"), None, "tensorrt-rtx"),
         (("tensorrt-rtx",), "8.6", "tensorrt-rtx"),
+        (("tensorrt-8", "tensorrt-rtx"), "6.1", "tensorrt-8"),
+        (("tensorrt-8",), None, "tensorrt-rtx"),
         ((), None, "tensorrt-rtx"),
     ],
 )
@@ -477,22 +479,32 @@ def test_the_default_flavor(installed: tuple[str, ...], compute_capability: str 
 
 
 @pytest.mark.parametrize(
-    ("machine", "found"),
+    ("machine", "found", "fix"),
     [
-        (Machine(tensorrt={"tensorrt": "10.16.1.11"}), "no GPU or no driver"),
+        (
+            Machine(tensorrt={"tensorrt": "10.16.1.11"}),
+            "no GPU or no driver",
+            "build for other GPUs with --flavor tensorrt-rtx",
+        ),
         (
             Machine(tensorrt={"tensorrt": "10.16.1.11"}, gpu="GeForce GTX 1080 Ti", compute_capability="6.1"),
             r"GeForce GTX 1080 Ti \(SM 6\.1\)",
+            r"build with TensorRT 8, which supports it: pip .*\[tensorrt8\].*; then --flavor tensorrt-8; amc-check",
         ),
     ],
 )
 def test_tensorrt_is_not_asked_to_build_without_a_gpu_that_it_knows(
-    machine: Machine, found: str, tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Machine,
+    found: str,
+    fix: str,
+    tiny: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Machine, "here", lambda: machine)
     with pytest.raises(
         EngineError,
-        match=rf"got {found}, expected a GPU of SM 7\.5 or later.*build for other GPUs with --flavor tensorrt-rtx",
+        match=rf"got {found}, expected a GPU of SM 7\.5 or later\. Fix: {fix}",
     ):
         _build(tiny(), tmp_path / "x.engine", flavor="tensorrt", compute_capability=())
 

@@ -100,18 +100,32 @@ def on_fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subpr
     In a process of its own, with a driver made of fake_gpu/driver.c, which the real cuda-python finds as it finds the
     real one, by the system's search path; and with the TensorRT of fake_gpu/tensorrt.py, installed as from a wheel.
     """
+    return _made_up_machine(tmp_path_factory.mktemp("driver"), "tensorrt-cu13", "10.16.1.11", tensorrt="tensorrt")
+
+
+@pytest.fixture(scope="session")
+def on_tensorrt8(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`on_tensorrt8(code, *arguments, **environment)`: as `on_fake_gpu`, with the TensorRT of fake_gpu/tensorrt8.py."""
+    modules = {"tensorrt": "tensorrt8", "tensorrt10": "tensorrt"}
+    return _made_up_machine(tmp_path_factory.mktemp("driver8"), "tensorrt", "8.6.1", **modules)
+
+
+def _made_up_machine(
+    folder: Path, wheel: str, version: str, **modules: str
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """modules: name -> file in fake_gpu/, all of them in one wheel."""
     pytest.importorskip("cuda.bindings", reason="cuda-python is not installed: pip install 'cuda-python>=13'")
     compiler = shutil.which("gcc")
     if compiler is None or sys.platform != "linux":
         pytest.skip("there is no gcc to make the driver for the tests")
-    folder = tmp_path_factory.mktemp("driver")
     source = Path(__file__).with_name("fake_gpu") / "driver.c"
     options = ["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(folder / "libcuda.so.1")]
     subprocess.run([compiler, *options, str(source), "-lpthread", "-ldl"], check=True)
-    shutil.copy(source.with_name("tensorrt.py"), folder)
-    wheel = folder / "tensorrt_cu13-10.16.1.11.dist-info"
-    wheel.mkdir()
-    (wheel / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorrt-cu13\nVersion: 10.16.1.11\n")
+    for module, file in modules.items():
+        shutil.copy(source.with_name(f"{file}.py"), folder / f"{module}.py")
+    metadata = folder / f"{wheel.replace('-', '_')}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {wheel}\nVersion: {version}\n")
     python_path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     own = {"LD_LIBRARY_PATH": str(folder), "PYTHONPATH": python_path, "PATH": str(Path(sys.executable).parent)}
 

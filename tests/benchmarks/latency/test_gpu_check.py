@@ -71,6 +71,17 @@ def test_engines_that_the_gpu_can_run_are_built(compute_capability: str, expecte
     assert [" ".join(pair) for pair in _buildable(machine)] == expected
 
 
+@pytest.mark.parametrize(
+    ("compute_capability", "expected"),
+    [("6.1", ["fp32", "int8"]), ("6.0", ["fp32", "fp16", "int8"]), ("12.0", [])],
+)
+def test_engines_of_tensorrt_8_are_built_in_the_precisions_of_the_gpu(
+    compute_capability: str, expected: list[str]
+) -> None:
+    machine = Machine(gpu="G", compute_capability=compute_capability, tensorrt={"tensorrt-8": "8.6.1"})
+    assert list(_buildable(machine)) == [("tensorrt-8", precision) for precision in expected]
+
+
 def test_without_a_gpu_nothing_is_written(tmp_path: Path) -> None:
     if Machine.here().has_gpu:
         pytest.skip("this machine has a GPU")

@@ -160,7 +160,8 @@ int cuDeviceGetName(char *name, int length, int device) { (void)device; STARTED 
 int cuDeviceGetAttribute(int *value, int attribute, int device) {
     (void)device;
     STARTED
-    *value = attribute == 75 ? 8 : attribute == 76 ? 6 : 0; /* compute capability 8.6 */
+    int sm = getenv("FAKE_CUDA_SM") ? atoi(getenv("FAKE_CUDA_SM")) : 86; /* compute capability 8.6 */
+    *value = attribute == 75 ? sm / 10 : attribute == 76 ? sm % 10 : 0;
     return OK;
 }
 int cuDevicePrimaryCtxRetain(void **context, int device) { (void)device; STARTED retained++; *context = &retained; return OK; }

@@ -196,7 +196,7 @@ def test_the_error_without_a_driver_names_amc_check() -> None:
 
 def test_the_error_without_cuda_python_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-    with pytest.raises(BackendError, match=r"pip install 'cuda-python>=13'; amc-check"):
+    with pytest.raises(BackendError, match=r"pip install 'cuda-python>=13' \(with TensorRT 8: .*; amc-check"):
         driver()
 
 

@@ -1,4 +1,4 @@
-"""TensorRT names used by tensorrt_builder.py and api.py exist in the real bindings of each version."""
+"""TensorRT names used by this package exist in the real bindings of each version."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ from typing import Any
 
 import pytest
 
-from amcnet.engines import tensorrt_builder
+from amcnet.engines import tensorrt8_types, tensorrt_builder
 from amcnet.engines.tensorrt_builder import Settings, build_plan, check
 from amcnet.runtime.errors import BackendError, EngineError
 from amcnet.runtime.trt import api
 from amcnet.runtime.trt.api import RTX_COMPUTE_CAPABILITIES
 
-SOURCE = "\n".join(Path(str(module.__file__)).read_text() for module in (tensorrt_builder, api))
+USERS = (tensorrt_builder, tensorrt8_types, api)
+SOURCE = "\n".join(Path(str(module.__file__)).read_text() for module in USERS)
+TENSORRT_8 = "8.6.1"
 VERSIONS = ("10.16.1.11", "11.4.0.106")
-# Symbols that the bindings need from the three libraries that are not in the wheels.
+LIBRARIES = ("trt", "plain", "v8", "v10", "rtx")
+# Symbols that the bindings need from the libraries that are not in the wheels; the last is one of TensorRT 8 alone.
 SYMBOLS = {
     "nvinfer": "createInferBuilder_INTERNAL createInferRefitter_INTERNAL createInferRuntime_INTERNAL "
     "getBuilderPluginRegistry getPluginRegistry",
     "nvinfer_plugin": "initLibNvInferPlugins",
     "nvonnxparser": "createNvOnnxParserRefitter_INTERNAL createNvOnnxParser_INTERNAL getNvOnnxParserVersion",
+    "nvparsers": "_ZN11nvuffparser15createUffParserEv _ZN11nvuffparser8FieldMapC1EPKcPKvNS_9FieldTypeEi "
+    "_ZN14nvcaffeparser117createCaffeParserEv _ZN14nvcaffeparser123shutdownProtobufLibraryEv",
 }
 PLAIN = Settings(
     flavor="tensorrt",
@@ -44,10 +49,10 @@ PLAIN = Settings(
 
 
 class Names(ast.NodeVisitor):
-    """Collects the dotted names used in a source on `trt`, `plain` and `rtx`, and on variables of their types."""
+    """Collects the dotted names used in a source on the variables of LIBRARIES, and on variables of their types."""
 
     def __init__(self, source: str) -> None:
-        self.found: set[tuple[str, str]] = set()  # (trt, plain or rtx; name)
+        self.found: set[tuple[str, str]] = set()  # (one of LIBRARIES, name)
         self.types: dict[str, tuple[str, str]] = {}
         self.variables: list[dict[str, tuple[str, str]]] = [{}]
         self.visit(ast.parse(source))
@@ -55,7 +60,9 @@ class Names(ast.NodeVisitor):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
             if node.module in ("tensorrt", "tensorrt_rtx"):
-                own = "rtx" if node.module == "tensorrt_rtx" else "plain" if alias.asname else "trt"
+                own = "rtx" if node.module == "tensorrt_rtx" else "trt"
+                if own == "trt" and alias.asname:  # PlainRuntime, V8ParserError
+                    own = next(name for name in ("plain", "v8", "v10") if alias.asname.lower().startswith(name))
                 self.types[alias.asname or alias.name] = (own, alias.name)
                 self.found.add((own, alias.name))
 
@@ -72,7 +79,9 @@ class Names(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        # builder = trt.Builder(...)
+        # builder = trt.Builder(...), and v8 = library
+        if isinstance(node.value, ast.Name) and isinstance(node.targets[0], ast.Name):
+            return
         made = self._resolve(node.value.func) if isinstance(node.value, ast.Call) else None
         if made is not None and "." not in made[1] and isinstance(node.targets[0], ast.Name):
             self.variables[-1][node.targets[0].id] = made
@@ -93,7 +102,7 @@ class Names(ast.NodeVisitor):
         """(trt, "BuilderFlag.TF32") for `trt.BuilderFlag.TF32`, (trt, "ITensor.shape") for `output.shape`."""
         if isinstance(node, ast.Name):
             known = next((scope[node.id] for scope in reversed(self.variables) if node.id in scope), None)
-            return known or ((node.id, "") if node.id in ("trt", "plain", "rtx") else None)
+            return known or ((node.id, "") if node.id in LIBRARIES else None)
         if isinstance(node, ast.Attribute):
             owner = self._resolve(node.value)
             # Beyond Class.attribute the types are unknown.
@@ -143,10 +152,11 @@ def missing_in(tmp_path_factory: pytest.TempPathFactory) -> Any:
     def bindings(version: str) -> tuple[Path, Path]:
         folder = tmp_path_factory.mktemp(f"tensorrt-{version}")
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--retries", "0", "--timeout", "10"]
-        wheel = [f"tensorrt_cu13_bindings=={version}", "--only-binary", ":all:", "--dest", str(folder)]
+        name = "tensorrt_bindings" if version == TENSORRT_8 else "tensorrt_cu13_bindings"
+        wheel = [f"{name}=={version}", "--only-binary", ":all:", "--dest", str(folder)]
         result = subprocess.run([*pip, *wheel], capture_output=True, text=True, check=False, timeout=120)
         if result.returncode != 0:
-            pytest.skip(f"pip cannot fetch tensorrt_cu13_bindings {version}: {result.stderr.strip()[-200:]}")
+            pytest.skip(f"pip cannot fetch {name} {version}: {result.stderr.strip()[-200:]}")
         zipfile.ZipFile(next(folder.glob("*.whl"))).extractall(folder)
         libraries = folder / "libraries"
         libraries.mkdir()
@@ -167,8 +177,23 @@ def test_the_names_in_use_are_collected() -> None:
     assert {"BuilderFlag.TF32", "Builder.create_network", "OnnxParser.get_error", "ParserError.desc"} <= set(
         _used("trt")
     )
-    assert {"IBuilderConfig.progress_monitor", "IMatrixMultiplyLayer.op0", "ITensor.dtype"} <= set(_used("trt"))
-    assert {"NetworkDefinitionCreationFlag.STRONGLY_TYPED", "IBuilderConfig.set_timing_cache"} <= set(_used("plain"))
+    assert {"IMatrixMultiplyLayer.op0", "ITensor.dtype", "ILayer.metadata"} <= set(_used("trt"))
+    assert "IBuilderConfig.set_timing_cache" in _used("plain")
+    assert {
+        "IBuilderConfig.progress_monitor",
+        "IProgressMonitor",
+        "NetworkDefinitionCreationFlag.STRONGLY_TYPED",
+        "ParserError.node_name",
+    } <= set(_used("v10"))
+    assert {
+        "BuilderFlag.FP16",
+        "BuilderFlag.INT8",
+        "BuilderFlag.OBEY_PRECISION_CONSTRAINTS",
+        "ILayer.precision",
+        "ILayer.set_output_type",
+        "NetworkDefinitionCreationFlag.EXPLICIT_BATCH",
+        "ParserError.node",
+    } <= set(_used("v8"))
     assert {
         "Runtime.deserialize_cuda_engine",
         "ICudaEngine.num_io_tensors",
@@ -190,13 +215,22 @@ def test_nothing_else_in_the_package_uses_tensorrt() -> None:
     root = Path(tensorrt_builder.__file__).parents[1]
     for path in root.rglob("*.py"):
         outside = {part for part in path.relative_to(root).parts if part == "tests" or part.startswith(".")}
-        if not outside and path.name not in ("tensorrt_builder.py", "api.py"):
-            assert "import tensorrt" not in path.read_text().replace("import tensorrt_builder", ""), path
+        if not outside and path.name not in {Path(str(module.__file__)).name for module in USERS}:
+            own = path.read_text().replace("import tensorrt_builder", "").replace("import tensorrt8_types", "")
+            assert "import tensorrt" not in own, path
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_name_exists_in_tensorrt(version: str, missing_in: Any) -> None:
-    assert missing_in(version, _used("trt", "plain")) == []
+    assert missing_in(version, _used("trt", "plain", "v10")) == []
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="the bindings of TensorRT 8.6.1 end with Python 3.11")
+def test_every_name_exists_in_tensorrt_8(missing_in: Any) -> None:
+    assert missing_in(TENSORRT_8, _used("trt", "plain", "v8")) == []
+    later = {"IProgressMonitor", "NetworkDefinitionCreationFlag.STRONGLY_TYPED", "ParserError.node_name"}
+    assert later <= set(missing_in(TENSORRT_8, _used("v10"))), "why `v10` is kept apart"
+    assert set(missing_in("11.4.0.106", _used("v8"))) >= {"BuilderFlag.FP16", "ILayer.precision"}, "and `v8`"
 
 
 def test_a_name_removed_in_tensorrt_11_would_be_found(missing_in: Any) -> None:
@@ -224,7 +258,7 @@ def test_the_logger_has_the_librarys_method(version: str, missing_in: Any) -> No
 def test_every_name_exists_in_tensorrt_rtx() -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install 'amcnet[rtx]'")
     members = [f"ComputeCapability.SM{target.replace('.', '')}" for target in RTX_COMPUTE_CAPABILITIES]
-    assert _missing([*_used("trt", "rtx"), *members], "tensorrt_rtx") == []
+    assert _missing([*_used("trt", "v10", "rtx"), *members], "tensorrt_rtx") == []
 
 
 def test_a_rejected_plan_is_reported_with_the_messages_of_the_library() -> None:
@@ -283,7 +317,8 @@ class FakeTensorRT(types.ModuleType):
         self.__version__ = version
         self.network_flags = -1
         self.config = FakeConfig()
-        self.NetworkDefinitionCreationFlag = types.SimpleNamespace(STRONGLY_TYPED=1)
+        flags = {"EXPLICIT_BATCH": 0} if version == TENSORRT_8 else {"STRONGLY_TYPED": 1}
+        self.NetworkDefinitionCreationFlag = types.SimpleNamespace(**flags)
         self.BuilderFlag = types.SimpleNamespace(TF32="TF32", VERSION_COMPATIBLE="VERSION_COMPATIBLE")
         self.HardwareCompatibilityLevel = types.SimpleNamespace(AMPERE_PLUS="AMPERE_PLUS")
         self.ProfilingVerbosity = types.SimpleNamespace(DETAILED="DETAILED")
@@ -323,10 +358,42 @@ def test_strong_typing_is_requested_in_tensorrt_10_and_the_default_in_11(fake: A
     assert trt.config.done == ["no TF32"]
 
 
-def test_tensorrt_8_is_refused(fake: Any) -> None:
-    fake("8.6.1")
-    with pytest.raises(BackendError, match=r"too old: got 8\.6\.1, expected 10 or later.*pip install"):
-        build_plan(Path("x.onnx"), PLAIN, print)
+@pytest.mark.parametrize(
+    ("flavor", "version", "message"),
+    [
+        ("tensorrt", "8.6.1", r"too old: got 8\.6\.1, expected 10 or later.*pip install.*or use --flavor tensorrt-8"),
+        ("tensorrt", "9.3.0", r"too old: got 9\.3\.0, expected 10 or later.*pip install 'amcnet\[tensorrt\]'$"),
+        ("tensorrt-8", "10.16.1.11", r"got 10\.16\.1\.11, expected 8\.6\.1.*'amcnet\[tensorrt8\]'"),
+        ("tensorrt-8", "8.5.3.1", r"got 8\.5\.3\.1, expected 8\.6\.1"),
+    ],
+)
+def test_another_version_than_that_of_the_flavor_is_refused(flavor: str, version: str, message: str, fake: Any) -> None:
+    fake(version)
+    with pytest.raises(BackendError, match=message):
+        build_plan(Path("x.onnx"), replace(PLAIN, flavor=flavor), print)
+
+
+@pytest.mark.parametrize(
+    ("wheels", "installed"),
+    [
+        ({"tensorrt": "8.6.1"}, ["tensorrt-8"]),
+        ({"tensorrt": "8.6.1.post1"}, ["tensorrt-8"]),
+        ({"tensorrt-cu13": "10.16.1.11"}, ["tensorrt"]),
+        ({"tensorrt-cu12": "10.13.0.35", "tensorrt": "10.13.0.35"}, ["tensorrt"]),
+        ({}, ["tensorrt"]),  # a module without a wheel is taken for the newer
+    ],
+)
+def test_the_installed_version_decides_which_flavor_is_installed(
+    wheels: dict[str, str], installed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if name not in wheels:
+            raise api.importlib.metadata.PackageNotFoundError
+        return wheels[name]
+
+    monkeypatch.setattr(api.importlib.metadata, "version", version)
+    monkeypatch.setattr(api.importlib.util, "find_spec", lambda module: object() if module == "tensorrt" else None)
+    assert [flavor for flavor in api.MODULES if api.is_installed(flavor)] == installed
 
 
 def test_the_options_reach_tensorrt(fake: Any) -> None:
@@ -367,6 +434,10 @@ def test_a_timing_cache_that_cannot_be_kept_is_a_note(fake: Any, tmp_path: Path)
         (
             replace(PLAIN, compute_capability=("8.6",)),
             "TensorRT does not support --compute-capability: it builds for the GPU of this machine",
+        ),
+        (
+            replace(PLAIN, flavor="tensorrt-8", compute_capability=("6.1",)),
+            "TensorRT 8 does not support --compute-capability: it builds for the GPU of this machine",
         ),
         (
             replace(PLAIN, flavor="tensorrt-rtx", version_compatible=True),

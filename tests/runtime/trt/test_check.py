@@ -31,6 +31,8 @@ RTX_3060 = Machine(
     onnxruntime_providers=("CUDA", "CPU"),
 )
 GTX_1080_TI = replace(RTX_3060, gpu="GeForce GTX 1080 Ti", compute_capability="6.1")
+WITH_TENSORRT_8 = replace(GTX_1080_TI, driver="535.54.03", cuda=(12, 2), tensorrt={"tensorrt-8": "8.6.1"})
+INSTALL_8 = "pip install 'setuptools>=77' && pip install --no-build-isolation 'amcnet[tensorrt8]' (Python 3.11)"
 T4 = replace(RTX_3060, gpu="Tesla T4", compute_capability="7.5")
 H200 = replace(RTX_3060, gpu="H200", compute_capability="9.0")
 PLAIN = {
@@ -152,11 +154,47 @@ def test_old_driver(write_engine: MakeEngine) -> None:
     )
 
 
-@pytest.mark.parametrize("changed", [{}, PLAIN])
-def test_gtx_1080_ti(changed: dict[str, object], write_engine: MakeEngine) -> None:
-    sentence = _sentence(write_engine(**changed), GTX_1080_TI)
-    assert sentence.startswith("GeForce GTX 1080 Ti (SM 6.1) is older than SM 7.5 and cannot run TensorRT")
-    assert sentence.endswith("run amcnet.onnx in ONNX Runtime instead: pip install 'amcnet[gpu]'")
+@pytest.mark.parametrize(("changed", "library"), [({}, "TensorRT-RTX"), (PLAIN, "TensorRT")])
+def test_gtx_1080_ti(changed: dict[str, object], library: str, write_engine: MakeEngine) -> None:
+    assert _sentence(write_engine(**changed), GTX_1080_TI) == (
+        f"GeForce GTX 1080 Ti (SM 6.1) is older than SM 7.5 and cannot run {library}; TensorRT 8 supports it: "
+        f"{INSTALL_8}; then build-engine amcnet.onnx --flavor tensorrt-8"
+    )
+    p100 = replace(WITH_TENSORRT_8, gpu="Tesla P100", compute_capability="6.0")
+    assert _sentence(write_engine(**changed), p100).endswith(
+        "TensorRT 8 supports it: build-engine amcnet.onnx --fp16 --flavor tensorrt-8"
+    ), "it is fast in FP16"
+    kepler = replace(GTX_1080_TI, gpu="Tesla K80", compute_capability="3.7")
+    assert _sentence(write_engine(**changed), kepler).endswith(
+        "run amcnet.onnx in ONNX Runtime instead: pip install 'amcnet[cpu]'"
+    )
+
+
+def test_an_engine_of_tensorrt_8(write_engine: MakeEngine) -> None:
+    rebuild = "build-engine amcnet.onnx --flavor tensorrt-8"
+    engine = write_engine(
+        flavor="tensorrt-8", version="8.6.1", compute_capability=("6.1",), precision="fp32", rebuild=rebuild
+    )
+    assert check_file(engine, WITH_TENSORRT_8).sentence == (
+        "x.engine (amcnet, fp32) runs here: TensorRT 8.6.1 on GeForce GTX 1080 Ti (SM 6.1)"
+    )
+    assert _sentence(engine, replace(WITH_TENSORRT_8, tensorrt={})) == (
+        f"x.engine needs TensorRT 8.6.1, which is not installed: {INSTALL_8}"
+    )
+    assert _sentence(engine, replace(WITH_TENSORRT_8, tensorrt={"tensorrt-8": "8.6.2"})) == (
+        f"x.engine was built by TensorRT 8.6.1, this machine has 8.6.2; rebuild it: {rebuild}; or {INSTALL_8}"
+    )
+    assert _sentence(engine, replace(WITH_TENSORRT_8, cuda_python=False)).endswith("pip install 'cuda-python<13'")
+    assert _sentence(engine, replace(WITH_TENSORRT_8, driver="470.82", cuda=(11, 4))) == (
+        "the driver 470.82 supports CUDA up to 11.4; TensorRT 8 needs 12.0; update the NVIDIA driver to 525 or later"
+    )
+    assert _sentence(engine, replace(WITH_TENSORRT_8, gpu="GeForce RTX 5090", compute_capability="12.0")) == (
+        "TensorRT 8 supports SM 5.0 to 9.0, this GPU is GeForce RTX 5090 (SM 12.0); rebuild it: "
+        "build-engine amcnet.onnx --flavor tensorrt"
+    )
+    assert _sentence(engine, replace(WITH_TENSORRT_8, gpu="Tesla T4", compute_capability="7.5")) == (
+        f"x.engine was built for SM 6.1, this GPU is Tesla T4 (SM 7.5); rebuild it here: {rebuild}"
+    )
 
 
 def test_changed_file(write_engine: MakeEngine) -> None:
@@ -273,6 +311,15 @@ def test_description_of_a_1080_ti() -> None:
     assert "run TensorRT engines: no, GeForce GTX 1080 Ti (SM 6.1) is older than SM 7.5" in text
     assert "build TensorRT engines: no, GeForce GTX 1080 Ti (SM 6.1) is older than SM 7.5" in text
     assert "build TensorRT-RTX engines: yes" in text
+    assert f"build TensorRT 8 engines: no: {INSTALL_8}" in text
+    assert "TensorRT 8    not installed" in text
+    text = "\n".join(describe(WITH_TENSORRT_8))
+    assert "TensorRT 8    8.6.1" in text
+    assert "build TensorRT 8 engines: yes\nrun TensorRT 8 engines: yes" in text
+
+
+def test_tensorrt_8_is_shown_only_where_it_is_of_use() -> None:
+    assert "TensorRT 8" not in "\n".join([*describe(RTX_3060), *describe(NONE)])
 
 
 def test_the_machine_is_asked_through_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
