@@ -66,14 +66,16 @@ def infer(
     progress: Callable[[SourceInfo, int], None] = lambda info, done: None,
     *,
     segmenter: Segmenter | None = None,
+    source_name: str | None = None,
 ) -> dict[str, Any]:
     """Write the masks, the overlay and run.json; return the content of run.json.
 
     `progress(info, frames_done)` is called after each frame. Nothing is written before the first mask is there. A run
     that ends early after that, by an error or Ctrl-C, leaves all finished masks, a playable overlay and run.json with
     "complete": false. `segmenter`, loaded with the same options, is used and left open; by default one is loaded for
-    this run. What can be checked without a network is checked before one is loaded. Raises the errors of
-    `Segmenter.load`, `open_frames` and OutputError.
+    this run. `source_name` names the source in run.json if `options.source` is a temporary copy of it. What can be
+    checked without a network is checked before one is loaded. Raises the errors of `Segmenter.load`, `open_frames` and
+    OutputError.
     """
     with (
         open_frames(
@@ -89,7 +91,7 @@ def infer(
         name = mask_names(reader.info, options.names)
         folder = RunFolder(Path(options.output), name)
         plan = segmenter.plan if segmenter else _plan(options, reader.info.expected_frames)
-        report = _report(options, plan)
+        report = _report(options, plan, source_name)
         finished = folder.finished(report["settings"], resume=options.resume, overwrite=options.overwrite)
         if options.resume and (earlier := folder.complete_report()) and finished >= earlier["frames"]:
             return earlier | {"notes": [*earlier["notes"], "the run was complete already; nothing was done"]}
@@ -162,14 +164,14 @@ def _masks(
         yield from masks
 
 
-def _report(options: InferOptions, plan: SegmenterPlan) -> dict[str, Any]:
+def _report(options: InferOptions, plan: SegmenterPlan, source_name: str | None) -> dict[str, Any]:
     """Content of run.json during the run; a run is resumed only if `settings` are equal."""
     source = Path(options.source)
     return {
         "schema": SCHEMA,
         "complete": False,
         "settings": {
-            "source": str(options.source),
+            "source": source_name or str(options.source),
             "source_bytes": source.stat().st_size if source.is_file() else None,
             "start": options.start,
             "frames": options.frames,

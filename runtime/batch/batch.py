@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 from ..files.atomic import make_folder
 from ..infer import InferOptions
@@ -34,7 +34,7 @@ class BatchResult:
     earlier: int
     failed: list[tuple[str, str]] = field(default_factory=list)
     left: int = 0
-    files: list[Path] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,20 @@ class Batch:
     todo: Todo
 
     @classmethod
-    def find(cls, options: BatchOptions) -> Batch:
-        """Check everything and write nothing. Raises InputError, OutputError or the errors of `Segmenter.load`."""
+    @contextmanager
+    def open(cls, options: BatchOptions) -> Iterator[Batch]:
+        """Check everything and write nothing to the output.
+
+        Raises InputError, OutputError or the errors of `Segmenter.load`.
+        """
         settings = settings_sha256(options.infer)
         videos = find_videos(options.sources, options.output, image_folders=options.image_folders)
         require_distinct(videos)
-        layout = Layout(options.output, options.shard)
         if options.shard is not None:
             videos = [video for video in videos if options.shard.has(video)]
-        return cls(videos, layout, choose(videos, layout, options, settings))
+        with Layout.open(options.output, options.shard) as layout:
+            layout.fetch_status(videos)
+            yield cls(videos, layout, choose(videos, layout, options, settings))
 
 
 def run_batch(
@@ -70,7 +75,13 @@ def run_batch(
     resumable. `segment` is called for each video in a process that imports it by its name. Raises InputError,
     OutputError, BackendError and the other errors of `Segmenter.load`, most of them before anything is written.
     """
-    batch, progress = Batch.find(options), progress or BatchProgress()
+    with Batch.open(options) as batch:
+        return _run(batch, options, progress or BatchProgress(), check, segment)
+
+
+def _run(
+    batch: Batch, options: BatchOptions, progress: BatchProgress, check: Callable[[], None], segment: Segment
+) -> BatchResult:
     layout, todo = batch.layout, batch.todo
     make_folder(layout.status_folder)
     remove_unfinished(layout.status_folder, {str(layout.status(video)) for video in batch.videos})

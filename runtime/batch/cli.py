@@ -24,6 +24,7 @@ _EXAMPLES = """examples:
   amc-batch videos/ -o masks/                        all videos in a folder and below it
   amc-batch 'videos/*/front.mp4' -o masks/           a quoted pattern
   amc-batch list.txt -o masks/                       a path a line, or JSON lines; - reads standard input
+  amc-batch s3://bucket/videos -o s3://bucket/masks  addresses (pip install 'amcnet[cloud]')
   amc-batch frames/ -o masks/ --image-folders        each folder of images is a clip
   amc-batch videos/ -o masks/ --dry-run              list the videos, estimate time and bytes
   amc-batch videos/ -o masks/ --shard 0/8            the first of eight machines
@@ -78,9 +79,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="videos, folders, quoted patterns, lists (.txt, .jsonl), or -"
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="videos, folders, quoted patterns, addresses, lists (.txt, .jsonl), or -",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder to write to")
+    parser.add_argument(
+        "-o", "--output", type=_folder, required=True, metavar="OUT", help="folder, or address of one, to write to"
+    )
     batch = parser.add_argument_group("batch")
     batch.add_argument("--image-folders", action="store_true", help="take folders of images as clips, not videos")
     batch.add_argument("--jobs", type=positive, metavar="N", help="processes (one a core, as far as memory allows)")
@@ -95,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"amcnet {__version__}")
     add_options(parser.add_argument_group("each video, as in amc-infer"))
     return parser
+
+
+def _folder(text: str) -> str | Path:
+    return text if "://" in text else Path(text)
 
 
 def _count(text: str) -> int:

@@ -16,17 +16,24 @@ from ..infer import InferOptions, infer
 from ..segmenter import Segmenter
 from ..video.reader import open_frames
 from .batch import Batch
+from .cloud import is_url
+from .local_run import local_run
 from .options import BatchOptions, segmenter_arguments
 from .todo import Task
 
 _LISTED = 20
 _COUNTED = 50  # videos whose length is read; each is opened, which takes some 10 ms
+_DOWNLOADED = 5  # the same, of videos at addresses
 _MEASURED_FRAMES = 24
 
 
 def dry_run(options: BatchOptions) -> Iterator[str]:
     """The lines to print. Nothing is written to the output folder. Raises the errors of `run_batch`."""
-    batch = Batch.find(options)
+    with Batch.open(options) as batch:
+        yield from _lines(batch, options)
+
+
+def _lines(batch: Batch, options: BatchOptions) -> Iterator[str]:
     tasks = list(islice(batch.todo.tasks, options.limit))
     yield (
         f"{len(batch.videos)} videos: {len(tasks)} to do, {len(batch.todo.done)} done, "
@@ -41,7 +48,8 @@ def dry_run(options: BatchOptions) -> Iterator[str]:
 
 
 def _estimate(tasks: list[Task], options: InferOptions) -> str:
-    places = np.unique(np.linspace(0, len(tasks) - 1, min(_COUNTED, len(tasks))).round().astype(int))
+    most = _DOWNLOADED if any(is_url(task.video.source) for task in tasks) else _COUNTED
+    places = np.unique(np.linspace(0, len(tasks) - 1, min(most, len(tasks))).round().astype(int))
     counted = {tasks[place].video.source: _length(options, tasks[place]) for place in places}
     lengths = {source: frames for source, frames in counted.items() if frames}
     if not lengths:
@@ -57,9 +65,10 @@ def _estimate(tasks: list[Task], options: InferOptions) -> str:
 
 def _length(options: InferOptions, task: Task) -> int | None:
     try:
-        with open_frames(
-            task.video.source, start=options.start, frames=options.frames, stride=options.stride
-        ) as reader:
+        with (
+            local_run(dataclasses.replace(options, source=task.video.source)) as local,
+            open_frames(local.source, start=options.start, frames=options.frames, stride=options.stride) as reader,
+        ):
             return reader.info.expected_frames
     except AmcNetError:
         return None
@@ -68,8 +77,11 @@ def _length(options: InferOptions, task: Task) -> int | None:
 def _measure(options: InferOptions, source: str) -> tuple[int, float, float]:
     """Frames, seconds and bytes a frame of the beginning of `source`, written to a temporary folder."""
     most = min(options.frames or _MEASURED_FRAMES, _MEASURED_FRAMES)
-    with tempfile.TemporaryDirectory() as folder, Segmenter.load(**segmenter_arguments(options)) as segmenter:
-        part = dataclasses.replace(options, source=source, output=folder, frames=most)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Segmenter.load(**segmenter_arguments(options)) as segmenter,
+        local_run(dataclasses.replace(options, source=source, output=folder, frames=most)) as part,
+    ):
         begin = time.perf_counter()
         report = infer(part, segmenter=segmenter)
         seconds = time.perf_counter() - begin

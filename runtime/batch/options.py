@@ -23,12 +23,13 @@ _OF_ONE_RUN = {"source", "output", "resume", "overwrite"}
 class BatchOptions:
     """Each field is a flag of `amc-batch` of the same name; `infer` has the options that each video gets.
 
+    `output` is a folder, or an address of one (`s3://bucket/masks`).
     `jobs` None: as many processes as cores and memory allow. `timeout` is in seconds for one video, None without end.
     `retries` is how often a video that failed is tried again. `limit` is how many videos are begun at most.
     """
 
     sources: tuple[str, ...]
-    output: Path
+    output: str | Path
     infer: InferOptions
     image_folders: bool = False
     jobs: int | None = None

@@ -85,4 +85,6 @@ class Recorder:
             attempts=task.attempts + self._tries[video.relative],
             replaces=self._replaces(task),
         )
-        dataclasses.replace(status, **values).write(self._layout.status(video))  # type: ignore[arg-type]
+        path = self._layout.status(video)
+        dataclasses.replace(status, **values).write(path)  # type: ignore[arg-type]
+        self._layout.publish(path)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -20,6 +21,7 @@ from ..errors import AmcNetError, InputError, OutputError
 from ..frame import SourceInfo
 from ..infer import InferOptions, infer
 from ..segmenter import Segmenter
+from .local_run import local_run
 from .mask_samples import mask_samples
 from .options import segmenter_arguments
 
@@ -72,24 +74,34 @@ class Stopped:
 
 
 def segment_video(options: InferOptions, segmenter: Segmenter, progress: Progress) -> Finished:
-    """Segment one video. Raises the errors of `infer`, and whatever `progress` raises."""
-    infer(options, progress, segmenter=segmenter)
-    output = Path(options.output)
-    report = json.loads((output / "run.json").read_text())  # not what infer returned: that has notes on resuming
-    images = mask_samples(output / "masks", report["frames"])
+    """Segment one video; its source and output may be addresses.
+
+    Raises the errors of `infer`, and whatever `progress` raises.
+    """
+    with local_run(options) as local:
+        infer(local, progress, segmenter=segmenter, source_name=str(options.source))
+        output = Path(local.output)
+        report = json.loads((output / "run.json").read_text())  # not what infer returned: that has notes on resuming
+        images = mask_samples(output / "masks", report["frames"])
     return Finished(report["frames"], report["seconds"], report["notes"], images)
 
 
 def run_worker(
-    channel: connection.Connection[Any, Any], options: InferOptions, cores: Sequence[int], segment: Segment
+    channel: connection.Connection[Any, Any],
+    options: InferOptions,
+    cores: Sequence[int],
+    scratch: str,
+    segment: Segment,
 ) -> None:
     """Load the network that `options` name, then segment each `InferOptions` that comes by `channel`, until None.
 
     Answers Loaded or CannotLoad, then for each video Frames several times and Finished, Failed or Stopped. `cores` are
-    the processors to use, all that there are if it is empty. The process ends with its parent.
+    the processors to use, all that there are if it is empty. Temporary files are made in the folder `scratch`. The
+    process ends with its parent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent handles it
     _end_with_parent()
+    tempfile.tempdir = scratch
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,8 +33,12 @@ class WorkerProcess:
         self.task: Task | None = None
         self.frames = 0  # of the task, so far
         self._started_seconds = 0.0
+        self._scratch = tempfile.TemporaryDirectory(prefix="amc-batch-")  # removed here: the process may be killed
         self._process = context.Process(
-            target=run_worker, args=(theirs, options, cores, segment), name="amcnet worker", daemon=True
+            target=run_worker,
+            args=(theirs, options, cores, self._scratch.name, segment),
+            name="amcnet worker",
+            daemon=True,
         )
         self._process.start()
         theirs.close()  # else the end of the process would not be noticed here
@@ -71,6 +76,7 @@ class WorkerProcess:
         self.connection.close()
         self._process.kill()
         self._process.join()
+        self._scratch.cleanup()
         code = self._process.exitcode or 0
         self._process.close()
         if code >= 0:

@@ -151,7 +151,8 @@ def test_a_parquet_file_with_pyarrow(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: pip install 'amcnet[batch]'")
     layout, odd = Layout(tmp_path), Video("/v/\udcff.mp4", "\udcff.mp4", "x")
     _status(A).write(layout.status(A))
-    assert [path.name for path in Summary([A, B, odd], layout).write()] == ["summary.parquet", "summary.html"]
+    files = [str(tmp_path / name) for name in ("summary.parquet", "summary.html")]
+    assert Summary([A, B, odd], layout).write() == files
     table = parquet.read_table(tmp_path / "summary.parquet")
     assert table.column_names == list(summary_module.COLUMNS)
     assert table.column("video").to_pylist() == ["a.mp4", "b.mp4", "\ufffd.mp4"]
