@@ -20,6 +20,7 @@ _PACKAGES = {
     "onnxruntime": ("ONNX Runtime", "cpu"),
     "openvino": ("OpenVINO", "openvino"),
     "fsspec": ("fsspec", "cloud"),
+    "ray": ("Ray", "ray"),
     "pydensecrf": ("pydensecrf2", "crf"),
     "tensorrt": ("TensorRT", "tensorrt"),
     "tensorrt_rtx": ("TensorRT-RTX", "rtx"),

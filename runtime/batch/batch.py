@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from ..files.atomic import make_folder
 from ..infer import InferOptions
@@ -13,6 +14,7 @@ from .default_jobs import default_jobs
 from .layout import Layout, require_distinct
 from .options import BatchOptions, settings_sha256
 from .progress import BatchProgress
+from .ray_workers import RayWorkers, open_cluster
 from .recorder import Recorder
 from .scheduler import Scheduler
 from .sources import find_videos
@@ -21,6 +23,8 @@ from .summary import Summary
 from .todo import Todo, choose
 from .video import Video
 from .worker import Segment, segment_video
+from .worker_pool import WorkerPool
+from .worker_process import LocalWorkers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,19 +87,18 @@ def _run(
     batch: Batch, options: BatchOptions, progress: BatchProgress, check: Callable[[], None], segment: Segment
 ) -> BatchResult:
     layout, todo = batch.layout, batch.todo
-    make_folder(layout.status_folder)
-    remove_unfinished(layout.status_folder, {str(layout.status(video)) for video in batch.videos})
-    summary = Summary(batch.videos, layout)
     tasks = list(islice(todo.tasks, options.limit))
-    progress.begin(len(tasks), len(todo.done), len(todo.failed))
-    recorder = Recorder(options, layout, progress, summary.write_now_and_then)
-    jobs = options.jobs or default_jobs(on_gpu=_on_gpu(options.infer))
-    try:
-        if tasks:
-            scheduler = Scheduler(options.infer, recorder, jobs=jobs, timeout=options.timeout, segment=segment)
-            scheduler.run(tasks, check)
-    finally:
-        files = summary.write()
+    with _open_pool(options, segment) if tasks else nullcontext() as pool:  # may fail: before anything is written
+        make_folder(layout.status_folder)
+        remove_unfinished(layout.status_folder, {str(layout.status(video)) for video in batch.videos})
+        summary = Summary(batch.videos, layout)
+        progress.begin(len(tasks), len(todo.done), len(todo.failed))
+        recorder = Recorder(options, layout, progress, summary.write_now_and_then)
+        try:
+            if pool is not None:
+                Scheduler(recorder, pool, timeout=options.timeout).run(tasks, check)
+        finally:
+            files = summary.write()
     return BatchResult(
         done=recorder.done,
         earlier=len(todo.done),
@@ -103,6 +106,16 @@ def _run(
         left=len(todo.tasks) - len(tasks),
         files=files,
     )
+
+
+@contextmanager
+def _open_pool(options: BatchOptions, segment: Segment) -> Iterator[WorkerPool[Any]]:
+    on_gpu = _on_gpu(options.infer)
+    if options.ray is None:
+        yield LocalWorkers(options.infer, jobs=options.jobs or default_jobs(on_gpu=on_gpu), segment=segment)
+        return
+    with open_cluster(options.ray):
+        yield RayWorkers(options.infer, jobs=options.jobs, on_gpu=on_gpu, segment=segment)
 
 
 def _on_gpu(options: InferOptions) -> bool:

@@ -72,6 +72,9 @@ class Recorder:
         self._after_video()
         return None
 
+    def returned(self, task: Task) -> None:
+        self._tries[task.video.relative] -= 1
+
     def _replaces(self, task: Task) -> bool:
         return task.replaces and task.video.relative not in self._began
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import AmcNetError, InputError, OutputError
 from ..frame import SourceInfo
@@ -73,6 +73,16 @@ class Stopped:
     """The video was left after a frame, resumable, because any message came while it was segmented."""
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """No message after all."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The machine of the process was lost; its video, if it had one, can be continued elsewhere."""
+
+
 def segment_video(options: InferOptions, segmenter: Segmenter, progress: Progress) -> Finished:
     """Segment one video; its source and output may be addresses.
 
@@ -112,15 +122,24 @@ def run_worker(
     with segmenter:
         channel.send(Loaded())
         while (video := channel.recv()) is not None:
-            answer = _segment(channel, video, segmenter, segment)
+            answer = segment_one(channel, video, segmenter, segment)
             channel.send(answer)
             if isinstance(answer, Stopped) or (isinstance(answer, Failed) and answer.ends):
                 return
 
 
-def _segment(
-    channel: connection.Connection[Any, Any], options: InferOptions, segmenter: Segmenter, segment: Segment
+class Channel(Protocol):
+    """What a worker needs of its connection during a video."""
+
+    def poll(self) -> bool: ...
+
+    def send(self, message: Any, /) -> None: ...
+
+
+def segment_one(
+    channel: Channel, options: InferOptions, segmenter: Segmenter, segment: Segment
 ) -> Finished | Failed | Stopped:
+    """Segment one video and turn its errors into messages; meanwhile send Frames, and stop if any message comes."""
     last_seconds = 0.0
 
     def after_frame(info: SourceInfo, done: int) -> None:
