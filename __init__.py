@@ -9,6 +9,7 @@
 | to do | names |
 |---|---|
 | segment a video | Segmenter, MaskFrame |
+| segment many videos with Ray Data | SegmentVideos |
 | read or bring frames | open_frames, Frame |
 | export a checkpoint to ONNX | export_amcnet, export_pwcnet, export_pipeline |
 | quantize an ONNX file to INT8 | calibrate |
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .engines.build import build_engine
     from .engines.build_options import BuildOptions
     from .export.exporter import export_amcnet, export_pipeline, export_pwcnet
+    from .runtime.batch.dataset import SegmentVideos
     from .runtime.frame import Frame, MaskFrame
     from .runtime.segmenter import Segmenter
     from .runtime.video.reader import open_frames
@@ -50,6 +52,7 @@ _MODULES = {
     "BuildOptions": ".engines.build_options",
     "Frame": ".runtime.frame",
     "MaskFrame": ".runtime.frame",
+    "SegmentVideos": ".runtime.batch.dataset",
     "Segmenter": ".runtime.segmenter",
     "build_engine": ".engines.build",
     "calibrate": ".calibration",
@@ -71,6 +74,7 @@ __all__ = [
     "MaskFrame",
     "ModelFileError",
     "OutputError",
+    "SegmentVideos",
     "Segmenter",
     "__version__",
     "build_engine",

@@ -214,8 +214,8 @@ def test_each_command_is_installed_and_helps() -> None:
 
 PUBLIC = {
     "amcnet": "AmcNetError BackendError BuildOptions CheckpointError EngineError Frame InputError MaskFrame "
-    "ModelFileError OutputError Segmenter __version__ build_engine calibrate evaluate export_amcnet export_pipeline "
-    "export_pwcnet open_frames",
+    "ModelFileError OutputError SegmentVideos Segmenter __version__ build_engine calibrate evaluate export_amcnet "
+    "export_pipeline export_pwcnet open_frames",
     "amcnet.models": "AMCNet AMCNetConfig AMCNetOutput PWCNet load_amcnet load_pwcnet seed_weights",
     "amcnet.export": "ExportOptions Exported OnnxFile Preprocessing Seed export_amcnet export_pipeline export_pwcnet",
     "amcnet.calibration": "Calibrated Calibration CalibrationTable Quantized calibrate calibrate_on_batches quantize",

@@ -10,6 +10,7 @@ import os
 import queue
 import re
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -176,7 +177,7 @@ class _Actor:
 
         with suppress(OSError):
             os.chdir(self._folder)  # relative paths are those of the command
-        self._cores = claim_cores(1)
+        claim_assigned_cores()
         node = ray.get_runtime_context().get_node_id()
         try:
             self._segmenter = Segmenter.load(**segmenter_arguments(self._options))
@@ -211,11 +212,19 @@ class _Channel:
         self.poll, self.send = stopping.is_set, self.messages.put
 
 
-def claim_cores(count: int, folder: Path | None = None) -> list[int]:
-    """Bind this process to `count` processors that no other process has claimed here, for as long as both live.
+def claim_assigned_cores() -> list[int]:
+    """`claim_cores` for the CPUs that Ray has assigned to this actor; nothing outside of Ray."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return []
+    return claim_cores(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
 
-    Returns the open files that hold the claims. Without it each of the actors of a node would start threads for all
-    processors. Where all are claimed, or the system has no such binding, nothing is bound.
+
+def claim_cores(count: int, folder: Path | None = None) -> list[int]:
+    """Bind this process to `count` processors that no other process has claimed in `folder` (of temporary files).
+
+    Without it each actor of a node would start threads for all processors. Returns the file descriptors that hold the
+    claims until the process ends. Where too few are left, or the system has no such binding, nothing is bound.
     """
     if not hasattr(os, "sched_getaffinity"):
         return []
