@@ -96,7 +96,7 @@ def infer(
         if options.resume and (earlier := folder.complete_report()) and finished >= earlier["frames"]:
             return earlier | {"notes": [*earlier["notes"], "the run was complete already; nothing was done"]}
         folder.require_writable()
-        flow = loaded.enter_context(plan.open_flow(reader))
+        flow = loaded.enter_context(segmenter.open_flow(reader) if segmenter else plan.open_flow(reader))
         segmenter = segmenter or loaded.enter_context(Segmenter.open(plan))
         report["backend"] = segmenter.network.name
         # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
+from .backends.base import Backend
 from .closeable import Closeable
 from .files.bundled_network import DEFAULT_AMCNET as DEFAULT_AMCNET
 from .flow.flow import Flow
+from .flow.pwcnet_flow import load_flow_network
 from .frame import Frame, MaskFrame
 from .loaded_process import LoadedProcess
 from .mask_networks import MaskNetwork, open_network
@@ -16,7 +18,7 @@ from .opencv_state import single_threaded_opencv
 from .prefetch import prefetch
 from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
-from .video.reader import open_frames
+from .video.reader import FrameReader, open_frames
 
 
 class Segmenter(Closeable):
@@ -36,6 +38,7 @@ class Segmenter(Closeable):
         self.file = plan.file
         self.network = network
         self._loaded = LoadedProcess()
+        self._flow_network: Backend | None = None
 
     @classmethod
     def open(cls, plan: SegmenterPlan) -> Segmenter:
@@ -108,7 +111,7 @@ class Segmenter(Closeable):
         self._loaded.require()
         with (
             open_frames(source, start=start, frames=frames, stride=stride) as reader,
-            self.plan.open_flow(reader) as flow,
+            self.open_flow(reader) as flow,
         ):
             yield from self.masks(reader, flow)
 
@@ -132,16 +135,28 @@ class Segmenter(Closeable):
         times = times or StageTimes()
         with ExitStack() as stack:
             if flow is None:
-                flow = stack.enter_context(self.plan.open_flow())
+                flow = stack.enter_context(self.open_flow())
             stack.enter_context(single_threaded_opencv)
             read = stack.enter_context(closing(prefetch(_timed(frames, times))))
             made = stack.enter_context(closing(self.network.masks(read, flow, times)))
             yield from stack.enter_context(closing(prefetch(made)))
 
+    def open_flow(self, reader: FrameReader | None = None) -> AbstractContextManager[Flow | None]:
+        """As `SegmenterPlan.open_flow`; a flow network is loaded for the first video and stays loaded for the next.
+
+        Raises InputError for a folder of flow that does not fit; BackendError, EngineError or ModelFileError.
+        """
+        source = self.plan.flow
+        if self._flow_network is None and source is not None and source.model is not None:
+            self._flow_network = load_flow_network(source.model, self.plan.device)
+        return self.plan.open_flow(reader, self._flow_network)
+
     def close(self) -> None:
-        """Release the network; closing twice is allowed."""
+        """Release the networks; closing twice is allowed."""
         if self._loaded.is_this:
             self.network.close()
+            if self._flow_network is not None:
+                self._flow_network.close()
 
 
 def _timed(frames: Iterable[Frame], times: StageTimes) -> Iterator[Frame]:

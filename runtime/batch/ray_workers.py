@@ -232,15 +232,20 @@ def claim_cores(count: int, folder: Path | None = None) -> list[int]:
 
     claims: dict[int, int] = {}
     for core in sorted(os.sched_getaffinity(0)):
-        file = os.open(
-            (folder or Path(tempfile.gettempdir())) / f"amcnet-core-{core}.lock", os.O_RDWR | os.O_CREAT, 0o666
-        )
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError):  # claimed
+            path = (folder or Path(tempfile.gettempdir())) / f"amcnet-core-{core}.lock"
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(file)
+                raise
             claims[core] = file
-        except OSError:
-            os.close(file)
         if len(claims) == count:
-            os.sched_setaffinity(0, claims)
-            break
-    return list(claims.values())
+            for thread in os.listdir("/proc/self/task"):  # those that exist; others inherit from them
+                with suppress(OSError):
+                    os.sched_setaffinity(int(thread), claims)
+            return list(claims.values())
+    for file in claims.values():
+        os.close(file)
+    return []

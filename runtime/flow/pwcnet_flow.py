@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.base import NetworkFile
+from ..backends.base import Backend, NetworkFile
 from ..backends.open_backend import open_backend
 from ..frame import Frame
 from ..machine_info import available_cores
@@ -19,14 +19,18 @@ from .flow_color import color_flow
 class PwcFlow(Flow):
     """PWC-Net at the size that its file was exported for; the flow is resized to the frame's size and colored there."""
 
-    def __init__(self, file: NetworkFile, size: tuple[int, int], device: str = "cpu") -> None:
+    def __init__(
+        self, file: NetworkFile, size: tuple[int, int], device: str = "cpu", backend: Backend | None = None
+    ) -> None:
         """Load `file`; `size` is the (width, height) of the flow images, the segmentation network's input size.
 
+        `backend` has loaded `file` before and is closed by the caller; by default it is loaded for this object.
         Raises BackendError, EngineError or ModelFileError.
         """
         self._prepare = file.preprocessing
         self._size = size
-        self._backend = open_backend(file, available_cores(), device)
+        self._backend = backend or load_flow_network(file, device)
+        self._owns_backend = backend is None
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
         self._kept: tuple[Frame, NDArray[np.float32]] | None = None
 
@@ -41,7 +45,8 @@ class PwcFlow(Flow):
         return self._last
 
     def close(self) -> None:
-        self._backend.close()
+        if self._owns_backend:
+            self._backend.close()
 
     def _input(self, frame: Frame) -> NDArray[np.float32]:
         """Input (1, 3, h, w) for `frame`. That of t+1 is kept, since it is the first one of the next pair."""
@@ -50,6 +55,11 @@ class PwcFlow(Flow):
         planes = pwcnet_input(frame, self._prepare)
         self._kept = (frame, planes)
         return planes
+
+
+def load_flow_network(file: NetworkFile, device: str = "cpu") -> Backend:
+    """Load `file` on all cores or on the GPU. Raises BackendError, EngineError or ModelFileError."""
+    return open_backend(file, available_cores(), device)
 
 
 def pwcnet_input(frame: Frame, preprocessing: Preprocessing) -> NDArray[np.float32]:

@@ -18,10 +18,10 @@ from amcnet.runtime.batch.default_jobs import default_jobs
 from amcnet.runtime.batch.layout import Layout
 from amcnet.runtime.batch.mask_samples import mask_samples
 from amcnet.runtime.batch.progress import BatchProgress
-from amcnet.runtime.batch.scheduler import share_out
 from amcnet.runtime.batch.status import Key, Status, remove_unfinished
 from amcnet.runtime.batch.summary import Summary
 from amcnet.runtime.batch.video import Video
+from amcnet.runtime.batch.worker_process import share_out
 from amcnet.runtime.machine_info import available_cores
 from amcnet.runtime.output.mask_files import write_mask
 

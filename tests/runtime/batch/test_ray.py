@@ -225,7 +225,8 @@ def test_each_process_claims_a_processor_of_its_own(tmp_path: Path) -> None:
         for process in processes:
             process.communicate("\n")
     assert said == sorted([f"0 {cores}", *(f"1 [{core}]" for core in cores)])
-    files = claim_cores(len(cores) + 1, tmp_path)  # never all of them, so that nothing is bound
+    assert claim_cores(len(cores) + 1, tmp_path) == []
+    files = claim_cores(len(cores), tmp_path)  # all of them, so that nothing changes for the tests after this one
     assert len(files) == len(cores), "claims end with their process"
     for file in files:
         os.close(file)
