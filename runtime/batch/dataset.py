@@ -25,8 +25,9 @@ from .ray_workers import claim_assigned_cores
 class SegmentVideos:
     """Segment the video of a row of a Ray dataset; see examples/segment_dataset.py.
 
+        actors = ray.data.ActorPoolStrategy(size=4)
         videos = ray.data.read_parquet("videos.parquet")
-        masks = videos.map(SegmentVideos, fn_constructor_kwargs={"threshold": 0.4}, concurrency=4, num_cpus=1)
+        masks = videos.map(SegmentVideos, fn_constructor_kwargs={"threshold": 0.4}, compute=actors, num_cpus=1)
         masks.write_parquet("masks")
 
         SegmentVideos(threshold=0.4)({"path": "clip.mp4"})  # without Ray: {"path": "clip.mp4", "frames": 24, ...}

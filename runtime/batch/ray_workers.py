@@ -1,7 +1,7 @@
-"""Workers on a Ray cluster: actors, one network each. `OUT` and the sources have to be visible to all nodes.
+"""Workers on a Ray cluster: actors, one network each.
 
-Actors and not `Dataset.map_batches`: a video that crashes its process, or exceeds its time, fails alone. Ray Data gives
-the block of a lost actor to another one, again and again or until the job ends, and has no limit of time for a row.
+Actors and not `Dataset.map_batches`: a video that crashes its process, or exceeds its time, fails alone. Ray Data 2.60
+repeats the block of an actor that has died without end, and has no limit of time for a row.
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ class _Recorded(Flow):
         return WHITE
 
 
+@pytest.mark.usefixtures("segmenter")  # so that the threads that OpenVINO starts at its first use are there before
 def test_a_flow_network_is_loaded_once(
     make_clip: MakeClip, tmp_path: Path, amcnet_onnx: Path, pwcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,9 +71,9 @@ def test_a_flow_network_is_loaded_once(
         return load(*arguments)
 
     monkeypatch.setattr(segmenter_module, "load_flow_network", counted)
-    with Segmenter.load(amcnet_onnx, flow=pwcnet_onnx) as segmenter:
+    with Segmenter.load(amcnet_onnx, flow=pwcnet_onnx) as both:
         for clip, alone_probabilities in zip(clips, expected, strict=True):
-            assert np.array_equal([m.probability for m in segmenter.video(clip)], alone_probabilities)
+            assert np.array_equal([m.probability for m in both.video(clip)], alone_probabilities)
     assert len(loads) == 1
 
 
