@@ -5,7 +5,7 @@
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
 benchmarks/results: davis16.json, davis16-int8.json, ablation.json, run-*.json (each the run.json of an `amc-infer`
 run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
-h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json.
+h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; batch.json.
 """
 
 from __future__ import annotations
@@ -167,6 +167,31 @@ def _startup(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _batch(results: Path) -> str:
+    """Overhead per video, videos a minute and memory by processes, and the cost of a long list."""
+    batch = _load(results / "batch.json")
+    lines = ["| processes | clips | videos a minute | memory of the processes, MiB |", "|---|---|---|---|"]
+    for row in batch["jobs"]["rows"]:
+        clips = f"{row['clips']} of {row['frames_per_clip']} frames"
+        lines.append(f"| {row['jobs']} | {clips} | {row['videos_per_minute']:.1f} | {row['memory_mib']:.0f} |")
+    overhead, driver = batch["overhead"], batch["driver"]
+    frames = overhead["frames_per_clip"]
+    lines.append(
+        f"\nIn a loaded process a video costs {overhead['per_video_processor_s']:.3f} s of processor time beside its "
+        f"frames: {overhead['clips']} clips of {frames} frames take {overhead['processor_ratio']:.2f} times the "
+        f"processor time of one clip of {overhead['clips'] * frames} frames.\n\nThe command that finds "
+        f"{driver['videos']:,} videos done lists them, reads their status and writes the summary in "
+        f"{driver['processor_s']:.0f} s of processor time ({driver['seconds']:.0f} s in all) and "
+        f"{driver['memory_mib']:.0f} MiB."
+    )
+    machine, loads = batch["machine"], [load for part in batch.values() for load in part.get("load_average", [])]
+    lines.append(
+        f"\n{machine['cores']} cores of {machine['processor']}, which other programs used at the same time: load "
+        f"{min(loads):.0f} to {max(loads):.0f}."
+    )
+    return "\n".join(lines) + "\n"
+
+
 def _gpu(results: Path) -> str:
     """Latency and accuracy of each file on the GPU, and the upper bound of the speedup by a correlation kernel."""
     checks = [_load(results / name) for name in ("h200.json", "h200-paper.json")]
@@ -204,6 +229,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "bench": _bench,
     "ratios": _ratios,
     "startup": _startup,
+    "batch": _batch,
     "gpu": _gpu,
 }
 

@@ -104,10 +104,17 @@ def _matching(pattern: str, output: str | Path, image_folders: bool) -> Iterator
             continue
         relative = os.path.relpath(match, root or ".")
         if os.path.isdir(match):
-            if image_folders and any(is_image(Path(name)) for name in os.listdir(match)):
+            if image_folders and any(is_image(Path(name)) for name in _names_in(match)):
                 yield Video.make(inside, relative, is_folder=True)
         elif not image_folders and is_video(os.path.basename(match)):
             yield Video.make(inside, relative)
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: the folder cannot be read ({error.strerror}). Fix: chmod u+rx") from error
 
 
 def _is_run(path: str) -> bool:

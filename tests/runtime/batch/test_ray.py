@@ -183,6 +183,18 @@ def test_what_is_no_address(address: str) -> None:
         pass
 
 
+def test_a_machine_without_a_cluster_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason=_MISSING)
+
+    def init(**_: Any) -> None:
+        raise ConnectionError("Could not find any running Ray instance")
+
+    monkeypatch.setattr(ray, "init", init)
+    message = r"^no Ray cluster was found \(Could not find .*\); expected a running one\. Fix: ray start --head"
+    with pytest.raises(BackendError, match=message), open_cluster("auto"):
+        pass
+
+
 def test_ray_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("amcnet.runtime.extras.is_installed", lambda module: False)
     with pytest.raises(BackendError, match=r"needs Ray, .*pip install 'amcnet\[ray\]'"), open_cluster("auto"):

@@ -107,9 +107,13 @@ def test_an_unreadable_folder_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     def scandir(path: str) -> object:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(InputError, match=r"^v: the folder cannot be read \(Permission denied\)\. Fix: chmod"):
-        find_videos(("v",), OUT)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        with pytest.raises(InputError, match=r"^v: the folder cannot be read \(Permission denied\)\. Fix: chmod"):
+            find_videos(("v",), OUT)
+    monkeypatch.setattr(os, "listdir", scandir)
+    with pytest.raises(InputError, match=r"^v/day 1: the folder cannot be read \(Permission denied\)\. Fix: chmod"):
+        find_videos(("v/day*",), OUT, image_folders=True)
 
 
 # --- lists
