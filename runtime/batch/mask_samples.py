@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +24,17 @@ def mask_samples(folder: Path, frames: int) -> list[dict[str, Any]]:
     The worst mask is the one that agrees least with the mask before it (lowest IoU), of at most 50 that are spread
     evenly over the video; without a second frame there is none. Raises InputError for a mask that cannot be read.
     """
+    read = lru_cache(maxsize=2)(lambda index: read_mask(folder / f"{index:05d}.png"))  # neighbors share a mask
     indices = {"first": 0, "middle": frames // 2}
     later = np.unique(np.linspace(1, frames - 1, min(_PAIRS, frames - 1)).round().astype(int))  # none for one frame
-    ious = {int(index): _agreement(folder, int(index)) for index in later}
+    ious = {int(index): _agreement(read(int(index) - 1), read(int(index))) for index in later}
     if ious:
         indices["worst"] = min(ious, key=lambda index: ious[index])
-    return [
-        {"name": name, "frame": index, "png": _small_png(read_mask(_path(folder, index)))}
-        for name, index in indices.items()
-    ]
+    return [{"name": name, "frame": index, "png": _small_png(read(index))} for name, index in indices.items()]
 
 
-def _agreement(folder: Path, index: int) -> float:
-    before, mask = read_mask(_path(folder, index - 1)), read_mask(_path(folder, index))
+def _agreement(before: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
     return mask_iou(before, mask) if before.shape == mask.shape else 1.0  # the source's size changed, not the object
-
-
-def _path(folder: Path, index: int) -> Path:
-    return folder / f"{index:05d}.png"
 
 
 def _small_png(mask: NDArray[np.bool_]) -> str:

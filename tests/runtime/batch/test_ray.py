@@ -27,18 +27,25 @@ _NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": 
 _MISSING = "Ray is not installed: make test-ray"
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two nodes with one CPU each; `cluster.worker` is the one that can be removed."""
+@pytest.fixture(scope="module")
+def head() -> Iterator[Any]:
+    """A cluster of one node, for all tests."""
     pytest.importorskip("ray", reason=_MISSING)
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("PYTHONPATH", ":".join(path for path in [str(Path(__file__).parent), *sys.path] if path))
-    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    cluster = Cluster(initialize_head=True, head_node_args=_NODE)
-    cluster.worker = cluster.add_node(**_NODE)
-    yield cluster
-    cluster.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", ":".join(path for path in [str(Path(__file__).parent), *sys.path] if path))
+        cluster = Cluster(initialize_head=True, head_node_args=_NODE)
+        yield cluster
+        cluster.shutdown()
+
+
+@pytest.fixture
+def cluster(head: Any) -> Any:
+    """Two nodes with one CPU each; `cluster.worker` is the one that can be removed."""
+    if getattr(head, "worker", None) is None:
+        head.worker = head.add_node(**_NODE)
+    return head
 
 
 def _states(folder: Path) -> dict[str, tuple[str, int]]:
