@@ -148,7 +148,7 @@ def _jobs(folder: Path, batch: int) -> list[dict[str, Any]]:
         write_clip(videos / "0.mp4", frames)
         for place in range(1, clips):
             (videos / f"{place}.mp4").write_bytes((videos / "0.mp4").read_bytes())
-        for jobs in JOBS:
+        for jobs in (jobs for jobs in JOBS if jobs <= clips):
             infer = InferOptions(source="", output="", precision="fp32")
             output = folder / f"out{frames}-{jobs}"
             progress, begin = _Memory(), time.perf_counter()

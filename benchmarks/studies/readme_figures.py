@@ -170,7 +170,10 @@ def _startup(results: Path) -> str:
 def _batch(results: Path) -> str:
     """Overhead per video, videos a minute and memory by processes, and the cost of a long list."""
     batch = _load(results / "batch.json")
-    lines = ["| processes | clips | videos a minute | memory of the processes, MiB |", "|---|---|---|---|"]
+    lines = [
+        "| processes | clips | videos a minute, loading included | memory of the processes, MiB |",
+        "|---|---|---|---|",
+    ]
     for row in batch["jobs"]["rows"]:
         clips = f"{row['clips']} of {row['frames_per_clip']} frames"
         lines.append(f"| {row['jobs']} | {clips} | {row['videos_per_minute']:.1f} | {row['memory_mib']:.0f} |")
@@ -179,8 +182,8 @@ def _batch(results: Path) -> str:
     lines.append(
         f"\nIn a loaded process a video costs {overhead['per_video_processor_s']:.3f} s of processor time beside its "
         f"frames: {overhead['clips']} clips of {frames} frames take {overhead['processor_ratio']:.2f} times the "
-        f"processor time of one clip of {overhead['clips'] * frames} frames.\n\nThe command that finds "
-        f"{driver['videos']:,} videos done lists them, reads their status and writes the summary in "
+        f"processor time of one clip\nof {overhead['clips'] * frames} frames.\n\nThe command that finds "
+        f"{driver['videos']:,} videos done lists them, reads their status and writes the summary in\n"
         f"{driver['processor_s']:.0f} s of processor time ({driver['seconds']:.0f} s in all) and "
         f"{driver['memory_mib']:.0f} MiB."
     )
