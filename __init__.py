@@ -9,6 +9,7 @@
 | to do | names |
 |---|---|
 | segment a video | Segmenter, MaskFrame |
+| segment many videos with Ray Data | SegmentVideos |
 | read or bring frames | open_frames, Frame |
 | write mattes, alpha videos, RLE and so on | open_writer |
 | export a checkpoint to ONNX | export_amcnet, export_pwcnet, export_raft, export_pipeline |
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .engines.build_options import BuildOptions
     from .export.exporter import export_amcnet, export_pipeline, export_pwcnet, export_raft
     from .models.checkpoint import load_raft
+    from .runtime.batch.dataset import SegmentVideos
     from .runtime.frame import Frame, MaskFrame
     from .runtime.output.open_writer import open_writer
     from .runtime.segmenter import Segmenter
@@ -54,6 +56,7 @@ _MODULES = {
     "BuildOptions": ".engines.build_options",
     "Frame": ".runtime.frame",
     "MaskFrame": ".runtime.frame",
+    "SegmentVideos": ".runtime.batch.dataset",
     "Segmenter": ".runtime.segmenter",
     "build_engine": ".engines.build",
     "calibrate": ".calibration",
@@ -78,6 +81,7 @@ __all__ = [
     "MaskFrame",
     "ModelFileError",
     "OutputError",
+    "SegmentVideos",
     "Segmenter",
     "__version__",
     "build_engine",

@@ -19,6 +19,8 @@ _PACKAGES = {
     "PIL": ("Pillow", "test"),
     "onnxruntime": ("ONNX Runtime", "cpu"),
     "openvino": ("OpenVINO", "openvino"),
+    "fsspec": ("fsspec", "cloud"),
+    "ray": ("Ray", "ray"),
     "pydensecrf": ("pydensecrf2", "crf"),
     "tensorrt": ("TensorRT", "tensorrt"),
     "tensorrt_rtx": ("TensorRT-RTX", "rtx"),

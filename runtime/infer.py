@@ -77,13 +77,15 @@ def infer(
     *,
     segmenter: Segmenter | None = None,
     announce: Callable[[str], None] = lambda sentence: None,
+    source_name: str | None = None,
 ) -> dict[str, Any]:
     """Write the outputs that `options.write` names, and run.json; return the content of run.json.
 
     `progress(info, frames_done)` is called after each frame. `announce(sentence)` is called before anything is written,
     if the outputs will take 1 GiB or more. Nothing is written before the first mask is there. A run that ends early
     after that, by an error or Ctrl-C, leaves all finished masks, playable videos and run.json with "complete": false.
-    `segmenter`, loaded with the same options, is used and left open; by default one is loaded for this run. What can be
+    `segmenter`, loaded with the same options, is used and left open; by default one is loaded for this run.
+    `source_name` names the source in run.json if `options.source` is a temporary copy of it. What can be
     checked without a network is checked before one is loaded. Raises the errors of `Segmenter.load`, `open_frames` and
     OutputError.
     """
@@ -111,12 +113,12 @@ def infer(
             name=name,
         )
         folder = RunFolder(Path(options.output), name, outputs.store)
-        report = _report(options, plan, outputs.kinds)
+        report = _report(options, plan, outputs.kinds, source_name)
         finished = folder.finished(report["settings"], resume=options.resume, overwrite=options.overwrite)
         if options.resume and (earlier := folder.complete_report(finished)):
             return earlier | {"notes": [*earlier["notes"], "the run was complete already; nothing was done"]}
         folder.require_writable()
-        flow = loaded.enter_context(plan.open_flow(reader))
+        flow = loaded.enter_context(segmenter.open_flow(reader) if segmenter else plan.open_flow(reader))
         segmenter = segmenter or loaded.enter_context(Segmenter.open(plan))
         report["backend"] = segmenter.network.name
         # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist.
@@ -209,14 +211,16 @@ def _masks(
         yield from islice(masks, 0 if frame is None else 1, None)
 
 
-def _report(options: InferOptions, plan: SegmenterPlan, kinds: list[str]) -> dict[str, Any]:
+def _report(
+    options: InferOptions, plan: SegmenterPlan, kinds: list[str], source_name: str | None = None
+) -> dict[str, Any]:
     """Content of run.json during the run; a run is resumed only if `settings` are equal."""
     return {
         "schema": SCHEMA,
         "complete": False,
         "settings": {
-            "source": public_name(str(options.source)),
-            **source_file(Path(options.source)),
+            "source": source_name or public_name(str(options.source)),
+            **source_file(Path(options.source), is_copy=source_name not in (None, str(options.source))),
             "start": options.start,
             "frames": options.frames,
             "stride": options.stride,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from .backends.base import Backend
 from .closeable import Closeable
 from .files.bundled_network import DEFAULT_AMCNET as DEFAULT_AMCNET
 from .flow.flow import Flow
+from .flow.learned_flow import load_flow_network
 from .frame import Frame, MaskFrame
 from .live_frames import live_frames
 from .loaded_process import LoadedProcess
@@ -20,7 +22,7 @@ from .opencv_state import single_threaded_opencv
 from .prefetch import prefetch
 from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
-from .video.reader import open_frames
+from .video.reader import FrameReader, open_frames
 
 
 class Segmenter(Closeable):
@@ -34,12 +36,16 @@ class Segmenter(Closeable):
     other, called from one thread; it cannot be used in a process forked after it was loaded (BackendError).
     """
 
-    def __init__(self, plan: SegmenterPlan, network: MaskNetwork) -> None:
-        """`network` has loaded the file of `plan`; it is closed with this Segmenter. Users call `load`."""
+    def __init__(self, plan: SegmenterPlan, network: MaskNetwork, flow_network: Backend | None = None) -> None:
+        """`network` has loaded the file of `plan`, and `flow_network` its flow network, by default loaded when needed.
+
+        Both are closed with this Segmenter. Users call `load`.
+        """
         self.plan = plan
         self.file = plan.file
         self.network = network
         self._loaded = LoadedProcess()
+        self._flow_network = flow_network
 
     @classmethod
     def open(cls, plan: SegmenterPlan) -> Segmenter:
@@ -132,7 +138,7 @@ class Segmenter(Closeable):
                 video_stream=video_stream,
                 deinterlace=deinterlace,
             ) as reader,
-            self.plan.open_flow(reader) as flow,
+            self.open_flow(reader) as flow,
         ):
             yield from self.masks(reader, flow)
 
@@ -157,7 +163,7 @@ class Segmenter(Closeable):
         times = times or StageTimes()
         with ExitStack() as stack:
             if flow is None:
-                flow = stack.enter_context(self.plan.open_flow())
+                flow = stack.enter_context(self.open_flow())
             stack.enter_context(single_threaded_opencv)
             read = stack.enter_context(closing(prefetch(_timed(frames, times))))
             made = stack.enter_context(closing(self.network.masks(read, flow, times)))
@@ -186,16 +192,28 @@ class Segmenter(Closeable):
         self._loaded.require()
         times = times or StageTimes()
         with (
-            self.plan.open_flow() as flow,
+            self.open_flow() as flow,
             single_threaded_opencv,
             closing(self.network.masks(_timed(live_frames(frames, order), times), flow, times, live=True)) as made,
         ):
             yield from made
 
+    def open_flow(self, reader: FrameReader | None = None) -> AbstractContextManager[Flow | None]:
+        """As `SegmenterPlan.open_flow`; a flow network is loaded for the first video and stays loaded for the next.
+
+        Raises InputError for a folder of flow that does not fit; BackendError, EngineError or ModelFileError.
+        """
+        source = self.plan.flow
+        if self._flow_network is None and source is not None and source.model is not None:
+            self._flow_network = load_flow_network(source.model, self.plan.device)
+        return self.plan.open_flow(reader, self._flow_network)
+
     def close(self) -> None:
-        """Release the network; closing twice is allowed."""
+        """Release the networks; closing twice is allowed."""
         if self._loaded.is_this:
             self.network.close()
+            if self._flow_network is not None:
+                self._flow_network.close()
 
 
 def _timed(frames: Iterable[Frame], times: StageTimes) -> Iterator[Frame]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.base import NetworkFile
+from .backends.base import Backend, NetworkFile
 from .backends.open_backend import require_bf16, require_library
 from .backends.openvino_backend import is_installed
 from .errors import InputError
@@ -117,9 +117,13 @@ class SegmenterPlan:
         """Whether the network runs on a GPU: on "cuda", or as an engine."""
         return self.device == "cuda" or isinstance(self.file, EngineFile)
 
-    def open_flow(self, reader: FrameReader | None = None) -> AbstractContextManager[Flow | None]:
+    def open_flow(
+        self, reader: FrameReader | None = None, network: Backend | None = None
+    ) -> AbstractContextManager[Flow | None]:
         """The source of flow for the frames of `reader`, as `FlowSource.open`; None for a pipeline."""
-        return nullcontext() if self.flow is None else self.flow.open(self.file.preprocessing.size, reader, self.device)
+        if self.flow is None:
+            return nullcontext()
+        return self.flow.open(self.file.preprocessing.size, reader, self.device, network)
 
     def mask_frame(self, frame: Frame, probability: NDArray[np.float32], times: StageTimes) -> MaskFrame:
         """The mask of `probability` (H, W): by the threshold, or by a dense CRF with the colors of `frame`."""

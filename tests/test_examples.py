@@ -17,7 +17,7 @@ from amcnet.runtime.batch.cli import _parser as batch_parser
 from amcnet.runtime.batch.shard import Shard
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-TESTED = {"segment_video.py", "own_frames.py", "live_camera.py", "export_quantize_run.py"}
+TESTED = {"segment_video.py", "own_frames.py", "live_camera.py", "export_quantize_run.py", "segment_dataset.py"}
 FRAMES = 6
 
 
@@ -98,3 +98,23 @@ def test_export_quantize_run(clip: Path, tmp_path: Path) -> None:
     assert (tmp_path / "amcnet.int8.onnx").exists()
     assert f"over {FRAMES} frames" in printed
     assert float(printed.split("masks: ")[1].split(" over")[0]) > 0.8
+
+
+@pytest.mark.slow
+def test_segment_dataset(clip: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray.data", reason="Ray is not installed: make test-ray")
+    from pyarrow import parquet, table
+
+    paths = [str(clip), str(tmp_path / "gone.mp4")]
+    parquet.write_table(table({"path": paths, "label": [1, 2]}), tmp_path / "videos.parquet")
+    code = (
+        "import ray, runpy, sys; ray.init(num_cpus=2, object_store_memory=80 * 2**20, include_dashboard=False); "
+        "ray.init = lambda **_: None; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, EXAMPLES / "segment_dataset.py", tmp_path / "videos.parquet", tmp_path / "m"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert f"{clip} {FRAMES} masks" in result.stdout
+    rows = {row["path"]: row for row in parquet.read_table(tmp_path / "m").to_pylist()}
+    assert (rows[paths[0]]["label"], rows[paths[0]]["error"], len(rows[paths[0]]["masks"])) == (1, "", FRAMES)
+    assert "there is no such file" in rows[paths[1]]["error"]

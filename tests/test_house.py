@@ -214,8 +214,8 @@ def test_each_command_is_installed_and_helps() -> None:
 
 PUBLIC = {
     "amcnet": "AmcNetError BackendError BuildOptions CheckpointError EngineError Frame InputError MaskFrame "
-    "ModelFileError OutputError Segmenter __version__ build_engine calibrate evaluate export_amcnet export_pipeline "
-    "export_pwcnet export_raft load_raft open_frames open_writer",
+    "ModelFileError OutputError SegmentVideos Segmenter __version__ build_engine calibrate evaluate export_amcnet "
+    "export_pipeline export_pwcnet export_raft load_raft open_frames open_writer",
     "amcnet.models": "AMCNet AMCNetConfig AMCNetDetails AMCNetOutput PWCNet RAFT RAFTConfig load_amcnet load_pwcnet "
     "load_raft seed_weights",
     "amcnet.export": "ExportOptions Exported OnnxFile Preprocessing Seed export_amcnet export_pipeline export_pwcnet "

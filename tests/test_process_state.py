@@ -41,7 +41,7 @@ SETTERS: dict[str, set[str]] = {
     "setLevel": {"export/onnx_model.py"},
     "signal": {"runtime/interrupt.py", "engines/build_process.py", "training/gradient.py", "runtime/batch/worker.py"},
     "dup2": {"engines/build_process.py", "runtime/command.py", "runtime/interrupt.py"},
-    "chdir": set(),
+    "chdir": {"runtime/batch/ray_workers.py"},
     "umask": set(),
     "putenv": set(),
     "setdefaulttimeout": set(),

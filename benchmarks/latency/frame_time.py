@@ -5,21 +5,16 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...runtime.backends.base import Backend
-from ...runtime.flow.flow import Flow
-from ...runtime.flow.flow_source import FlowSource
-from ...runtime.flow.learned_flow import LearnedFlow
 from ...runtime.frame import SourceInfo
 from ...runtime.infer import InferOptions, infer
 from ...runtime.machine_info import available_cores
 from ...runtime.mask_networks import TwoStreamNetwork, frames_at_once
 from ...runtime.segmenter import Segmenter
 from ...runtime.segmenter_plan import SegmenterPlan
-from ...runtime.video.reader import FrameReader
 from .latency import Latency
 from .machine_state import MachineWatch
 
@@ -86,24 +81,11 @@ def frame_time(
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _LoadedFlow(FlowSource):
-    """A flow network that `backend` has loaded."""
-
-    backend: Backend
-
-    def open(self, size: tuple[int, int], reader: FrameReader | None = None, device: str = "cpu") -> Flow:
-        assert self.model is not None
-        return LearnedFlow(self.model, size, backend=self.backend)
-
-
 def _segmenter(options: InferOptions, loaded: Mapping[str, Backend]) -> Segmenter:
     """A Segmenter of the loaded networks."""
     plan = SegmenterPlan.make(options.amcnet, engine=options.engine, flow=options.flow, device=options.device)
-    if plan.flow is not None and plan.flow.model is not None and plan.flow.model.model in loaded:
-        flow = _LoadedFlow(name=plan.flow.name, model=plan.flow.model, backend=loaded[plan.flow.model.model])
-        plan = replace(plan, flow=flow)
-    return Segmenter(plan, TwoStreamNetwork(plan, loaded["amcnet"]))
+    flow = None if plan.flow is None or plan.flow.model is None else loaded.get(plan.flow.model.model)
+    return Segmenter(plan, TwoStreamNetwork(plan, loaded["amcnet"]), flow)
 
 
 def _timed_run(

@@ -6,7 +6,7 @@ Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each N
 benchmarks/results: davis16.json, davis16-int8.json, temporal.json, ablation.json, run-*.json (each the run.json of an
 `amc-infer` run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
 h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json;
-output-sizes.json; flow.json.
+output-sizes.json; flow.json; batch.json.
 """
 
 from __future__ import annotations
@@ -222,6 +222,34 @@ def _flow(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _batch(results: Path) -> str:
+    """Overhead per video, videos a minute and memory by processes, and the cost of a long list."""
+    batch = _load(results / "batch.json")
+    lines = [
+        "| processes | clips | videos a minute, loading included | memory of the processes, MiB |",
+        "|---|---|---|---|",
+    ]
+    for row in batch["jobs"]["rows"]:
+        clips = f"{row['clips']} of {row['frames_per_clip']} frames"
+        lines.append(f"| {row['jobs']} | {clips} | {row['videos_per_minute']:.1f} | {row['memory_mib']:.0f} |")
+    overhead, driver = batch["overhead"], batch["driver"]
+    frames = overhead["frames_per_clip"]
+    lines.append(
+        f"\nIn a loaded process a video costs {overhead['per_video_processor_s']:.3f} s of processor time beside its "
+        f"frames: {overhead['clips']} clips of {frames} frames take {overhead['processor_ratio']:.2f} times the "
+        f"processor time of one clip\nof {overhead['clips'] * frames} frames.\n\nThe command that finds "
+        f"{driver['videos']:,} videos done lists them, reads their status and writes the summary in\n"
+        f"{driver['processor_s']:.0f} s of processor time ({driver['seconds']:.0f} s in all) and "
+        f"{driver['memory_mib']:.0f} MiB."
+    )
+    machine, loads = batch["machine"], [load for part in batch.values() for load in part.get("load_average", [])]
+    lines.append(
+        f"\n{machine['cores']} cores of {machine['processor']}, which other programs used at the same time: load "
+        f"{min(loads):.0f} to {max(loads):.0f}."
+    )
+    return "\n".join(lines) + "\n"
+
+
 def _gpu(results: Path) -> str:
     """Latency and accuracy of each file on the GPU, and the upper bound of the speedup by a correlation kernel."""
     checks = [_load(results / name) for name in ("h200.json", "h200-paper.json")]
@@ -281,6 +309,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "bf16": _bf16,
     "outputs": _outputs,
     "flow": _flow,
+    "batch": _batch,
     "gpu": _gpu,
 }
 

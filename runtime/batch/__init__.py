@@ -1,1 +1,1 @@
-"""Many videos on one machine: `amc-batch`."""
+"""Many videos, on one machine or on a Ray cluster: `amc-batch`."""

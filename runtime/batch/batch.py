@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
+from typing import Any
 
 from ..files.atomic import make_folder
 from ..files.folder_lock import locked_folder
@@ -14,6 +15,7 @@ from .default_jobs import default_jobs
 from .layout import Layout, require_distinct
 from .options import BatchOptions, settings_sha256
 from .progress import BatchProgress
+from .ray_workers import RayWorkers, open_cluster
 from .recorder import Recorder
 from .scheduler import Scheduler
 from .sources import find_videos
@@ -22,6 +24,8 @@ from .summary import Summary
 from .todo import Todo, choose
 from .video import Video
 from .worker import Segment, segment_video
+from .worker_pool import WorkerPool
+from .worker_process import LocalWorkers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,7 @@ class BatchResult:
     earlier: int
     failed: list[tuple[str, str]] = field(default_factory=list)
     left: int = 0
-    files: list[Path] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,20 @@ class Batch:
     todo: Todo
 
     @classmethod
-    def find(cls, options: BatchOptions) -> Batch:
-        """Check everything and write nothing. Raises InputError, OutputError or the errors of `Segmenter.load`."""
+    @contextmanager
+    def open(cls, options: BatchOptions) -> Iterator[Batch]:
+        """Check everything and write nothing to the output.
+
+        Raises InputError, OutputError or the errors of `Segmenter.load`.
+        """
         settings = settings_sha256(options.infer)
         videos = find_videos(options.sources, options.output, image_folders=options.image_folders)
         require_distinct(videos)
-        layout = Layout(options.output, options.shard)
         if options.shard is not None:
             videos = [video for video in videos if options.shard.has(video)]
-        return cls(videos, layout, choose(videos, layout, options, settings))
+        with Layout.open(options.output, options.shard) as layout:
+            layout.fetch_status(videos)
+            yield cls(videos, layout, choose(videos, layout, options, settings))
 
 
 def run_batch(
@@ -71,8 +80,7 @@ def run_batch(
     resumable. `segment` is called for each video in a process that imports it by its name. Raises InputError,
     OutputError, BackendError and the other errors of `Segmenter.load`, most of them before anything is written.
     """
-    batch = Batch.find(options)
-    with locked_folder(batch.layout.lock):
+    with Batch.open(options) as batch, locked_folder(batch.layout.lock):
         return _run(batch, options, progress or BatchProgress(), check, segment)
 
 
@@ -80,19 +88,18 @@ def _run(
     batch: Batch, options: BatchOptions, progress: BatchProgress, check: Callable[[], None], segment: Segment
 ) -> BatchResult:
     layout, todo = batch.layout, batch.todo
-    make_folder(layout.status_folder)
-    remove_unfinished(layout.status_folder, {str(layout.status(video)) for video in batch.videos})
-    summary = Summary(batch.videos, layout)
     tasks = list(islice(todo.tasks, options.limit))
-    progress.begin(len(tasks), len(todo.done), len(todo.failed))
-    recorder = Recorder(options, layout, progress, summary.write_now_and_then)
-    jobs = options.jobs or default_jobs(on_gpu=_on_gpu(options.infer))
-    try:
-        if tasks:
-            scheduler = Scheduler(options.infer, recorder, jobs=jobs, timeout=options.timeout, segment=segment)
-            scheduler.run(tasks, check)
-    finally:
-        files = summary.write()
+    with _open_pool(options, segment) if tasks else nullcontext() as pool:  # may fail: before anything is written
+        make_folder(layout.status_folder)
+        remove_unfinished(layout.status_folder, {str(layout.status(video)) for video in batch.videos})
+        summary = Summary(batch.videos, layout)
+        progress.begin(len(tasks), len(todo.done), len(todo.failed))
+        recorder = Recorder(options, layout, progress, summary.write_now_and_then)
+        try:
+            if pool is not None:
+                Scheduler(recorder, pool, timeout=options.timeout).run(tasks, check)
+        finally:
+            files = summary.write()
     return BatchResult(
         done=recorder.done,
         earlier=len(todo.done),
@@ -100,6 +107,16 @@ def _run(
         left=len(todo.tasks) - len(tasks),
         files=files,
     )
+
+
+@contextmanager
+def _open_pool(options: BatchOptions, segment: Segment) -> Iterator[WorkerPool[Any]]:
+    on_gpu = _on_gpu(options.infer)
+    if options.ray is None:
+        yield LocalWorkers(options.infer, jobs=options.jobs or default_jobs(on_gpu=on_gpu), segment=segment)
+        return
+    with open_cluster(options.ray):
+        yield RayWorkers(options.infer, jobs=options.jobs, on_gpu=on_gpu, segment=segment)
 
 
 def _on_gpu(options: InferOptions) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import closing
 from dataclasses import fields
@@ -24,8 +25,10 @@ _EXAMPLES = """examples:
   amc-batch videos/ -o masks/                        all videos in a folder and below it
   amc-batch 'videos/*/front.mp4' -o masks/           a quoted pattern
   amc-batch list.txt -o masks/                       a path a line, or JSON lines; - reads standard input
+  amc-batch s3://bucket/videos -o s3://bucket/masks  addresses (pip install 'amcnet[cloud]')
   amc-batch frames/ -o masks/ --image-folders        each folder of images is a clip
   amc-batch videos/ -o masks/ --dry-run              list the videos, estimate time and bytes
+  amc-batch videos/ -o masks/ --ray 10.0.0.1:6379    on a Ray cluster (pip install 'amcnet[ray]')
   amc-batch videos/ -o masks/ --shard 0/8            the first of eight machines
 
 The same command again goes on where it ended: what is done is passed over, what was begun is resumed.
@@ -79,9 +82,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="videos, folders, quoted patterns, lists (.txt, .jsonl), or -"
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="videos, folders, quoted patterns, addresses, lists (.txt, .jsonl), or -",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder to write to")
+    parser.add_argument(
+        "-o", "--output", type=_folder, required=True, metavar="OUT", help="folder, or address of one, to write to"
+    )
     batch = parser.add_argument_group("batch")
     batch.add_argument("--image-folders", action="store_true", help="take folders of images as clips, not videos")
     batch.add_argument("--jobs", type=positive, metavar="N", help="processes (one a core, as far as memory allows)")
@@ -89,6 +97,13 @@ def _parser() -> argparse.ArgumentParser:
     batch.add_argument("--retries", type=_count, default=1, metavar="N", help="how often to repeat a failed video (1)")
     batch.add_argument("--limit", type=positive, metavar="N", help="begin at most N videos (all)")
     batch.add_argument("--shard", type=Shard.parse, metavar="I/N", help="do part I of N, counted from 0 (all)")
+    batch.add_argument(
+        "--ray",
+        nargs="?",
+        const=os.environ.get("RAY_ADDRESS", "auto"),
+        metavar="HOST:PORT",
+        help="run on this Ray cluster ($RAY_ADDRESS, or the one of this machine)",
+    )
     batch.add_argument("--dry-run", action="store_true", help="list what would be done, and estimate time and bytes")
     earlier = batch.add_mutually_exclusive_group()
     earlier.add_argument("--retry-failed", action="store_true", help="repeat the videos that failed in an earlier run")
@@ -96,6 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"amcnet {__version__}")
     add_options(parser.add_argument_group("each video, as in amc-infer"))
     return parser
+
+
+def _folder(text: str) -> str | Path:
+    return text if "://" in text else Path(text)
 
 
 def _count(text: str) -> int:

@@ -17,17 +17,24 @@ from ..output.disk_space import free_bytes, in_units
 from ..segmenter import Segmenter
 from ..video.reader import open_frames
 from .batch import Batch
+from .cloud import is_url
+from .local_run import local_run
 from .options import BatchOptions, segmenter_arguments
 from .todo import Task
 
 _LISTED = 20
 _COUNTED = 50  # videos whose length is read; each is opened, which takes some 10 ms
+_DOWNLOADED = 5  # the same, of videos at addresses
 _MEASURED_FRAMES = 24
 
 
 def dry_run(options: BatchOptions) -> Iterator[str]:
     """The lines to print. Nothing is written to the output folder. Raises the errors of `run_batch`."""
-    batch = Batch.find(options)
+    with Batch.open(options) as batch:
+        yield from _lines(batch, options)
+
+
+def _lines(batch: Batch, options: BatchOptions) -> Iterator[str]:
     tasks = list(islice(batch.todo.tasks, options.limit))
     yield (
         f"{len(batch.videos)} videos: {len(tasks)} to do, {len(batch.todo.done)} done, "
@@ -43,7 +50,8 @@ def dry_run(options: BatchOptions) -> Iterator[str]:
 
 def _estimate(tasks: list[Task], batch: BatchOptions) -> Iterator[str]:
     options = batch.infer
-    places = np.unique(np.linspace(0, len(tasks) - 1, min(_COUNTED, len(tasks))).round().astype(int))
+    most = _DOWNLOADED if any(is_url(task.video.source) for task in tasks) else _COUNTED
+    places = np.unique(np.linspace(0, len(tasks) - 1, min(most, len(tasks))).round().astype(int))
     counted = {tasks[place].video.source: _length(options, tasks[place]) for place in places}
     lengths = {source: frames for source, frames in counted.items() if frames}
     if not lengths:
@@ -56,20 +64,23 @@ def _estimate(tasks: list[Task], batch: BatchOptions) -> Iterator[str]:
         f"(lengths of {len(counted)} videos; {1000 * seconds:.0f} ms and {size / 1000:.1f} kB a frame, measured on "
         f"{measured} frames)"
     )
-    if frames * size > (free := free_bytes(batch.output)):
+    if not is_url(batch.output) and frames * size > (free := free_bytes(Path(batch.output))):
         yield f"{batch.output} has {in_units(free)} free. Fix: free some space, or write less with --write"
 
 
 def _length(options: InferOptions, task: Task) -> int | None:
     try:
-        with open_frames(
-            task.video.source,
-            start=options.start,
-            frames=options.frames,
-            stride=options.stride,
-            duration=options.duration,
-            video_stream=options.video_stream,
-        ) as reader:
+        with (
+            local_run(dataclasses.replace(options, source=task.video.source)) as local,
+            open_frames(
+                local.source,
+                start=options.start,
+                frames=options.frames,
+                stride=options.stride,
+                duration=options.duration,
+                video_stream=options.video_stream,
+            ) as reader,
+        ):
             return reader.info.expected_frames
     except AmcNetError:
         return None
@@ -78,8 +89,11 @@ def _length(options: InferOptions, task: Task) -> int | None:
 def _measure(options: InferOptions, source: str) -> tuple[int, float, float]:
     """Frames, seconds and bytes a frame of the beginning of `source`, written to a temporary folder."""
     most = min(options.frames or _MEASURED_FRAMES, _MEASURED_FRAMES)
-    with tempfile.TemporaryDirectory() as folder, Segmenter.load(**segmenter_arguments(options)) as segmenter:
-        part = dataclasses.replace(options, source=source, output=folder, frames=most)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Segmenter.load(**segmenter_arguments(options)) as segmenter,
+        local_run(dataclasses.replace(options, source=source, output=folder, frames=most)) as part,
+    ):
         begin = time.perf_counter()
         report = infer(part, segmenter=segmenter)
         seconds = time.perf_counter() - begin

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
+from .cloud import download_existing, is_url, upload
 from .shard import Shard
 from .video import Video
 
@@ -19,14 +22,44 @@ _LONGEST_NAME = 255 - len(".") - len(".json.4194304.part")  # bytes: what atomic
 class Layout:
     """OUT/<output>/ holds what `amc-infer` writes, OUT/status/<relative>.json the state, OUT/summary.* all states.
 
-    Each shard has a summary of its own.
+    Each shard has a summary of its own. If OUT is an address, `url` is that, and `folder` has a copy of the status
+    files and summaries on this machine; each one that changes is to be published.
     """
 
     folder: Path
     shard: Shard | None = None
+    url: str | None = None
 
-    def output(self, video: Video) -> Path:
-        return self.folder / video.output
+    @classmethod
+    @contextmanager
+    def open(cls, output: str | Path, shard: Shard | None) -> Iterator[Layout]:
+        """The layout of OUT; an address gets a temporary folder."""
+        if not is_url(output):
+            yield cls(Path(output), shard)
+            return
+        with tempfile.TemporaryDirectory(prefix="amc-batch-") as folder:
+            yield cls(Path(folder), shard, str(output).rstrip("/"))
+
+    @property
+    def name(self) -> str:
+        return self.url or str(self.folder)
+
+    def output(self, video: Video) -> str | Path:
+        return f"{self.url}/{video.output}" if self.url else self.folder / video.output
+
+    def fetch_status(self, videos: Sequence[Video]) -> None:
+        """Copy the status files of `videos` from an address to `folder`. Raises OutputError."""
+        if self.url:
+            names = [self.status(video).relative_to(self.status_folder).as_posix() for video in videos]
+            download_existing(f"{self.url}/{_STATUS}", self.status_folder, names)
+
+    def publish(self, path: Path) -> str:
+        """Copy a file of `folder` to the address, if there is one; return where it is now. Raises OutputError."""
+        if not self.url:
+            return str(path)
+        published = f"{self.url}/{path.relative_to(self.folder).as_posix()}"
+        upload(path, published)
+        return published
 
     def status(self, video: Video) -> Path:
         return self.folder / _STATUS / f"{video.relative}.json"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
+from .cloud import is_url, path_of
 from .video import Video
 
 _SUFFIXES = frozenset({".txt", ".lst", ".jsonl", ".ndjson"})
@@ -25,8 +26,8 @@ def read_list(source: str, *, image_folders: bool = False) -> Iterator[Video]:
     A line is a path, or a JSON object with "source" and optionally "output", the output folder. Blank lines and lines
     that begin with # are passed over; spaces around a path are removed. A relative path is relative to the folder of
     the list, or to the current one for standard input, and is mirrored as it is written; of an absolute path the
-    whole path is mirrored. A path that does not exist is an error of that video, not of the list.
-    Raises InputError for a list that cannot be read, and for a line that is not understood.
+    whole path is mirrored, of an address what follows `://`. A path that does not exist is an error of that video, not
+    of the list. Raises InputError for a list that cannot be read, and for a line that is not understood.
     """
     folder = "" if source == "-" else os.path.dirname(source)
     name = "standard input" if source == "-" else source
@@ -34,8 +35,9 @@ def read_list(source: str, *, image_folders: bool = False) -> Iterator[Video]:
         text = line.strip()
         if text and not text.startswith("#"):
             path, output = _parse(text, f"{name}, line {number}")
-            if "://" in path:
-                raise InputError(f"{name}, line {number}: {path}: addresses are not supported; expected a path")
+            if is_url(path):
+                yield Video.make(path, path_of(path), output=output)
+                continue
             full = os.path.abspath(os.path.join(folder, path))
             normal = os.path.normpath(path)
             relative = full if normal == ".." or normal.startswith(".." + os.sep) else normal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,16 @@ def mask_samples(masks: Sequence[Path]) -> list[dict[str, Any]]:
     evenly over the video; without a second frame there is none. Raises InputError for a mask that cannot be read.
     """
     frames = len(masks)
+    read = lru_cache(maxsize=2)(lambda index: read_mask(masks[index]))  # neighbors share a mask
     indices = {"first": 0, "middle": frames // 2}
     later = np.unique(np.linspace(1, frames - 1, min(_PAIRS, frames - 1)).round().astype(int))  # none for one frame
-    ious = {int(index): _agreement(masks, int(index)) for index in later}
+    ious = {int(index): _agreement(read(int(index) - 1), read(int(index))) for index in later}
     if ious:
         indices["worst"] = min(ious, key=lambda index: ious[index])
-    return [
-        {"name": name, "frame": index, "png": _small_png(read_mask(masks[index]))} for name, index in indices.items()
-    ]
+    return [{"name": name, "frame": index, "png": _small_png(read(index))} for name, index in indices.items()]
 
 
-def _agreement(masks: Sequence[Path], index: int) -> float:
-    before, mask = read_mask(masks[index - 1]), read_mask(masks[index])
+def _agreement(before: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
     return mask_iou(before, mask) if before.shape == mask.shape else 1.0  # the source's size changed, not the object
 
 

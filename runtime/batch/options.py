@@ -25,12 +25,14 @@ _FILES = {"amcnet", "engine", "flow", "background"}  # options that may name a f
 class BatchOptions:
     """Each field is a flag of `amc-batch` of the same name; `infer` has the options that each video gets.
 
-    `jobs` None: as many processes as cores and memory allow. `timeout` is in seconds for one video, None without end.
-    `retries` is how often a video that failed is tried again. `limit` is how many videos are begun at most.
+    `output` is a folder, or an address of one (`s3://bucket/masks`). `jobs` None: as many processes as cores and memory
+    allow. `timeout` is in seconds for one video, None without end. `retries` is how often a video that failed is tried
+    again. `limit` is how many videos are begun at most. `ray` is the HOST:PORT of a Ray cluster, "auto" for the one of
+    this machine, None for processes here.
     """
 
     sources: tuple[str, ...]
-    output: Path
+    output: str | Path
     infer: InferOptions
     image_folders: bool = False
     jobs: int | None = None
@@ -40,6 +42,7 @@ class BatchOptions:
     retry_failed: bool = False
     overwrite: bool = False
     shard: Shard | None = None
+    ray: str | None = None
 
     def __post_init__(self) -> None:
         if not self.sources:

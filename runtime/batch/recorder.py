@@ -72,6 +72,9 @@ class Recorder:
         self._after_video()
         return None
 
+    def returned(self, task: Task) -> None:
+        self._tries[task.video.relative] -= 1
+
     def _replaces(self, task: Task) -> bool:
         return task.replaces and task.video.relative not in self._began
 
@@ -85,4 +88,6 @@ class Recorder:
             attempts=task.attempts + self._tries[video.relative],
             replaces=self._replaces(task),
         )
-        dataclasses.replace(status, **values).write(self._layout.status(video))  # type: ignore[arg-type]
+        path = self._layout.status(video)
+        dataclasses.replace(status, **values).write(path)  # type: ignore[arg-type]
+        self._layout.publish(path)

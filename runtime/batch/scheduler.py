@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from multiprocessing import connection
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ..errors import BackendError
 from ..infer import InferOptions
 from .todo import Task
-from .worker import CannotLoad, Failed, Finished, Frames, Loaded, Segment, Stopped
-from .worker_process import WorkerProcess
+from .worker import CannotLoad, Failed, Finished, Frames, Loaded, Lost, Stopped, Waiting
+from .worker_pool import Worker, WorkerPool
 
 _TICK_SECONDS = 0.2  # between two looks at the clock and at Ctrl-C
 _LOADS = 3  # that crash in a row: the network is at fault, not a lack of memory that passes
@@ -32,20 +30,17 @@ class Observer(Protocol):
     def failed(self, task: Task, message: str) -> Task | None:
         """Return the task to try again after all others, or None."""
 
+    def returned(self, task: Task) -> None:
+        """`task` was begun, will be begun again, and has not failed."""
+
 
 class Scheduler:
-    """`jobs` processes, among which the processors are shared out; `options` name the network.
+    """Keeps the workers of `pool` busy; `timeout` is in seconds for one video."""
 
-    `timeout` is in seconds for one video. `segment` is called in a process for each video.
-    """
-
-    def __init__(
-        self, options: InferOptions, observer: Observer, *, jobs: int, timeout: float | None, segment: Segment
-    ) -> None:
-        self._options, self._observer, self._timeout, self._segment = options, observer, timeout, segment
-        self._shares = share_out(_cores(), jobs)
+    def __init__(self, observer: Observer, pool: WorkerPool[Any], *, timeout: float | None) -> None:
+        self._observer, self._pool, self._timeout = observer, pool, timeout
         self._waiting: deque[Task] = deque()
-        self._workers: list[WorkerProcess] = []
+        self._workers: list[Worker] = []
         self._crashed_loads = self._failed_in_a_row = 0
 
     def run(self, tasks: Iterable[Task], check: Callable[[], None]) -> None:
@@ -72,16 +67,16 @@ class Scheduler:
                 worker.kill()
             self._workers.clear()
 
-    def _busy(self) -> list[WorkerProcess]:
+    def _busy(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.task]
 
     def _start_workers(self) -> None:
         """As many as there is work for."""
-        useful = min(len(self._shares), len(self._waiting) + len(self._busy()))
+        useful = min(self._pool.count, len(self._waiting) + len(self._busy()))
         while len(self._workers) < useful:
             taken = {worker.slot for worker in self._workers}
-            slot = next(slot for slot in range(len(self._shares)) if slot not in taken)
-            self._workers.append(WorkerProcess(self._options, slot, self._shares[slot], self._segment))
+            slot = next(slot for slot in range(self._pool.count) if slot not in taken)
+            self._workers.append(self._pool.start(slot))
 
     def _hand_out(self) -> None:
         for worker in self._workers:
@@ -90,8 +85,7 @@ class Scheduler:
                 worker.begin(task, self._observer.begin(task))
 
     def _receive(self) -> None:
-        ready = connection.wait([worker.connection for worker in self._workers], _TICK_SECONDS)
-        for worker in [worker for worker in self._workers if worker.connection in ready]:
+        for worker in self._pool.wait(self._workers, _TICK_SECONDS):
             try:
                 message = worker.recv()
             except EOFError:
@@ -99,12 +93,17 @@ class Scheduler:
             else:
                 self._handle(worker, message)
 
-    def _handle(self, worker: WorkerProcess, message: Any) -> None:
+    def _handle(self, worker: Worker, message: Any) -> None:
         if isinstance(message, Loaded):
             worker.loaded, self._crashed_loads = True, 0
             return
         if isinstance(message, CannotLoad):
             raise BackendError(message.message)
+        if isinstance(message, Waiting):
+            return
+        if isinstance(message, Lost):
+            self._lost(worker)
+            return
         task = worker.task
         assert task is not None
         if isinstance(message, Frames):
@@ -128,7 +127,7 @@ class Scheduler:
                     f"is: {message.message}"
                 )
 
-    def _crashed(self, worker: WorkerProcess) -> None:
+    def _crashed(self, worker: Worker) -> None:
         self._workers.remove(worker)
         how = worker.ended()
         if worker.task is not None:
@@ -140,6 +139,14 @@ class Scheduler:
                     f"the process that loads the network ended by {how}, {_LOADS} times in a row; expected it to load. "
                     "Fix: use fewer --jobs; amc-infer with one of the videos shows the reason"
                 )
+
+    def _lost(self, worker: Worker) -> None:
+        """The video is not at fault: another worker continues it, and the attempt is not counted."""
+        self._workers.remove(worker)
+        worker.kill()
+        if worker.task is not None:
+            self._observer.returned(worker.task)
+            self._waiting.appendleft(worker.task)
 
     def _kill_late(self) -> None:
         for worker in self._busy():
@@ -168,18 +175,3 @@ class Scheduler:
         while self._busy():
             self._receive()
             self._kill_late()
-
-
-def share_out(cores: Sequence[int], jobs: int) -> list[Sequence[int]]:
-    """The processors for each of `jobs` processes: disjoint and nearly equal, or one each where they are too few.
-
-    Without shares, each process starts threads for all of them: 1.4 times the time with two processes on two cores.
-    """
-    if jobs >= len(cores):
-        return [cores[job % len(cores) : job % len(cores) + 1] for job in range(jobs)]
-    return [cores[job * len(cores) // jobs : (job + 1) * len(cores) // jobs] for job in range(jobs)]
-
-
-def _cores() -> list[int]:
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
-    return sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))

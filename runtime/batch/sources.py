@@ -10,6 +10,8 @@ from pathlib import Path
 from ..errors import InputError
 from ..output.kinds import KINDS
 from ..video.image_source import is_image
+from .cloud import is_url
+from .cloud_sources import find_at
 from .lists import is_list, read_list
 from .video import Video
 
@@ -23,16 +25,17 @@ SUFFIXES = frozenset(
 _WILDCARDS = "*?["
 
 
-def find_videos(sources: tuple[str, ...], output: Path, *, image_folders: bool = False) -> list[Video]:
+def find_videos(sources: tuple[str, ...], output: str | Path, *, image_folders: bool = False) -> list[Video]:
     """The videos of all sources, in their order; folders and patterns sorted by name.
 
     A folder is searched to any depth for files with one of `SUFFIXES`. Not searched: `output`, hidden entries, linked
     folders, and the outputs of earlier runs. With `image_folders`, folders that directly hold images are found
-    instead, and each is one clip. Raises InputError for a source that is missing, unreadable, or holds no video.
+    instead, and each is one clip. Addresses are read through fsspec, see `find_at`. Raises InputError for a source that
+    is missing, unreadable, or holds no video.
     """
     videos = []
     for source in sources:
-        found = list(_find(source, os.path.abspath(output), image_folders))
+        found = list(_find(source, output if is_url(output) else os.path.abspath(output), image_folders))
         if not found:
             raise InputError(f"{source}: no videos were found; {_expected(image_folders)}")
         videos += found
@@ -44,9 +47,14 @@ def is_video(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
 
 
-def _find(source: str, output: str, image_folders: bool) -> Iterator[Video]:
-    if "://" in source:
-        raise InputError(f"{source}: addresses are not supported; expected a file, a folder, a pattern or a list")
+def _find(source: str, output: str | Path, image_folders: bool) -> Iterator[Video]:
+    if is_url(source):
+        if image_folders:
+            raise InputError(
+                f"{source}: folders of images are not read from addresses; expected a path. Fix: copy them here"
+            )
+        yield from find_at(source, output, is_video)
+        return
     if source == "-" or (is_list(source) and os.path.isfile(source)):
         yield from read_list(source, image_folders=image_folders)
     elif os.path.isdir(source):
@@ -61,7 +69,7 @@ def _find(source: str, output: str, image_folders: bool) -> Iterator[Video]:
         )
 
 
-def _in_folder(folder: str, root: str, output: str, image_folders: bool) -> Iterator[Video]:
+def _in_folder(folder: str, root: str, output: str | Path, image_folders: bool) -> Iterator[Video]:
     """The videos below `folder`, named relative to `root`."""
 
     def unreadable(error: OSError) -> None:
@@ -69,7 +77,9 @@ def _in_folder(folder: str, root: str, output: str, image_folders: bool) -> Iter
 
     for path, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and os.path.abspath(os.path.join(path, name)) != output
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.abspath(os.path.join(path, name)) != str(output)
         )
         relative = os.path.relpath(path, root)
         if image_folders:
@@ -84,21 +94,28 @@ def _in_folder(folder: str, root: str, output: str, image_folders: bool) -> Iter
                 yield Video.make(os.path.abspath(os.path.join(path, name)), inside)
 
 
-def _matching(pattern: str, output: str, image_folders: bool) -> Iterator[Video]:
+def _matching(pattern: str, output: str | Path, image_folders: bool) -> Iterator[Video]:
     """The matches of `pattern`, named relative to its last folder without a wildcard."""
     root = pattern
     while any(wildcard in root for wildcard in _WILDCARDS):
         root = os.path.dirname(root)
     for match in sorted(glob.glob(pattern, recursive=True)):
         inside = os.path.abspath(match)
-        if inside == output or inside.startswith(output + os.sep):
+        if inside == str(output) or inside.startswith(f"{output}{os.sep}"):
             continue
         relative = os.path.relpath(match, root or ".")
         if os.path.isdir(match):
-            if image_folders and any(is_image(Path(name)) for name in os.listdir(match)):
+            if image_folders and any(is_image(Path(name)) for name in _names_in(match)):
                 yield Video.make(inside, relative, is_folder=True)
         elif not image_folders and is_video(os.path.basename(match)):
             yield Video.make(inside, relative)
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: the folder cannot be read ({error.strerror}). Fix: chmod u+rx") from error
 
 
 def _is_run(path: str) -> bool:

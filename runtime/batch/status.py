@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..files.atomic import make_folder, replacing
+from . import cloud
+from .cloud import is_url
 
 SCHEMA = 1
 RUNNING, DONE, FAILED = "running", "done", "failed"
@@ -27,6 +31,10 @@ class Key:
     @classmethod
     def of(cls, source: str, settings_sha256: str) -> Key:
         """Of a folder, the sum of its files' sizes and the latest time."""
+        if is_url(source):
+            with suppress(InputError):
+                return cls(settings_sha256, *cloud.stat(source))
+            return cls(settings_sha256, None, None)
         try:
             if os.path.isdir(source):
                 stats = [entry.stat() for entry in os.scandir(source) if entry.is_file()]

@@ -38,8 +38,8 @@ class Summary:
         self._videos, self._layout = videos, layout
         self._next_seconds = 0.0
 
-    def write(self) -> list[Path]:
-        """Replace the files; return them. Raises OutputError."""
+    def write(self) -> list[str]:
+        """Replace the files; return their paths or addresses. Raises OutputError."""
         begin = time.monotonic()
         suffix, write = ("parquet", _write_parquet) if is_installed("pyarrow") else ("csv", _write_csv)
         table, page = self._layout.summary(suffix), self._layout.summary("html")
@@ -47,7 +47,7 @@ class Summary:
         write_page(page, table.name, len(self._videos), self._statuses)
         # All status files are read, 9 s for 100,000 videos of which 20,000 are done: at most a twentieth of the time.
         self._next_seconds = time.monotonic() + max(10.0, 20 * (time.monotonic() - begin))
-        return [table, page]
+        return [self._layout.publish(path) for path in (table, page)]
 
     def write_now_and_then(self) -> None:
         if time.monotonic() >= self._next_seconds:

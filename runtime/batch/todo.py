@@ -57,7 +57,7 @@ def choose(videos: Sequence[Video], layout: Layout, options: BatchOptions, setti
             todo.tasks.append(Task(video, key, replaces, attempts=status.attempts if same else 0))
     if other_settings:
         raise OutputError(
-            f"{layout.folder} holds {len(other_settings)} results with other settings, the first of them "
+            f"{layout.name} holds {len(other_settings)} results with other settings, the first of them "
             f"{other_settings[0].output}; expected the settings of the earlier run. Fix: use the same options, replace "
             "them by --overwrite, or choose another folder with -o"
         )

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import AmcNetError, InputError, OutputError
 from ..frame import SourceInfo
@@ -22,6 +23,7 @@ from ..infer import InferOptions, infer
 from ..interrupt import SIGNALS
 from ..output.run_folder import RunFolder
 from ..segmenter import Segmenter
+from .local_run import local_run
 from .mask_samples import mask_samples
 from .options import segmenter_arguments
 
@@ -73,28 +75,48 @@ class Stopped:
     """The video was left after a frame, resumable, because any message came while it was segmented."""
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """No message after all."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The machine of the process was lost; its video, if it had one, can be continued elsewhere."""
+
+
 def segment_video(options: InferOptions, segmenter: Segmenter, progress: Progress) -> Finished:
-    """Segment one video. Raises the errors of `infer`, and whatever `progress` raises."""
-    infer(options, progress, segmenter=segmenter)
-    output = Path(options.output)
-    report = json.loads((output / "run.json").read_text())  # not what infer returned: that has notes on resuming
-    images = []
-    if "masks" in report["outputs"]:
-        images = mask_samples([output / "masks" / name for name in RunFolder(output).listed_masks()])
+    """Segment one video; its source and output may be addresses.
+
+    Raises the errors of `infer`, and whatever `progress` raises.
+    """
+    with local_run(options) as local:
+        infer(local, progress, segmenter=segmenter, source_name=str(options.source))
+        output = Path(local.output)
+        report = json.loads((output / "run.json").read_text())  # not what infer returned: that has notes on resuming
+        images = []
+        if "masks" in report["outputs"]:
+            images = mask_samples([output / "masks" / name for name in RunFolder(output).listed_masks()])
     return Finished(report["frames"], report["seconds"], report["notes"], images)
 
 
 def run_worker(
-    channel: connection.Connection[Any, Any], options: InferOptions, cores: Sequence[int], segment: Segment
+    channel: connection.Connection[Any, Any],
+    options: InferOptions,
+    cores: Sequence[int],
+    scratch: str,
+    segment: Segment,
 ) -> None:
     """Load the network that `options` name, then segment each `InferOptions` that comes by `channel`, until None.
 
     Answers Loaded or CannotLoad, then for each video Frames several times and Finished, Failed or Stopped. `cores` are
-    the processors to use, all that there are if it is empty. The process ends with its parent.
+    the processors to use, all that there are if it is empty. Temporary files are made in the folder `scratch`. The
+    process ends with its parent.
     """
     for number in SIGNALS:  # Ctrl-C reaches all processes of a terminal, `timeout` signals a group; the parent acts
         signal.signal(number, signal.SIG_IGN)
     _end_with_parent()
+    tempfile.tempdir = scratch
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     try:
@@ -105,15 +127,24 @@ def run_worker(
     with segmenter:
         channel.send(Loaded())
         while (video := channel.recv()) is not None:
-            answer = _segment(channel, video, segmenter, segment)
+            answer = segment_one(channel, video, segmenter, segment)
             channel.send(answer)
             if isinstance(answer, Stopped) or (isinstance(answer, Failed) and answer.ends):
                 return
 
 
-def _segment(
-    channel: connection.Connection[Any, Any], options: InferOptions, segmenter: Segmenter, segment: Segment
+class Channel(Protocol):
+    """What a worker needs of its connection during a video."""
+
+    def poll(self) -> bool: ...
+
+    def send(self, message: Any, /) -> None: ...
+
+
+def segment_one(
+    channel: Channel, options: InferOptions, segmenter: Segmenter, segment: Segment
 ) -> Finished | Failed | Stopped:
+    """Segment one video and turn its errors into messages; meanwhile send Frames, and stop if any message comes."""
     last_seconds = 0.0
 
     def after_frame(info: SourceInfo, done: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..backends.base import NetworkFile
+from ..backends.base import Backend, NetworkFile
 from ..errors import InputError
 from ..files.onnx_file import FLOW_MODELS, OnnxFile
 from ..trt.card import EngineFile
@@ -39,15 +39,22 @@ class FlowSource:
             return cls(name=name, folder=path)
         raise InputError(f"flow {name!r} is neither 'dis', a file of PWC-Net or RAFT, nor a folder of flow files")
 
-    def open(self, size: tuple[int, int], reader: FrameReader | None = None, device: str = "cpu") -> Flow:
+    def open(
+        self,
+        size: tuple[int, int],
+        reader: FrameReader | None = None,
+        device: str = "cpu",
+        network: Backend | None = None,
+    ) -> Flow:
         """Open the source for one video. A network is loaded here, on `device` ("cpu" or "cuda") if it is an ONNX file.
 
         size: (width, height) of the segmentation network's input in pixels. reader: the frames to come; its selection
         decides which precomputed file belongs to which frame. None: frames of the caller's own, file n for frame n.
+        network: has loaded `model` before, and stays open.
         Raises InputError for a folder without flow or with a wrong number of files; BackendError, EngineError.
         """
         if self.model is not None:
-            return LearnedFlow(self.model, size, device)
+            return LearnedFlow(self.model, size, device, backend=network)
         if self.folder is None:
             return DisFlow(size)
         if reader is None:

@@ -32,7 +32,7 @@ class LearnedFlow(Flow):
         """
         self._prepare = file.preprocessing
         self._size = size
-        self._backend = backend or open_backend(file, available_cores(), device)
+        self._backend = backend or load_flow_network(file, device)
         self._owns_backend = backend is None
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
         self._kept: tuple[Frame, NDArray[np.float32]] | None = None
@@ -60,6 +60,11 @@ class LearnedFlow(Flow):
         planes = flow_network_input(frame, self._prepare)
         self._kept = (frame, planes)
         return planes
+
+
+def load_flow_network(file: NetworkFile, device: str = "cpu") -> Backend:
+    """Load `file` on all cores or on the GPU. Raises BackendError, EngineError or ModelFileError."""
+    return open_backend(file, available_cores(), device)
 
 
 def flow_network_input(frame: Frame, preprocessing: Preprocessing) -> NDArray[np.float32]:

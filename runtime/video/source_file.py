@@ -9,8 +9,11 @@ from pathlib import Path
 _END_BYTES = 1 << 20
 
 
-def source_file(path: Path) -> dict[str, int | str | None]:
-    """Size, time of modification and SHA-256 of the first and the last MiB of the file at `path`; None for others."""
+def source_file(path: Path, *, is_copy: bool = False) -> dict[str, int | str | None]:
+    """Size, time of modification and SHA-256 of the first and the last MiB of the file at `path`; None for others.
+
+    is_copy: the file was downloaded, so that its time of modification means nothing: it is None.
+    """
     if not path.is_file():
         return {"source_bytes": None, "source_modified": None, "source_ends_sha256": None}
     with path.open("rb") as file:
@@ -21,6 +24,6 @@ def source_file(path: Path) -> dict[str, int | str | None]:
     modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return {
         "source_bytes": size,
-        "source_modified": modified.isoformat(timespec="microseconds"),
+        "source_modified": None if is_copy else modified.isoformat(timespec="microseconds"),
         "source_ends_sha256": digest.hexdigest(),
     }

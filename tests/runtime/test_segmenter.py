@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import amcnet
 from amcnet import MaskFrame, Segmenter
 from amcnet.runtime import mask_networks as module
+from amcnet.runtime import segmenter as segmenter_module
 from amcnet.runtime.errors import InputError, ModelFileError
 from amcnet.runtime.flow.flow import DisFlow, Flow
 from amcnet.runtime.frame import Frame
@@ -53,6 +54,28 @@ class _Recorded(Flow):
     def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
         self.pairs.append((frame.index, next_frame and next_frame.index))
         return WHITE
+
+
+@pytest.mark.usefixtures("segmenter")  # so that the threads that OpenVINO starts at its first use are there before
+def test_a_flow_network_is_loaded_once(
+    make_clip: MakeClip, tmp_path: Path, amcnet_onnx: Path, pwcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [make_clip(tmp_path / "a.mp4", frames=3), make_clip(tmp_path / "b.mp4", frames=1)]
+    expected = []
+    for clip in clips:
+        with Segmenter.load(amcnet_onnx, flow=pwcnet_onnx) as alone:
+            expected.append([m.probability for m in alone.video(clip)])
+    load, loads = segmenter_module.load_flow_network, []
+
+    def counted(*arguments: Any) -> Any:
+        loads.append(arguments)
+        return load(*arguments)
+
+    monkeypatch.setattr(segmenter_module, "load_flow_network", counted)
+    with Segmenter.load(amcnet_onnx, flow=pwcnet_onnx) as both:
+        for clip, alone_probabilities in zip(clips, expected, strict=True):
+            assert np.array_equal([m.probability for m in both.video(clip)], alone_probabilities)
+    assert len(loads) == 1
 
 
 def _frames(*sizes: tuple[int, int]) -> Iterator[Frame]:

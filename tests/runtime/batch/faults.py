@@ -27,6 +27,7 @@ def segment(options: InferOptions, segmenter: Segmenter, progress: Progress) -> 
 
 def _crash(source: Path) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
+    _hang(source)  # Ray's handler of the signal lets this thread go on for a while
 
 
 def _hang(source: Path) -> None:

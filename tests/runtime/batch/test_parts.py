@@ -18,10 +18,10 @@ from amcnet.runtime.batch.default_jobs import default_jobs
 from amcnet.runtime.batch.layout import Layout
 from amcnet.runtime.batch.mask_samples import mask_samples
 from amcnet.runtime.batch.progress import BatchProgress
-from amcnet.runtime.batch.scheduler import share_out
 from amcnet.runtime.batch.status import Key, Status, remove_unfinished
 from amcnet.runtime.batch.summary import Summary
 from amcnet.runtime.batch.video import Video
+from amcnet.runtime.batch.worker_process import share_out
 from amcnet.runtime.machine_info import available_cores
 from amcnet.runtime.output.mask_files import write_mask
 
@@ -151,7 +151,8 @@ def test_a_parquet_file_with_pyarrow(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: pip install 'amcnet[batch]'")
     layout, odd = Layout(tmp_path), Video("/v/\udcff.mp4", "\udcff.mp4", "x")
     _status(A).write(layout.status(A))
-    assert [path.name for path in Summary([A, B, odd], layout).write()] == ["summary.parquet", "summary.html"]
+    files = [str(tmp_path / name) for name in ("summary.parquet", "summary.html")]
+    assert Summary([A, B, odd], layout).write() == files
     table = parquet.read_table(tmp_path / "summary.parquet")
     assert table.column_names == list(summary_module.COLUMNS)
     assert table.column("video").to_pylist() == ["a.mp4", "b.mp4", "\ufffd.mp4"]

@@ -83,7 +83,7 @@ def test_folders_of_images_are_clips() -> None:
         ("v/.git", True, "v/.git: no videos were found; expected folders that hold images. Without --image-folders"),
         ("empty", False, "empty: no videos were found; expected files ending in 3gp avi .*mp4.*need --image-folders"),
         ("v/*.png", False, r"v/\*\.png: no videos were found"),
-        ("s3://bucket/a.mp4", False, "s3://bucket/a.mp4: addresses are not supported"),
+        ("s3://bucket/a", True, "s3://bucket/a: folders of images are not read from addresses"),
         ("empty.txt", False, "empty.txt: no videos were found"),
     ],
 )
@@ -108,9 +108,13 @@ def test_an_unreadable_folder_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     def scandir(path: str) -> object:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(InputError, match=r"^v: the folder cannot be read \(Permission denied\)\. Fix: chmod"):
-        find_videos(("v",), OUT)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        with pytest.raises(InputError, match=r"^v: the folder cannot be read \(Permission denied\)\. Fix: chmod"):
+            find_videos(("v",), OUT)
+    monkeypatch.setattr(os, "listdir", scandir)
+    with pytest.raises(InputError, match=r"^v/day 1: the folder cannot be read \(Permission denied\)\. Fix: chmod"):
+        find_videos(("v/day*",), OUT, image_folders=True)
 
 
 # --- lists
@@ -161,7 +165,6 @@ def test_json_lines_may_name_the_output() -> None:
         ('{"path": "a.mp4"}', r"list\.jsonl, line 2: got source None and output None; expected JSON such as"),
         ('{"source": "a.mp4", "output": 3}', r"list\.jsonl, line 2: got source 'a\.mp4' and output 3; expected JSON"),
         ('{"source": "a.mp4", "output": "../a"}', r".*a\.mp4: got '\.\./a' for its output; expected a path without"),
-        ("https://example.org/a.mp4", r"list\.jsonl, line 2: https://example\.org/a\.mp4: addresses are not supported"),
     ],
 )
 def test_lines_that_are_not_understood(line: str, says: str) -> None:
