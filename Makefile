@@ -1,7 +1,7 @@
 # Needs Python 3.11 or later. `make demo` and `make test` install what they need into .venv.
 PYTHON ?= $(firstword $(shell command -v python3.11 python3 python))
 BIN := .venv/bin
-SOURCES := pyproject.toml $(shell git ls-files '*.py' 'models/weights/*' 'benchmarks/demo_data/*' ':!tests' 2>/dev/null)
+SOURCES := pyproject.toml $(shell git ls-files '*.py' '*.css' '*.js' 'models/weights/*' 'benchmarks/demo_data/*' ':!tests' 2>/dev/null)
 
 .PHONY: demo test test-slow test-ray gpu-check gpu help clean
 help:

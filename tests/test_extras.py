@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
@@ -29,6 +30,7 @@ MODEL = str(DEFAULT_AMCNET)
 USES: list[tuple[str, str, int]] = [
     ("amc-infer clip.mp4", "ONNX Runtime, which is not installed. Fix: pip install 'amcnet[cpu]'", 2),
     ("amc-batch clip.mp4 -o out", "ONNX Runtime, which is not installed. Fix: pip install 'amcnet[cpu]'", 2),
+    ("amc-view run", "run/page.html", 0),
     ("amc-train -o out", "amc-train needs PyTorch, which is not installed. Fix: pip install 'amcnet[train]'", 2),
     ("amc-eval --masks masks --annotations masks", "average", 0),
     ("amc-bench", "ONNX Runtime, which is not installed. Fix: pip install 'amcnet[cpu]'", 2),
@@ -72,8 +74,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     write_clip(folder / "clip.mp4", 3)
     (folder / "masks" / "clip").mkdir(parents=True)
-    for index in range(3):
-        cv2.imwrite(str(folder / "masks" / "clip" / f"{index:05d}.png"), np.full((8, 8), 255, np.uint8))
+    (folder / "run" / "masks").mkdir(parents=True)
+    names = [f"{index:05d}.png" for index in range(3)]
+    for masks in (folder / "masks" / "clip", folder / "run" / "masks"):
+        for name in names:
+            cv2.imwrite(str(masks / name), np.full((8, 8), 255, np.uint8))
+    rows = [{"mask": name, "source": index, "seconds": index / 25} for index, name in enumerate(names)]
+    (folder / "run" / "run.json").write_text(json.dumps({"frame_list": rows}))
     return folder
 
 

@@ -64,6 +64,7 @@ RESULTS = {  # files that the commands of a block write
     "docs/outputs.md, 1": ["video-amcnet/alpha.mov", "blurred/background.mp4", "soft/matte.mkv"],
     "docs/quantization.md, 1": ["build/amcnet.int8.onnx", "build/amcnet.int8.json", "video-amcnet/run.json"],
     "docs/training.md, 1": ["trial/best.pth", "build/amcnet.onnx"],
+    "docs/view.md, 1": ["video-amcnet/page.html"],
 }
 PYTHON_LINES = {
     "README.md": FRAMES,

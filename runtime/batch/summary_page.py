@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..files.atomic import replacing
+from ..html_page import page_begin, page_end
 from .status import FAILED, Status
 from .video import Video
 
@@ -18,12 +19,7 @@ _MOST_ROWS = 2000
 Statuses = Callable[[], Iterable[tuple[Video, Status | None]]]
 
 _STYLE = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { margin: 0 auto; padding: 16px; max-width: 1200px; }
-h1 { font-size: 22px; } .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: 4px 10px; border-bottom: 1px solid #8884; vertical-align: middle; }
 th button { font: inherit; font-weight: 600; background: none; border: 0; padding: 0; color: inherit; cursor: pointer; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; } td { overflow-wrap: anywhere; }
 img { height: 48px; background: #888; margin-right: 4px; vertical-align: middle; } .failed { color: #c2300c; }
 """
 _SCRIPT = """
@@ -45,11 +41,7 @@ def write_page(path: Path, table: str, videos: int, statuses: Statuses) -> None:
     counts = Counter(status.state if status else "waiting" for _, status in statuses())
     frames = sum(status.frames for _, status in statuses() if status)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as page:
-        page.write(
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-            f"<title>amc-batch</title><style>{_STYLE}</style></head><body>\n<h1>amc-batch</h1>\n"
-        )
+        page.write(f"{page_begin('amc-batch', _STYLE)}<h1>amc-batch</h1>\n")
         states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         page.write(f"<p>{videos} videos: {states}; {frames} frames.</p>\n")
         if videos > _MOST_ROWS:
@@ -58,7 +50,7 @@ def write_page(path: Path, table: str, videos: int, statuses: Statuses) -> None:
         heads = "".join(f'<th><button type="button">{column}</button></th>' for column in columns)
         page.write(f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>\n')
         _write_rows(page, statuses)
-        page.write(f"</tbody></table></div>\n<script>{_SCRIPT}</script></body></html>\n")
+        page.write(f"</tbody></table></div>\n{page_end(_SCRIPT)}")
 
 
 def _write_rows(page: TextIO, statuses: Statuses) -> None:

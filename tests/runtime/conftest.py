@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,6 +84,17 @@ def pwcnet_onnx(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) 
     """A tiny PWC-Net at 128x64."""
     path: Path = networks.make_pwcnet(tmp_path_factory.mktemp("networks") / "pwcnet.onnx")
     return path
+
+
+@pytest.fixture
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The `Chromium` of `chromium.py`, which needs no network and has none; skips the test where it is absent."""
+    module = _load("chromium")
+    program = module.find_chromium()
+    if program is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    with module.Chromium(program, tmp_path_factory.mktemp("profile")) as page:
+        yield page
 
 
 @pytest.fixture(scope="session")

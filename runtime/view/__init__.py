@@ -1,0 +1,1 @@
+"""`amc-view`: one page about a run of `amc-infer`."""
