@@ -17,6 +17,7 @@ _PACKAGES = {
     "safetensors": ("Safetensors", "export"),
     "matplotlib": ("Matplotlib", "train"),
     "PIL": ("Pillow", "test"),
+    "gradio": ("Gradio", "demo"),
     "onnxruntime": ("ONNX Runtime", "cpu"),
     "openvino": ("OpenVINO", "openvino"),
     "fsspec": ("fsspec", "cloud"),

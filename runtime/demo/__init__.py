@@ -1,0 +1,1 @@
+"""`amc-demo`: a page that segments a visitor's video; needs gradio."""
