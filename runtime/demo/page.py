@@ -37,7 +37,7 @@ def make_page(models: OfferedModels, visitors: Visitors, options: DemoOptions) -
         except AmcNetError as error:
             raise gr.Error(str(error).replace(file, video.name), print_exception=False) from error
         files = {output: str(path) for output, path in found.files.items()}
-        return _summary(found), files.get("overlay"), list(files.values())
+        return _summary(found).replace(file, video.name), files.get("overlay"), list(files.values())
 
     def cancel(request: gr.Request) -> str:
         visitors.get(request.session_hash).cancelled.set()

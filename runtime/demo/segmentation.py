@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from ..errors import InputError
@@ -63,7 +63,7 @@ def segment(
             if visitor.cancelled.is_set():
                 raise CancelledError
             _require_length(video, done, options)
-            now = time.monotonic()
+            now = monotonic()
             begin = begin or (now, done)
             if now - latest >= _PROGRESS_EVERY_SECONDS:
                 latest = now

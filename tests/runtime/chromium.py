@@ -65,10 +65,15 @@ class Chromium:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait()
-        os.close(self._commands)
-        os.close(self._answers)
+        self.close()
+
+    def close(self) -> None:
+        """End the browser; closing twice is allowed."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+            os.close(self._commands)
+            os.close(self._answers)
 
     def open(self, url: str) -> None:
         """Load `url` and wait until all its parts are there."""
@@ -82,6 +87,22 @@ class Chromium:
         answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def wait(self, condition: str) -> None:
+        """Wait until a JavaScript expression is true."""
+        self.evaluate(
+            "new Promise(done => { const look = () => "
+            f"({condition}) ? done() : setTimeout(look, 50); look(); }}).then(() => true)"
+        )
+
+    def click(self, selector: str) -> None:
+        """Press and release the mouse on the element that `selector` finds, once it is there."""
+        element = f"document.querySelector({json.dumps(selector)})"
+        self.wait(element)
+        place = f"(box => [box.x + box.width / 2, box.y + box.height / 2])({element}.getBoundingClientRect())"
+        x, y = self.evaluate(f"{element}.scrollIntoView({{block: 'nearest'}}), {place}")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def choose_file(self, selector: str, file: Path) -> None:
         """Give `file` to the file input that `selector` finds."""

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -87,14 +88,14 @@ def pwcnet_onnx(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The `Chromium` of `chromium.py`, which needs no network and has none; skips the test where it is absent."""
+def open_chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Any]]:
+    """`open_chromium()` starts a `Chromium` of `chromium.py`, without a network; skips the test where there is none."""
     module = _load("chromium")
     program = module.find_chromium()
     if program is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
-    with module.Chromium(program, tmp_path_factory.mktemp("profile")) as page:
-        yield page
+    with ExitStack() as started:
+        yield lambda: started.enter_context(module.Chromium(program, tmp_path_factory.mktemp("profile")))
 
 
 @pytest.fixture(scope="session")

@@ -228,7 +228,8 @@ def test_what_cannot_be_shown(tmp_path: Path, view: View, spoil: Callable[[Path]
 
 
 @pytest.mark.slow
-def test_the_page_in_a_browser(run: Path, view: View, chromium: Any) -> None:
+def test_the_page_in_a_browser(run: Path, view: View, open_chromium: Callable[[], Any]) -> None:
+    chromium = open_chromium()
     assert view(run)[0] == 0
     address = (run / "page.html").as_uri()
     chromium.open(f"{address}#frame=5")
