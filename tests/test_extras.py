@@ -31,6 +31,7 @@ USES: list[tuple[str, str, int]] = [
     ("amc-infer clip.mp4", "ONNX Runtime, which is not installed. Fix: pip install 'amcnet[cpu]'", 2),
     ("amc-batch clip.mp4 -o out", "ONNX Runtime, which is not installed. Fix: pip install 'amcnet[cpu]'", 2),
     ("amc-view run", "run/page.html", 0),
+    ("amc-demo", "amc-demo needs Gradio, which is not installed. Fix: pip install 'amcnet[demo]'", 2),
     ("amc-train -o out", "amc-train needs PyTorch, which is not installed. Fix: pip install 'amcnet[train]'", 2),
     ("amc-eval --masks masks --annotations masks", "average", 0),
     ("amc-bench", "ONNX Runtime, which is not installed. Fix: pip install 'amcnet[cpu]'", 2),

@@ -57,8 +57,9 @@ def serve(options: DemoOptions, ready: Callable[[str], None]) -> None:
         app.add_middleware(LocalRoutes)
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[_HOST, "localhost"])  # against DNS rebinding
         ready(f"http://{_HOST}:{listening.getsockname()[1]}")
-        # Open pages hold a connection, for which uvicorn would wait.
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+        # Open pages hold connections. At the end uvicorn would wait for them, or log each that it cancels as an error;
+        # errors of the page's own functions are printed by gradio.
+        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
         uvicorn.Server(config).run(sockets=[listening])
 
 

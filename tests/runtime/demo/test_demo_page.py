@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import queue
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -119,7 +123,8 @@ def _open(browser: Any, served: Served) -> Any:
 
 def _choose(page: Any, clip: Path) -> None:
     page.choose_file("#video input[type=file]", clip)
-    page.wait(f"document.querySelector('#video').innerText.includes({clip.stem[:4]!r})")
+    text = "document.querySelector('#video').innerText"
+    page.wait(f"{text}.includes({clip.stem!r}) && !{text}.includes('Uploading')")
 
 
 def _press(page: Any, button: str) -> None:
@@ -189,7 +194,7 @@ def test_a_run_is_cancelled(
         _press(page, "cancel")
         _wait_for_status(page, "cancelled")
         served.go()
-        page.wait("document.querySelector('#status').innerText.trim() === 'cancelled'")  # without progress
+        page.wait("document.querySelector('#status').innerText.trim() === 'cancelled'")  # the progress is gone, too
     assert not _links(page)
 
 
@@ -204,6 +209,28 @@ def test_what_is_refused(served: Served, open_chromium: Callable[[], Any], tmp_p
     (tmp_path / "large.mp4").write_bytes(bytes(2 << 20))
     page.choose_file("#video input[type=file]", tmp_path / "large.mp4")
     page.wait("document.body.innerText.includes('maximum allowed size')")
+
+
+def test_ctrl_c_ends_the_command(tmp_path: Path) -> None:
+    pytest.importorskip("gradio", reason="gradio is not installed: pip install 'amcnet[demo]'")
+    code = "import sys; sys.argv[0] = 'amc-demo'; from amcnet.runtime.demo.cli import main; sys.exit(main())"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "--port", "0"],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[1].rstrip(";")
+        with urllib.request.urlopen(f"{address}/gradio_api/heartbeat/1") as heartbeat:  # of an open page
+            assert heartbeat.readline() == b"data: ALIVE\n"
+            assert len(list(tmp_path.iterdir())) == 1
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=LONGEST_SECONDS)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert not list(tmp_path.iterdir())
 
 
 _CLIPS = {"first": (64, 48), "second": (96, 64)}
