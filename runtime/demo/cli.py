@@ -7,9 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..argument_types import positive
-from ..backends.base import DEVICES
 from ..command import cli_entry_point
 from ..extras import require
+from ..machine_info import DEVICES
 from ..version import __version__
 from .options import DemoOptions
 
@@ -20,7 +20,7 @@ _EXAMPLES = """examples:
 
 The page is served to this machine alone and uses no network. Videos wait in a queue and are segmented one at a time.
 The files of a visitor are removed when the page is closed, and all files when the command ends.
-exit status: 2 an error with a message that says what to do, 130 Ctrl-C
+exit status: 2 an error with a message that says what to do, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP
 """
 
 

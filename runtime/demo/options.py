@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-OUTPUTS = ("overlay", "masks")
-
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:

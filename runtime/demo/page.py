@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AmcNetError
+from ..output.kinds import KINDS
 from .offered_models import OfferedModels
-from .options import OUTPUTS, DemoOptions
+from .options import DemoOptions
 from .segmentation import CancelledError, Results, segment
 from .visitors import Visitors
 
@@ -36,8 +37,9 @@ def make_page(models: OfferedModels, visitors: Visitors, options: DemoOptions) -
             return "cancelled", None, None
         except AmcNetError as error:
             raise gr.Error(str(error).replace(file, video.name), print_exception=False) from error
-        files = {output: str(path) for output, path in found.files.items()}
-        return _summary(found).replace(file, video.name), files.get("overlay"), list(files.values())
+        files = list(map(str, found.files))
+        shown = next((path for path in reversed(files) if path.endswith(".mp4")), None)
+        return _summary(found).replace(file, video.name), shown, files
 
     def cancel(request: gr.Request) -> str:
         visitors.get(request.session_hash).cancelled.set()
@@ -59,19 +61,19 @@ def make_page(models: OfferedModels, visitors: Visitors, options: DemoOptions) -
             with gr.Column():
                 file = gr.File(label="video", file_types=["video", ".gif", ".webp", ".apng"], elem_id="video")
                 model = gr.Dropdown(models.names, value=models.names[0], label="model", elem_id="model")
-                outputs = gr.CheckboxGroup(list(OUTPUTS), value=list(OUTPUTS), label="output", elem_id="output")
+                outputs = gr.CheckboxGroup(list(KINDS), value=["masks", "overlay"], label="output", elem_id="output")
                 with gr.Row():
                     begin = gr.Button("Segment", variant="primary", elem_id="segment")
                     stop = gr.Button("Cancel", elem_id="cancel")
             with gr.Column():
                 status = gr.Markdown(elem_id="status", min_height=80)
-                overlay = gr.Video(label="overlay", interactive=False, elem_id="overlay")
+                player = gr.Video(label="result", interactive=False, elem_id="player")
                 files = gr.File(label="downloads", file_count="multiple", interactive=False, elem_id="downloads")
         file.upload(remember, file, None, queue=False, show_progress="hidden", api_visibility="private")
         run = begin.click(
             start,
             [file, model, outputs],
-            [status, overlay, files],
+            [status, player, files],
             concurrency_limit=1,
             show_progress_on=status,
             api_visibility="private",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,9 +30,9 @@ class CancelledError(Exception):
 
 @dataclass(frozen=True)
 class Results:
-    """`files` to download by output, and the `report` of the run (run.json)."""
+    """`files` to download, in the order of the outputs, and the `report` of the run (run.json)."""
 
-    files: dict[str, Path]
+    files: list[Path]
     report: dict[str, Any]
 
 
@@ -47,11 +48,11 @@ def segment(
 ) -> Results:
     """Segment `video` into the folder of `visitor`.
 
-    outputs: of "overlay" and "masks". Raises InputError for a video that is too long or cannot be read, the other
+    outputs: kinds of output, see `KINDS`. Raises InputError for a video that is too long or cannot be read, the other
     errors of `infer`, and CancelledError.
     """
     if not outputs:
-        raise InputError("no output is selected; expected overlay, masks or both. Fix: select one")
+        raise InputError("no output is selected; expected one or more. Fix: select masks and overlay")
     with visitor.run() as folder:
         with open_frames(video) as reader:
             _require_length(video, reader.info.expected_frames or 0, options)
@@ -72,8 +73,9 @@ def segment(
         with models.loaded(model) as segmenter:
             if visitor.cancelled.is_set():
                 raise CancelledError
-            report = infer(InferOptions(source=video, output=folder / "run"), after_frame, segmenter=segmenter)
-        return Results(_files(folder, video.stem, outputs), report)
+            wanted = InferOptions(source=video, output=folder / "run", write=tuple(outputs))
+            report = infer(wanted, after_frame, segmenter=segmenter)
+        return Results(_files(folder, video.stem, report), report)
 
 
 def _require_length(video: Path, frames: int, options: DemoOptions) -> None:
@@ -89,14 +91,18 @@ def _seconds_left(info: SourceInfo, done: int, seconds: float, frames: int) -> f
     return max(info.expected_frames - done, 0) * seconds / frames
 
 
-def _files(folder: Path, stem: str, outputs: Sequence[str]) -> dict[str, Path]:
-    """The outputs under names for the download: a video as it is, masks as a ZIP file."""
-    files = {}
-    if "overlay" in outputs:
-        files["overlay"] = (folder / "run" / "overlay.mp4").rename(folder / f"{stem}-overlay.mp4")
-    if "masks" in outputs:
-        files["masks"] = folder / f"{stem}-masks.zip"
-        with zipfile.ZipFile(files["masks"], "w") as archive:  # stored: PNG is compressed
-            for mask in sorted((folder / "run" / "masks").iterdir()):
-                archive.write(mask, mask.name)
+def _files(folder: Path, stem: str, report: dict[str, Any]) -> list[Path]:
+    """The outputs under names for the download: a file as it is, a folder of images as ZIP."""
+    files = []
+    for output in report["outputs"].values():
+        path = folder / "run" / output["path"]
+        target = folder / f"{stem}-{path.name}{'.zip' if path.is_dir() else ''}"
+        if path.is_dir():
+            with zipfile.ZipFile(target, "w") as archive:  # stored: PNG is compressed
+                for image in sorted(path.iterdir()):
+                    archive.write(image, image.name)
+        else:
+            path.rename(target)
+        files.append(target)
+    shutil.rmtree(folder / "run")
     return files

@@ -14,7 +14,7 @@ _EXAMPLES = """examples:
 
 The page holds the overlay video, the masks, area and steadiness over time, stage times and notes, and needs no network.
 An overlay above 32 MiB is linked instead of embedded: move such a page together with the folder.
-exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C
+exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP
 """
 
 

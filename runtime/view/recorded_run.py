@@ -53,16 +53,14 @@ class RecordedRun:
         if not masks or not masks[0].parent.is_dir():
             raise InputError(
                 f"{folder} has no masks; expected masks/ with one file per frame. "
-                "Fix: run amc-infer again with masks among its outputs"
+                f"Fix: amc-infer SOURCE -o {folder} --overwrite --write masks,overlay"
             )
         return cls(folder, report, masks, seconds)
 
     @cached_property
     def outputs(self) -> dict[str, Path]:
         """The outputs of the run that are there, by their names: {"masks": folder/masks, …}."""
-        listed = {name: output["path"] for name, output in self.report.get("outputs", {}).items()}
-        named = listed or {"masks": "masks", "probabilities": "probabilities", "overlay": "overlay.mp4"}
-        paths = {name: self.folder / path for name, path in named.items()}
+        paths = {name: self.folder / output["path"] for name, output in self.report.get("outputs", {}).items()}
         return {name: path for name, path in paths.items() if path.exists()}
 
     @cached_property

@@ -16,7 +16,7 @@ import pytest
 from amcnet.runtime.demo import cli, segmentation
 from amcnet.runtime.demo.local_routes import LocalRoutes, Message
 from amcnet.runtime.demo.offered_models import OfferedModels
-from amcnet.runtime.demo.options import OUTPUTS, DemoOptions
+from amcnet.runtime.demo.options import DemoOptions
 from amcnet.runtime.demo.segmentation import CancelledError, segment
 from amcnet.runtime.demo.visitors import Visitor, Visitors
 from amcnet.runtime.errors import InputError, ModelFileError
@@ -43,7 +43,7 @@ def run(tmp_path: Path, options: DemoOptions) -> Callable[..., segmentation.Resu
     def run(
         video: Path,
         *,
-        outputs: tuple[str, ...] = OUTPUTS,
+        outputs: tuple[str, ...] = ("masks", "overlay"),
         visitor: Visitor | None = None,
         progress: segmentation.Progress = lambda done, frames, left: None,
     ) -> segmentation.Results:
@@ -61,16 +61,14 @@ def run(tmp_path: Path, options: DemoOptions) -> Callable[..., segmentation.Resu
 
 def test_a_run_gives_the_selected_files(run: Callable[..., segmentation.Results], clip: Path, tmp_path: Path) -> None:
     found = run(clip)
-    assert {output: path.name for output, path in found.files.items()} == {
-        "overlay": "my clip-overlay.mp4",
-        "masks": "my clip-masks.zip",
-    }
-    with zipfile.ZipFile(found.files["masks"]) as archive:
+    assert [path.name for path in found.files] == ["my clip-masks.zip", "my clip-overlay.mp4"]
+    with zipfile.ZipFile(found.files[0]) as archive:
         assert archive.namelist() == [f"{index:05d}.png" for index in range(FRAMES)]
         assert archive.testzip() is None
     assert found.report["frames"] == FRAMES
-    assert list(run(clip, outputs=("masks",)).files) == ["masks"]
-    assert not (tmp_path / "visitor" / "my clip-overlay.mp4").exists(), "the earlier run's files are gone"
+    again = run(clip, outputs=("rle", "alpha-png"))
+    assert [path.name for path in again.files] == ["my clip-alpha-png.zip", "my clip-rle.jsonl"]
+    assert sorted((tmp_path / "visitor").iterdir()) == sorted(again.files), "the earlier run's files are gone"
     with pytest.raises(InputError, match="no output is selected"):
         run(clip, outputs=())
 

@@ -157,16 +157,16 @@ def test_two_visitors(served: Served, open_chromium: Callable[[], Any], tmp_path
 
     served.go()
     _wait_for_status(one, f"{FRAMES} frames in")
-    one.wait("document.querySelector('#overlay video')?.readyState >= 2")
-    assert one.evaluate("document.querySelector('#overlay video').videoWidth") == 64
-    assert [link.rpartition("/")[2] for link in _links(one)] == ["first-overlay.mp4", "first-masks.zip"]
-    with urllib.request.urlopen(_links(one)[1]) as answer:
+    one.wait("document.querySelector('#player video')?.readyState >= 2")
+    assert one.evaluate("document.querySelector('#player video').videoWidth") == 64
+    assert [link.rpartition("/")[2] for link in _links(one)] == ["first-masks.zip", "first-overlay.mp4"]
+    with urllib.request.urlopen(_links(one)[0]) as answer:
         assert len(zipfile.ZipFile(io.BytesIO(answer.read())).namelist()) == FRAMES
 
     assert served.reached.get(timeout=LONGEST_SECONDS) == "second.mp4"
     served.go()
     _wait_for_status(two, f"{FRAMES} frames in")
-    first, second = _links(one)[0], _links(two)[0]
+    first, second = _links(one)[1], _links(two)[1]
     assert second.endswith("/second-overlay.mp4")
     assert Path(first).parent != Path(second).parent
     assert "first" not in two.evaluate("document.documentElement.innerHTML")
