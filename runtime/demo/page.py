@@ -12,7 +12,7 @@ from .options import DemoOptions
 from .segmentation import CancelledError, Results, segment
 from .visitors import Visitors
 
-_KEPT_SECONDS = 3600  # files of a visitor whose browser did not say that the page was closed
+_DELETION_SECONDS = (600, 3600)  # interval and age, for files of a page whose browser did not report that it was closed
 
 
 def make_page(models: OfferedModels, visitors: Visitors, options: DemoOptions) -> Any:
@@ -52,10 +52,11 @@ def make_page(models: OfferedModels, visitors: Visitors, options: DemoOptions) -
     def leave(request: gr.Request) -> None:
         visitors.leave(request.session_hash)
 
-    with gr.Blocks(analytics_enabled=False, title="amcnet", delete_cache=(600, _KEPT_SECONDS)) as page:
+    with gr.Blocks(analytics_enabled=False, title="amcnet", delete_cache=_DELETION_SECONDS) as page:
         gr.Markdown(
             "# amcnet\nSegments the main moving object in every frame of a video. At most "
-            f"{options.max_frames} frames and {options.max_mib} MiB; the files are deleted when this page is closed."
+            f"{options.max_frames} frames and {options.max_mib} MiB. "
+            "The files are deleted when this page is closed, or after an hour."
         )
         with gr.Row():
             with gr.Column():
