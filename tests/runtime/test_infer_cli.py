@@ -148,7 +148,7 @@ def test_notes_are_told(run: Run, make_clip: MakeClip, tmp_path: Path, networks:
     ("arguments", "says"),
     [
         (["gone.mp4"], "error: gone.mp4: there is no such file or folder; expected a video"),
-        (["{clip}", "--flow", "nonsense"], "error: flow 'nonsense' is neither 'dis', an ONNX file of PWC-Net, nor a"),
+        (["{clip}", "--flow", "nonsense"], "error: flow 'nonsense' is neither 'dis', a file of PWC-Net or RAFT, nor a"),
         (["{clip}", "--threshold", "2"], "error: threshold is 2.0; expected a number between 0 and 1, such as 0.5"),
         (["{clip}", "--start", "4"], "error: {clip}: start 4 is beyond the end; there are 4 frames"),
         (["{clip}", "-o", "{clip}/out"], "error: cannot write {clip}/out: Not a directory; a part of this path is a"),
