@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Mapping
 from contextlib import suppress
@@ -101,7 +102,7 @@ class _Request:
 
 def _compile(openvino: Any, file: OnnxFile, options: dict[str, Any]) -> Any:
     """Compile the network, or read it from the user's cache; a compiled one is added to the cache."""
-    core = openvino.Core()
+    core = openvino_core()
     cache = CompiledCache.of_user()
     key = {
         "onnx_sha256": file.sha256(),
@@ -115,12 +116,25 @@ def _compile(openvino: Any, file: OnnxFile, options: dict[str, Any]) -> Any:
     if compiled is not None:
         with suppress(RuntimeError):  # a cached file that OpenVINO refuses is replaced
             return core.import_model(compiled, "CPU", options)
-    for extension in operator_extensions(openvino):
-        core.add_extension(extension)
     model = core.compile_model(core.read_model(file.path), "CPU", options)
     with suppress(RuntimeError):  # not every network can be exported
         cache.write(key, model.export_model().getvalue())
     return model
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """OpenVINO's `Core` of this process, which reads the operators of the domain `amcnet`. Raises BackendError.
+
+    There is one, which is never released: each `Core` gives the thread another stack for signal handlers, and two that
+    are released in the order of their creation leave the thread with a stack that is freed. The next signal, such as
+    Ctrl-C, then ends the process with SIGSEGV (OpenVINO 2026.4).
+    """
+    openvino = _import_openvino()
+    core = openvino.Core()
+    for extension in operator_extensions(openvino):
+        core.add_extension(extension)
+    return core
 
 
 def _import_openvino() -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -96,3 +99,23 @@ def test_what_it_says(tmp_path: Path, amcnet_onnx: Path, networks: ModuleType) -
     (tmp_path / "other.onnx").write_bytes(b"nothing")
     with pytest.raises(BackendError, match="refuses"):
         OpenVinoBackend(file, 1)
+
+
+def test_a_signal_after_two_networks_were_closed_does_not_end_the_process(amcnet_onnx: Path) -> None:
+    """Two Cores of OpenVINO, released in the order of their creation, leave a freed stack for signal handlers."""
+    code = """
+        import gc, signal, sys
+        from amcnet.runtime.backends.openvino_backend import OpenVinoBackend
+        from amcnet.runtime.files.onnx_file import OnnxFile
+        file = OnnxFile.read(sys.argv[1])
+        first, second = OpenVinoBackend(file, 1), OpenVinoBackend(file, 1)
+        for backend in (first, second):
+            backend.close()
+        del backend, first, second
+        gc.collect()
+        signal.signal(signal.SIGUSR1, lambda number, frame: print("handled"))
+        signal.raise_signal(signal.SIGUSR1)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(amcnet_onnx)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "handled\n"), result.stderr

@@ -15,8 +15,7 @@ from onnx import TensorProto, helper
 from amcnet.export import Exported
 from amcnet.export.compare.onnx_run import onnx_run
 from amcnet.export.functions import DOMAIN, functions
-from amcnet.runtime.backends.openvino_backend import OpenVinoBackend
-from amcnet.runtime.backends.openvino_operators import operator_extensions
+from amcnet.runtime.backends.openvino_backend import OpenVinoBackend, openvino_core
 
 openvino = pytest.importorskip("openvino")
 pytest.importorskip("openvino.frontend.onnx")
@@ -59,9 +58,7 @@ def test_each_operator(
     path = _model(tmp_path / "operator.onnx", operator, shapes, outputs)
     # Flow of AmcWarp in pixels: positions inside, on the border and outside.
     inputs = {f"input{index}": _values(shape, 3.0) for index, shape in enumerate(shapes)}
-    core = openvino.Core()
-    for extension in operator_extensions(openvino):
-        core.add_extension(extension)
+    core = openvino_core()
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found: Any = compiled(inputs)
     for index, expected in enumerate(onnx_run(path)(inputs).values()):
