@@ -17,12 +17,14 @@ class Kind:
     purpose: what it is for, in a few words.
     bytes_per_pixel: what the footage of the demo takes (benchmarks/results/output-sizes.json), for estimates.
     soft: whether the edge of the object is soft.
+    explains: whether it is made from the explanation of a mask, `MaskFrame.explanation`.
     """
 
     path: str
     purpose: str
     bytes_per_pixel: float
     soft: bool = False
+    explains: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -57,7 +59,26 @@ KINDS = {
     "contours": Kind(path="contours.mp4", purpose="a look at the edges; with audio", bytes_per_pixel=0.034),
     "rle": Kind(path="rle.jsonl", purpose="COCO tools; run lengths, box and area per frame", bytes_per_pixel=0.0036),
     "boxes": Kind(path="boxes.csv", purpose="tables; box and area per frame", bytes_per_pixel=0.0001),
+    "explain": Kind(
+        path="explain",
+        purpose="a wrong mask; inputs, attention maps, scores, see below",
+        bytes_per_pixel=1,
+        explains=True,
+    ),
+    "explain-scores": Kind(
+        path="explain.csv", purpose="tables; co-attention scores per frame", bytes_per_pixel=0.0001, explains=True
+    ),
+    "explain-plot": Kind(
+        path="explain.svg", purpose="a look at the scores over time", bytes_per_pixel=0.0001, explains=True
+    ),
 }
+EXPLANATIONS = tuple(name for name, kind in KINDS.items() if kind.explains)
+"""The kinds that `--explain` adds."""
+
+
+def explains(names: Iterable[str]) -> bool:
+    """Whether any of `names` is made from explanations."""
+    return any(name in EXPLANATIONS for name in names)
 
 
 def require_kinds(names: Iterable[str]) -> list[str]:
