@@ -50,8 +50,8 @@ def _panel(pixels: NDArray[np.uint8], size: tuple[int, int], title: str) -> NDAr
     """`pixels` (H, W, 3) at `size` (width, height) with `title` in the upper left corner."""
     interpolation = cv2.INTER_AREA if pixels.shape[1] > size[0] else cv2.INTER_LINEAR
     panel = np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
-    for color, thickness in ((_BLACK, 3), (_WHITE, 1)):
-        _write(panel, title, (6, 16), color, thickness)
+    _write(panel, title, (7, 17), _BLACK)
+    _write(panel, title, (6, 16), _WHITE)
     return panel
 
 
@@ -80,7 +80,5 @@ def _bars(scores: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint
     return panel
 
 
-def _write(
-    panel: NDArray[np.uint8], text: str, corner: tuple[int, int], color: tuple[int, int, int], thickness: int = 1
-) -> None:
-    cv2.putText(panel, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA)
+def _write(panel: NDArray[np.uint8], text: str, corner: tuple[int, int], color: tuple[int, int, int]) -> None:
+    cv2.putText(panel, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1, cv2.LINE_AA)

@@ -38,8 +38,8 @@ def make_amcnet(
     """Write an "AMC-Net" whose mask is sigmoid(mean(image) + FLOW_SHARE mean(flow_image) + BIAS) over the channels.
 
     `nan`: its mask is NaN throughout. `network` is what its metadata say. `channels` is a wrong number to ask for.
-    `explains`: with attention maps, means of the mask over squares of 2 to 32 pixels, and gate scores: on all levels the
-    mean of the mask for the image, and its square for the flow.
+    `explains`: with attention maps, means of the mask over squares of 2 to 32 pixels, and gate scores: on all levels
+    the mean of the mask for the image, and its square for the flow.
     """
     image, flow_image = (_value(name, (1, channels, 384, 384)) for name in ("image", "flow_image"))
     nodes = [
