@@ -34,7 +34,7 @@ class EngineBackend(Closeable):
             self.engine = stack.enter_context(Engine(file))
             self._slots = self.engine.parts.enter_context(ResourcePool(lambda: _ExecutionSlot(self.engine, requested)))
             with self.engine.on_device("cannot be run"), self._slots.take() as slot:
-                check_contract(file, list(slot.inputs), list(self.engine.outputs))
+                check_contract(file, list(slot.inputs), slot.output_names)
                 self.name = f"{self.engine.name}, {'a' if slot.graph else 'no'} CUDA graph"
             stack.pop_all()
 
@@ -64,6 +64,7 @@ class _ExecutionSlot(Closeable):
             }
             self.inputs = {name: buffers[name] for name in self._execution.inputs}
             self.outputs = {name: buffers[name] for name in self._execution.outputs if name in requested}
+            self.output_names = list(self._execution.outputs)
             for name, buffer in buffers.items():
                 self._execution.bind(name, buffer.address)
             self._work()

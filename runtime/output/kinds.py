@@ -17,7 +17,8 @@ class Kind:
     purpose: what it is for, in a few words.
     bytes_per_pixel: what the footage of the demo takes (benchmarks/results/output-sizes.json), for estimates.
     soft: whether the edge of the object is soft.
-    explains: whether it is made from the explanation of a mask, `MaskFrame.explanation`.
+    explains: whether it is made from the explanation of a mask, `MaskFrame.explanation`; its size does not depend on
+        that of the frame.
     """
 
     path: str
@@ -62,14 +63,14 @@ KINDS = {
     "explain": Kind(
         path="explain",
         purpose="a wrong mask; inputs, attention maps, scores, see below",
-        bytes_per_pixel=1,
+        bytes_per_pixel=1.1236,
         explains=True,
     ),
     "explain-scores": Kind(
-        path="explain.csv", purpose="tables; co-attention scores per frame", bytes_per_pixel=0.0001, explains=True
+        path="explain.csv", purpose="tables; co-attention scores per frame", bytes_per_pixel=0.0003, explains=True
     ),
     "explain-plot": Kind(
-        path="explain.svg", purpose="a look at the scores over time", bytes_per_pixel=0.0001, explains=True
+        path="explain.svg", purpose="a look at the scores over time", bytes_per_pixel=0.0003, explains=True
     ),
 }
 EXPLANATIONS = tuple(name for name, kind in KINDS.items() if kind.explains)

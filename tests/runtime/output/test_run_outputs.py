@@ -218,3 +218,6 @@ def test_units() -> None:
     assert disk_space.in_units(3 * 2**20) == "3.0 MiB"
     assert disk_space.in_units(2**31) == "2.0 GiB"
     assert disk_space.estimate_bytes(["alpha-prores"], frames=10, width=1920, height=1080)["alpha-prores"] > 10**6
+    small, large = (disk_space.estimate_bytes(["explain"], frames=1, width=w, height=w) for w in (100, 4000))
+    assert small == large
+    assert 4e5 < large["explain"] < 5e5
