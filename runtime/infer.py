@@ -117,7 +117,7 @@ def infer(
         report["backend"] = segmenter.network.name
         # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist. All
         # are where masks are explained, because the stored masks hold no scores.
-        kept = 0 if plan.explain else max(finished - 2, 0)
+        kept = 0 if explains(outputs.kinds) else max(finished - 2, 0)
 
         listed = FrameList(info=reader.info, name=name, start=options.start, stride=options.stride)
         times, begin, done = StageTimes(), time.perf_counter(), 0

@@ -63,7 +63,7 @@ class _ExecutionSlot(Closeable):
                 for name, spec in self._execution.tensors.items()
             }
             self.inputs = {name: buffers[name] for name in self._execution.inputs}
-            self.outputs = {name: buffers[name] for name in self._execution.outputs if name in requested}
+            self.outputs = {name: buffers[name] for name in requested if name in buffers}
             self.output_names = list(self._execution.outputs)
             for name, buffer in buffers.items():
                 self._execution.bind(name, buffer.address)

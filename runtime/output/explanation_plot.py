@@ -44,29 +44,34 @@ def scores_plot(seconds: Sequence[float], scores: Sequence[NDArray[np.float32]])
         f'<tspan fill="{_hex(IMAGE_RGB)}">image</tspan> and <tspan fill="{_hex(FLOW_RGB)}">flow</tspan></text>',
     ]
     for level in range(LEVELS):
-        top = _TOP_PX + level * (_PANEL_PX + _GAP_PX)
-        right, bottom = _WIDTH_PX - _GAP_PX, top + _PANEL_PX
-        lines += [
-            f'<rect x="{_LEFT_PX}" y="{top}" width="{right - _LEFT_PX}" height="{_PANEL_PX}" '
-            'fill="none" stroke="#c8c8c8"/>',
-            f'<text x="{_LEFT_PX - 6}" y="{top + _PANEL_PX / 2 + 4:g}" text-anchor="end">1/{2 ** (level + 1)}</text>',
-            f'<text x="{_LEFT_PX - 6}" y="{top + 10}" text-anchor="end" font-size="10">1</text>',
-            f'<text x="{_LEFT_PX - 6}" y="{bottom}" text-anchor="end" font-size="10">0</text>',
-        ]
-        for stream, color in enumerate((IMAGE_RGB, FLOW_RGB)):
-            x = np.interp(times, (times[0], max(times[-1], times[0] + 1e-3)), (_LEFT_PX, right))
-            y = bottom - _PANEL_PX * values[:, level, stream]
-            points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-            lines.append(
-                f'<polyline points="{points}" fill="none" stroke="{_hex(color)}" stroke-width="1.5" '
-                'stroke-linecap="round"/>'
-            )
+        lines += _panel(level, times, values[:, level])
     lines += [
         f'<text x="{_LEFT_PX}" y="{height - 14}">{seconds[0]:.2f} s</text>',
         f'<text x="{_WIDTH_PX - _GAP_PX}" y="{height - 14}" text-anchor="end">{seconds[-1]:.2f} s</text>',
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _panel(level: int, times: list[float], values: NDArray[np.float32]) -> list[str]:
+    """The axes and the two lines of one level; `values` are (n, 2)."""
+    top = _TOP_PX + level * (_PANEL_PX + _GAP_PX)
+    right, bottom = _WIDTH_PX - _GAP_PX, top + _PANEL_PX
+    lines = [
+        f'<rect x="{_LEFT_PX}" y="{top}" width="{right - _LEFT_PX}" height="{_PANEL_PX}" '
+        'fill="none" stroke="#c8c8c8"/>',
+        f'<text x="{_LEFT_PX - 6}" y="{top + _PANEL_PX / 2 + 4:g}" text-anchor="end">1/{2 ** (level + 1)}</text>',
+        f'<text x="{_LEFT_PX - 6}" y="{top + 10}" text-anchor="end" font-size="10">1</text>',
+        f'<text x="{_LEFT_PX - 6}" y="{bottom}" text-anchor="end" font-size="10">0</text>',
+    ]
+    x = np.interp(times, (times[0], max(times[-1], times[0] + 1e-3)), (_LEFT_PX, right))
+    for color, stream in zip((IMAGE_RGB, FLOW_RGB), values.T, strict=True):
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, bottom - _PANEL_PX * stream, strict=True))
+        lines.append(
+            f'<polyline points="{points}" fill="none" stroke="{_hex(color)}" stroke-width="1.5" '
+            'stroke-linecap="round"/>'
+        )
+    return lines
 
 
 class ScoresPlotWriter:

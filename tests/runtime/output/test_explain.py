@@ -14,11 +14,15 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from amcnet.export import Exported
+from amcnet.models import AMCNet, AMCNetConfig, seed_weights
 from amcnet.runtime import cli, mask_networks, segmenter_plan
 from amcnet.runtime.backends import open_backend
 from amcnet.runtime.errors import InputError, ModelFileError
 from amcnet.runtime.explanation import EXPLANATION_OUTPUTS, Explanation
+from amcnet.runtime.files import onnx_file
 from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8
 from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.frame import Frame, MaskFrame, SourceInfo
@@ -26,6 +30,7 @@ from amcnet.runtime.infer import InferOptions, infer
 from amcnet.runtime.output.explanation_image import FLOW_RGB, IMAGE_RGB, explanation_image
 from amcnet.runtime.output.explanation_plot import scores_lines, scores_plot
 from amcnet.runtime.output.kinds import EXPLANATIONS
+from amcnet.runtime.preprocessing.resize import network_input
 from amcnet.runtime.segmenter import Segmenter
 from amcnet.runtime.segmenter_plan import SegmenterPlan
 
@@ -93,6 +98,21 @@ def test_the_masks_are_those_of_a_run_that_explains_nothing(clip: Path, explaini
     explained = _files(tmp_path / "explained")
     assert explained.pop("explain.csv")
     assert explained == _files(tmp_path / "plain")
+
+
+def test_an_exported_network_is_explained_as_in_pytorch(clip: Path, exported: Callable[[str], Exported]) -> None:
+    file = exported("light-fp16-weights").file
+    config = AMCNetConfig.from_json(file.metadata[onnx_file.CONFIG])
+    network = seed_weights(AMCNet(config), 1).eval()
+    with Segmenter.load(file.path, explain=True) as segmenter:
+        (m,) = segmenter.video(clip, start=2, frames=1)
+    assert m.explanation is not None
+    inputs = (network_input(each, file.preprocessing) for each in (m.frame.pixels, m.explanation.flow_image))
+    with torch.inference_mode():
+        details = network.details(*map(torch.from_numpy, inputs))
+    np.testing.assert_allclose(m.explanation.scores, details.gate_scores[0].numpy(), atol=5e-3)
+    for found, expected in zip(m.explanation.attentions, details.attentions, strict=True):
+        np.testing.assert_allclose(found, expected[0, 0].numpy(), atol=2e-2)
 
 
 @pytest.mark.parametrize("stop", [1, 4])
