@@ -76,7 +76,7 @@ def test_the_command_writes_images_scores_and_a_plot(
     names = {f"{index:05d}.png" for index in range(FRAMES)}
     assert {path.name for path in output.iterdir()} == {"masks", "explain", "explain.csv", "explain.svg", "run.json"}
     assert {path.name for path in (output / "explain").iterdir()} == names
-    assert cv2.imread(str(output / "explain" / "00000.png")).shape == (3 * 192, 3 * 320, 3)
+    assert np.shape(cv2.imread(str(output / "explain" / "00000.png"))) == (3 * 192, 3 * 320, 3)
     rows = list(csv.DictReader((output / "explain.csv").open()))
     assert [(int(row["frame"]), int(row["level"])) for row in rows] == [(f, k) for f in range(FRAMES) for k in range(5)]
     image, flow = (np.array([float(row[f"{name}_score"]) for row in rows]) for name in ("image", "flow"))
@@ -189,6 +189,15 @@ def test_the_precision_that_auto_takes_is_fp32(monkeypatch: pytest.MonkeyPatch) 
         ("int8", True, DEFAULT_INT8),
     ):
         assert SegmenterPlan.make(precision=precision, explain=explain).file.path == path
+
+
+def test_an_engine_is_explained_if_its_card_lists_the_outputs(make_engine: Callable[..., Path], tmp_path: Path) -> None:
+    listed = [{"name": name, "dtype": "float", "shape": [1]} for name in ("mask", *EXPLANATION_OUTPUTS)]
+    engine = make_engine(tmp_path / "x.engine", "amcnet", card={"outputs": listed[:-1]})
+    with pytest.raises(ModelFileError, match=r"expected also gate_scores\..*or --engine with one built from it"):
+        SegmenterPlan.make(engine=engine, explain=True)
+    engine = make_engine(tmp_path / "y.engine", "amcnet", card={"outputs": listed})
+    assert SegmenterPlan.make(engine=engine, explain=True).explain
 
 
 def test_what_cannot_be_explained_is_refused(clip: Path, amcnet_onnx: Path, tmp_path: Path) -> None:
