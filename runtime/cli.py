@@ -15,7 +15,7 @@ from .errors import AmcNetError
 from .files.bundled_network import PRECISIONS
 from .interrupt import GracefulInterrupt
 from .machine_info import DEVICES
-from .output.kinds import KINDS
+from .output.kinds import EXPLANATIONS, KINDS
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _EXAMPLES = """examples:
   amc-infer 'shot7/*.png' -o shot7-masks --write masks,probabilities
   amc-infer video.mp4 --write alpha-prores,rle     the object cut out, and COCO RLE
   amc-infer video.mp4 --write background --background '#00ff00'
+  amc-infer video.mp4 --amcnet build/amcnet.onnx --explain     attention maps and scores of each frame
   ffmpeg -i in.mkv -f yuv4mpegpipe - | amc-infer -
   amc-infer rtsp://camera/live --duration 60 -o live        a camera, for a minute; also http and https
   amc-infer video.mp4 --resume                     continue after Ctrl-C
@@ -46,6 +47,7 @@ def main() -> int:
     from .infer import InferOptions, infer
     from .output.progress import Progress
 
+    add_explanations(arguments)
     arguments["output"] = arguments["output"] or _default_output(arguments["source"])
     options = InferOptions(**{field.name: arguments[field.name] for field in fields(InferOptions)})
     with GracefulInterrupt(after_frame=True) as graceful_interrupt, closing(Progress()) as progress:
@@ -115,6 +117,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def add_explanations(arguments: dict[str, Any]) -> None:
+    """Add to `write` of parsed arguments what `--explain` asks for."""
+    if arguments["explain"]:
+        arguments["write"] += EXPLANATIONS
+
+
 def add_options(parser: argparse._ActionsContainer) -> None:
     """Add the options of a segmentation run, which `amc-infer` and `amc-batch` share."""
     parser.add_argument("--amcnet", type=Path, metavar="FILE", help="AMC-Net from export-onnx (default: bundled)")
@@ -153,6 +161,11 @@ def _add_output_options(parser: argparse._ActionsContainer) -> None:
         default=("masks", "overlay"),
         metavar="LIST",
         help=f"outputs, separated by commas (default: masks,overlay): {', '.join(KINDS)}",
+    )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help=f"also write {', '.join(EXPLANATIONS)}: attention maps and co-attention scores of each frame",
     )
     parser.add_argument(
         "--soft-edges",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .explanation import Explanation
 from .pixels import to_rgb8
 
 
@@ -60,12 +61,14 @@ class MaskFrame:
             m.frame.pixels[~m.mask] = 0
 
     `mask` is (H, W) bool, True on the object. `probability` is (H, W) float32 in [0, 1]. `index` and `pts_seconds` are
-    those of `frame`. MaskFrame(...) raises ValueError for other shapes or types.
+    those of `frame`. `explanation` is there if the Segmenter was loaded with `explain=True`. MaskFrame(...) raises
+    ValueError for other shapes or types.
     """
 
     frame: Frame
     mask: NDArray[np.bool_]
     probability: NDArray[np.float32]
+    explanation: Explanation | None = None
 
     def __post_init__(self) -> None:
         size = self.frame.pixels.shape[:2]

@@ -24,6 +24,7 @@ from .frame import MaskFrame, SourceInfo
 from .machine_info import processor_name
 from .output.disk_space import describe, estimate_bytes, require_space
 from .output.frame_list import FrameList, mask_names
+from .output.kinds import explains
 from .output.mask_files import read_gray
 from .output.matte import Matte
 from .output.run_folder import RunFolder
@@ -121,8 +122,9 @@ def infer(
         flow = loaded.enter_context(segmenter.open_flow(reader) if segmenter else plan.open_flow(reader))
         segmenter = segmenter or loaded.enter_context(Segmenter.open(plan))
         report["backend"] = segmenter.network.name
-        # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist.
-        kept = max(finished - 2, 0)
+        # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist. All
+        # are where masks are explained, because the stored masks hold no scores.
+        kept = 0 if explains(outputs.kinds) else max(finished - 2, 0)
 
         listed = FrameList(info=reader.info, name=name, start=options.start, stride=options.stride)
         times, begin, done = StageTimes(), time.perf_counter(), 0
@@ -166,6 +168,7 @@ def _plan(options: InferOptions, frames: int | None) -> SegmenterPlan:
         temporal=options.temporal,
         device=options.device,
         precision=options.precision,
+        explain=explains(options.write),
         frames=frames,
     )
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .backends.base import Backend
 from .backends.open_backend import open_backend, open_pipeline
 from .closeable import Closeable
+from .explanation import EXPLANATION_OUTPUTS, Explanation
 from .flow.flow import DisFlow, Flow, Motion
 from .frame import Frame, MaskFrame
 from .machine_info import available_cores
@@ -58,7 +59,9 @@ def open_network(plan: SegmenterPlan) -> MaskNetwork:
     if isinstance(plan.file, EngineFile) and plan.file.model == "pipeline":
         return PipelineNetwork(plan, open_pipeline(plan.file))
     threads = max(1, available_cores() // frames_at_once())
-    return TwoStreamNetwork(plan, open_backend(plan.file, threads=threads, device=plan.device, bf16=plan.bf16))
+    extra_outputs = EXPLANATION_OUTPUTS if plan.explain else ()
+    backend = open_backend(plan.file, threads=threads, device=plan.device, bf16=plan.bf16, extra_outputs=extra_outputs)
+    return TwoStreamNetwork(plan, backend)
 
 
 def frames_at_once(*, on_gpu: bool = False) -> int:
@@ -68,11 +71,15 @@ def frames_at_once(*, on_gpu: bool = False) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A frame and its network inputs `image` and `flow_image`, (1, 3, h, w) float32; `motion` is for the filter."""
+    """A frame and its network inputs `image` and `flow_image`, (1, 3, h, w) float32.
+
+    `flow_pixels` is the flow image as (h, w, 3) uint8 RGB; `motion` is for the temporal filter.
+    """
 
     frame: Frame
     image: NDArray[np.float32]
     flow_image: NDArray[np.float32]
+    flow_pixels: NDArray[np.uint8]
     motion: Motion | None
 
 
@@ -121,23 +128,24 @@ class TwoStreamNetwork(MaskNetwork):
         while frame is not None:
             next_frame = next(frames, None)
             with times("flow"):
-                flow_image = flow.render(frame, next_frame)
+                flow_pixels = flow.render(frame, next_frame)
                 motion = dis.motion(frame, next_frame) if temporal else None
             with times("prepare"):
-                image, moving = (network_input(each, self._preprocessing) for each in (frame.pixels, flow_image))
-            yield _Prepared(frame, image, moving, motion)
+                image, flow_image = (network_input(each, self._preprocessing) for each in (frame.pixels, flow_pixels))
+            yield _Prepared(frame, image, flow_image, flow_pixels, motion)
             frame = next_frame
 
     def _compute(self, item: _Prepared, times: StageTimes) -> Evidence:
         with times("network"):
             outputs = self.backend.run({"image": item.image, "flow_image": item.flow_image})
-        return Evidence(item.frame, outputs["mask"][0, 0], item.motion)
+        explanation = Explanation.of(item.flow_pixels, outputs) if self._plan.explain else None
+        return Evidence(item.frame, outputs["mask"][0, 0], item.motion, explanation)
 
     def _finish(self, item: Evidence, times: StageTimes) -> MaskFrame:
         height, width = item.frame.pixels.shape[:2]
         with times("upsample"):
             probability = upsample_mask(item.probability, (width, height))
-        return self._plan.mask_frame(item.frame, probability, times)
+        return self._plan.mask_frame(item.frame, probability, times, item.explanation)
 
 
 def _map_ahead(

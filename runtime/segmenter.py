@@ -65,6 +65,7 @@ class Segmenter(Closeable):
         temporal: bool = True,
         device: str = "cpu",
         precision: str = "auto",
+        explain: bool = False,
     ) -> Segmenter:
         """Load a network.
 
@@ -86,6 +87,7 @@ class Segmenter(Closeable):
             device: "cpu" or "cuda" (an NVIDIA GPU) for ONNX files; never replaced by the other. Engines run on the GPU.
             precision: of the bundled network: "fp32", "bf16", "int8", or "auto" (BF16 in OpenVINO or INT8, on CPUs with
                 instructions for it). An `amcnet` file has a precision of its own; "bf16" computes an FP32 file in BF16.
+            explain: set `MaskFrame.explanation`, from a file exported with `--with-attention`. "auto" is "fp32" then.
 
         Raises:
             InputError: an argument is out of range, or two of them exclude each other.
@@ -104,6 +106,7 @@ class Segmenter(Closeable):
                 temporal=temporal,
                 device=device,
                 precision=precision,
+                explain=explain,
             )
         )
 

@@ -13,6 +13,7 @@ from .backends.base import Backend, NetworkFile
 from .backends.open_backend import require_bf16, require_library
 from .backends.openvino_backend import is_installed
 from .errors import InputError
+from .explanation import Explanation, require_explainable
 from .files.bundled_network import bundled_network
 from .files.onnx_file import OnnxFile
 from .flow.flow import Flow
@@ -36,7 +37,7 @@ class SegmenterPlan:
 
     threshold and crf define the mask of a probability, see `mask_frame`; device is "cpu" or "cuda". temporal: whether
     probabilities are averaged along the flow, which a pipeline keeps to itself: then it is False. bf16: compute `file`,
-    which is FP32, in BF16.
+    which is FP32, in BF16. explain: whether masks come with an explanation.
     """
 
     file: NetworkFile
@@ -46,6 +47,7 @@ class SegmenterPlan:
     temporal: bool
     device: str
     bf16: bool = False
+    explain: bool = False
 
     @classmethod
     def make(
@@ -60,6 +62,7 @@ class SegmenterPlan:
         temporal: bool = True,
         device: str = "cpu",
         precision: str = "auto",
+        explain: bool = False,
         frames: int | None = None,
     ) -> SegmenterPlan:
         """Check the arguments of `Segmenter.load`. frames: number of frames to come if it is known, for "auto".
@@ -79,7 +82,9 @@ class SegmenterPlan:
         source: FlowSource | None = FlowSource.parse(flow, trust=trust)
         file: NetworkFile
         if engine is None:
-            if amcnet is None:
+            if amcnet is None and explain and precision == "auto":
+                precision = "fp32"
+            elif amcnet is None:
                 precision = _faster(precision, device, frames)
             file = OnnxFile.read(amcnet or bundled_network(precision, device), "amcnet")
         else:
@@ -90,11 +95,22 @@ class SegmenterPlan:
                     f"flow {str(flow)!r} was given, but {file.path} makes its own; leave out one of the two"
                 )
             source = None
+        if explain:
+            require_explainable(file)
         bf16 = precision == "bf16"
         if bf16:
             require_bf16(file, device)
         temporal = temporal and source is not None
-        plan = cls(file=file, flow=source, threshold=threshold, crf=crf, temporal=temporal, device=device, bf16=bf16)
+        plan = cls(
+            file=file,
+            flow=source,
+            threshold=threshold,
+            crf=crf,
+            temporal=temporal,
+            device=device,
+            bf16=bf16,
+            explain=explain,
+        )
         for needed in plan.files.values():
             require_library(needed, device, bf16=bf16 and needed is file)
         if crf:
@@ -125,12 +141,18 @@ class SegmenterPlan:
             return nullcontext()
         return self.flow.open(self.file.preprocessing.size, reader, self.device, network)
 
-    def mask_frame(self, frame: Frame, probability: NDArray[np.float32], times: StageTimes) -> MaskFrame:
+    def mask_frame(
+        self,
+        frame: Frame,
+        probability: NDArray[np.float32],
+        times: StageTimes,
+        explanation: Explanation | None = None,
+    ) -> MaskFrame:
         """The mask of `probability` (H, W): by the threshold, or by a dense CRF with the colors of `frame`."""
         if not self.crf:
-            return MaskFrame(frame, probability >= self.threshold, probability)
+            return MaskFrame(frame, probability >= self.threshold, probability, explanation)
         with times("crf"):
-            return MaskFrame(frame, refine(frame.pixels, probability), probability)
+            return MaskFrame(frame, refine(frame.pixels, probability), probability, explanation)
 
 
 def _faster(precision: str, device: str, frames: int | None) -> str:

@@ -62,6 +62,7 @@ RESULTS = {  # files that the commands of a block write
     "docs/formats.md, 2": ["paper/run.json", "raft/run.json", "raft-small/run.json"],
     "docs/formats.md, 3": ["build/pipeline.onnx"],
     "docs/outputs.md, 1": ["video-amcnet/alpha.mov", "blurred/background.mp4", "soft/matte.mkv"],
+    "docs/outputs.md, 2": ["video-amcnet/explain/00007.png", "video-amcnet/explain.csv", "video-amcnet/explain.svg"],
     "docs/quantization.md, 1": ["build/amcnet.int8.onnx", "build/amcnet.int8.json", "video-amcnet/run.json"],
     "docs/training.md, 1": ["trial/best.pth", "build/amcnet.onnx"],
     "docs/view.md, 1": ["video-amcnet/page.html"],

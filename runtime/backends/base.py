@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -24,7 +24,7 @@ class Backend(Protocol):
     name: str
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        """Run the network once and return all outputs by name, in FP32.
+        """Run the network once and return by name the outputs that it was opened for, in FP32.
 
         Raises ModelFileError for inputs of other names, shapes or types, and for outputs that are not finite.
         """
@@ -37,7 +37,7 @@ class Backend(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-# Inputs and required output of each model; further outputs (attention maps) are allowed.
+# Inputs and required output of each model; further outputs (attention maps) are allowed, and computed on request.
 _CONTRACT = {
     "amcnet": ({"image", "flow_image"}, "mask"),
     "pwcnet": ({"frame", "next_frame"}, "flow"),
@@ -54,6 +54,11 @@ def check_contract(file: NetworkFile, inputs: list[str], outputs: list[str]) -> 
             f"{file.path} has the inputs {', '.join(inputs)} and the outputs {', '.join(outputs)}; expected "
             f"{', '.join(sorted(wanted_inputs))} and {wanted_output}: export it again with export-onnx"
         )
+
+
+def requested_outputs(file: NetworkFile, extra_outputs: Sequence[str]) -> list[str]:
+    """The output that every file of this model has, and `extra_outputs`."""
+    return [_CONTRACT[file.model][1], *extra_outputs]
 
 
 def check_finite(file: NetworkFile, outputs: Mapping[str, NDArray[np.float32]]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..files.onnx_file import OnnxFile
-from .base import check_contract
+from .base import check_contract, requested_outputs
 from .library_backend import LibraryBackend
 from .onnxruntime_binding import DeviceBinding
 from .onnxruntime_session import open_session
@@ -21,11 +21,19 @@ class OnnxRuntimeBackend(LibraryBackend):
     `binding` is the memory on the GPU, None on the CPU.
     """
 
-    def __init__(self, file: OnnxFile, threads: int, device: str = "cpu", *, bf16: bool = False) -> None:
+    def __init__(
+        self,
+        file: OnnxFile,
+        threads: int,
+        device: str = "cpu",
+        *,
+        bf16: bool = False,
+        extra_outputs: Sequence[str] = (),
+    ) -> None:
         """Load `file`, an AMC-Net, PWC-Net or RAFT, to compute with `threads` threads in each call of `run`.
 
-        device: "cpu" or "cuda". bf16: matrix products in BF16, see `open_session`. On the CPU, one inference runs here,
-        before others run at the same time; the reason is in openvino_backend.py.
+        device: "cpu" or "cuda". bf16: matrix products in BF16, see `open_session`. extra_outputs: see `open_backend`.
+        On the CPU, one inference runs here, before others run at the same time; the reason is in openvino_backend.py.
         Raises BackendError, also if the GPU cannot be used, or ModelFileError for other inputs or outputs.
         """
         super().__init__(file)
@@ -33,8 +41,8 @@ class OnnxRuntimeBackend(LibraryBackend):
         self._session: Any = opened.session
         self.binding = DeviceBinding(opened.library, self._session, "cuda") if device == "cuda" else None
         inputs = {value.name: _zeros(value) for value in self._session.get_inputs()}
-        self._outputs = [value.name for value in self._session.get_outputs()]
-        check_contract(file, list(inputs), self._outputs)
+        check_contract(file, list(inputs), [value.name for value in self._session.get_outputs()])
+        self._outputs = requested_outputs(file, extra_outputs)
         if self.binding is None:  # on the GPU, calls run one after the other
             self._infer(inputs)
         where = f"CPU, {'BF16, ' if bf16 else ''}{threads} thread{'s' if threads > 1 else ''} a frame"

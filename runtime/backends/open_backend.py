@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import BackendError, InputError
@@ -14,23 +15,26 @@ if TYPE_CHECKING:
     from .tensorrt_pipeline import PipelineBackend
 
 
-def open_backend(file: NetworkFile, threads: int, device: str = "cpu", *, bf16: bool = False) -> Backend:
+def open_backend(
+    file: NetworkFile, threads: int, device: str = "cpu", *, bf16: bool = False, extra_outputs: Sequence[str] = ()
+) -> Backend:
     """Load `file` into the library that runs it on `device`, with `threads` threads in each call of `run`.
 
     device: one of DEVICES, for ONNX files; a GPU that cannot be used is an error. Engines always run on the GPU.
     bf16: compute products in BF16, for files that passed `require_bf16`.
+    extra_outputs: names in `file.outputs` that `run` returns in addition to the mask or the flow.
     Raises BackendError, EngineError, or ModelFileError for inputs or outputs that are not those of the model.
     """
     if isinstance(file, EngineFile):
         from .tensorrt_backend import EngineBackend
 
-        return EngineBackend(file)
+        return EngineBackend(file, extra_outputs)
     from .onnxruntime_backend import OnnxRuntimeBackend
     from .openvino_backend import OpenVinoBackend
 
     if _takes_openvino(file, device, bf16):
-        return OpenVinoBackend(file, threads, bf16=bf16)
-    return OnnxRuntimeBackend(file, threads, device, bf16=bf16)
+        return OpenVinoBackend(file, threads, bf16=bf16, extra_outputs=extra_outputs)
+    return OnnxRuntimeBackend(file, threads, device, bf16=bf16, extra_outputs=extra_outputs)
 
 
 def require_bf16(file: NetworkFile, device: str) -> None:

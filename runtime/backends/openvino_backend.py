@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from ..errors import BackendError
 from ..files.onnx_file import INT8_TARGET, OnnxFile
 from ..machine_info import available_cores, multiplies_int8
 from ..version import __version__
-from .base import check_contract, in_one_line
+from .base import check_contract, in_one_line, requested_outputs
 from .compiled_cache import CompiledCache
 from .library_backend import LibraryBackend
 from .openvino_operators import operator_extensions
@@ -42,10 +42,11 @@ def is_installed() -> bool:
 class OpenVinoBackend(LibraryBackend):
     """OpenVINO on the CPU; threads that call `run` at the same time have a request each."""
 
-    def __init__(self, file: OnnxFile, threads: int, *, bf16: bool = False) -> None:
+    def __init__(self, file: OnnxFile, threads: int, *, bf16: bool = False, extra_outputs: Sequence[str] = ()) -> None:
         """Load `file`, one that `runs_in_openvino`, to compute with `threads` threads in each call of `run`.
 
         bf16: convolutions and matrix products of an FP32 file in BF16, on processors with instructions for it.
+        extra_outputs: see `open_backend`.
 
         One inference runs here, before others run at the same time: the first two of a process, in two threads, can
         deadlock. One waits for the GIL inside the std::call_once of pybind11's lookup of numpy, the other holds the GIL
@@ -62,14 +63,14 @@ class OpenVinoBackend(LibraryBackend):
             "NUM_STREAMS": streams,
         }
         try:
-            self._model: Any = _compile(openvino, file, options)
+            self._outputs = requested_outputs(file, extra_outputs)
+            self._model: Any = _compile(openvino, file, options, self._outputs)
         except Exception as error:  # the library's exceptions have no common class
             raise BackendError(
                 f"OpenVINO {openvino.__version__} refuses {file.path}: {in_one_line(error)}; "
                 "export the file again with export-onnx, or do without: pip uninstall openvino"
             ) from error
-        self._outputs = [value.get_any_name() for value in self._model.outputs]
-        check_contract(file, [value.get_any_name() for value in self._model.inputs], self._outputs)
+        check_contract(file, _names(self._model.inputs), _names(self._model.outputs))
         self._requests = ResourcePool(lambda: _Request(self._model.create_infer_request()))
         self._infer({value.get_any_name(): _zeros(value.partial_shape) for value in self._model.inputs})
         version = openvino.__version__.partition("-")[0]
@@ -81,11 +82,16 @@ class OpenVinoBackend(LibraryBackend):
         with self._requests.take() as taken:
             results = taken.request.infer(dict(inputs))
             # Copied: the results are memory of the request, which its next call overwrites.
-            return {name: np.array(results[index]) for index, name in enumerate(self._outputs)}
+            return {name: np.array(results[name]) for name in self._outputs}
 
     def _release(self) -> None:
         self._requests.close()
         self._model = None
+
+
+def _names(values: Any) -> list[str]:
+    """All names of OpenVINO's inputs or outputs; a value may have several."""
+    return [name for value in values for name in sorted(value.get_names())]
 
 
 def _zeros(shape: Any) -> NDArray[np.float32]:
@@ -100,13 +106,17 @@ class _Request:
     def close(self) -> None: ...
 
 
-def _compile(openvino: Any, file: OnnxFile, options: dict[str, Any]) -> Any:
-    """Compile the network, or read it from the user's cache; a compiled one is added to the cache."""
+def _compile(openvino: Any, file: OnnxFile, options: dict[str, Any], outputs: list[str]) -> Any:
+    """Compile the network, or read it from the user's cache; a compiled one is added to the cache.
+
+    Only `outputs` are kept: a request computes all outputs of a compiled network.
+    """
     core = openvino_core()
     cache = CompiledCache.of_user()
     key = {
         "onnx_sha256": file.sha256(),
         "options": options,
+        "outputs": outputs,
         "amcnet": __version__,  # the operators of openvino_operators.py change the compiled network
         "openvino": openvino.__version__,
         "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
@@ -116,7 +126,12 @@ def _compile(openvino: Any, file: OnnxFile, options: dict[str, Any]) -> Any:
     if compiled is not None:
         with suppress(RuntimeError):  # a cached file that OpenVINO refuses is replaced
             return core.import_model(compiled, "CPU", options)
-    model = core.compile_model(core.read_model(file.path), "CPU", options)
+    network = core.read_model(file.path)
+    unused = [value for value in network.outputs if value.get_names().isdisjoint(outputs)]
+    if len(unused) < len(network.outputs):  # otherwise the file is of another kind, and refused with its names
+        for value in unused:
+            network.remove_result(value.get_node())
+    model = core.compile_model(network, "CPU", options)
     with suppress(RuntimeError):  # not every network can be exported
         cache.write(key, model.export_model().getvalue())
     return model

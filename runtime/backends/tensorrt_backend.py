@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,21 +15,26 @@ from ..gpu.cuda import Stream
 from ..gpu.cuda_memory import PinnedBuffer
 from ..trt.card import EngineFile
 from ..trt.engine import Engine
-from .base import check_contract, check_finite
+from .base import check_contract, check_finite, requested_outputs
 from .resource_pool import ResourcePool
 
 
 class EngineBackend(Closeable):
     """An engine that several threads may run at the same time; copies of one call overlap with kernels of another."""
 
-    def __init__(self, file: EngineFile) -> None:
-        """Load the engine. Raises EngineError or BackendError if it cannot run on this machine, or ModelFileError."""
+    def __init__(self, file: EngineFile, extra_outputs: Sequence[str] = ()) -> None:
+        """Load the engine. Raises EngineError or BackendError if it cannot run on this machine, or ModelFileError.
+
+        extra_outputs: see `open_backend`. The engine computes all its outputs; those that are not requested stay on
+        the GPU.
+        """
         self._file = file
+        requested = requested_outputs(file, extra_outputs)
         with ExitStack() as stack:
             self.engine = stack.enter_context(Engine(file))
-            self._slots = self.engine.parts.enter_context(ResourcePool(lambda: _ExecutionSlot(self.engine)))
+            self._slots = self.engine.parts.enter_context(ResourcePool(lambda: _ExecutionSlot(self.engine, requested)))
             with self.engine.on_device("cannot be run"), self._slots.take() as slot:
-                check_contract(file, list(slot.inputs), list(slot.outputs))
+                check_contract(file, list(slot.inputs), slot.output_names)
                 self.name = f"{self.engine.name}, {'a' if slot.graph else 'no'} CUDA graph"
             stack.pop_all()
 
@@ -49,7 +54,7 @@ class _ExecutionSlot(Closeable):
     Upload, network and download are recorded as one CUDA graph after they have run once.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, requested: Sequence[str]) -> None:
         with ExitStack() as stack:
             self._stream = stack.enter_context(Stream())
             self._execution = stack.enter_context(engine.execution())
@@ -58,7 +63,8 @@ class _ExecutionSlot(Closeable):
                 for name, spec in self._execution.tensors.items()
             }
             self.inputs = {name: buffers[name] for name in self._execution.inputs}
-            self.outputs = {name: buffers[name] for name in self._execution.outputs}
+            self.outputs = {name: buffers[name] for name in requested if name in buffers}
+            self.output_names = list(self._execution.outputs)
             for name, buffer in buffers.items():
                 self._execution.bind(name, buffer.address)
             self._work()

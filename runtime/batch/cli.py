@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..argument_types import positive
-from ..cli import add_options, files_first
+from ..cli import add_explanations, add_options, files_first
 from ..command import cli_entry_point
 from ..interrupt import GracefulInterrupt
 from ..version import __version__
@@ -49,6 +49,7 @@ def main() -> int:
     from .options import BatchOptions
     from .progress import BatchProgress
 
+    add_explanations(arguments)
     each = {field.name: arguments[field.name] for field in fields(InferOptions) if field.name in arguments}
     arguments["infer"] = InferOptions(**each | {"source": "", "output": "", "overwrite": False})
     arguments["sources"] = tuple(arguments["sources"])

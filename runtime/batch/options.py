@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import InputError
 from ..files.onnx_file import file_sha256
 from ..infer import InferOptions
+from ..output.kinds import explains
 from ..output.run_outputs import check_outputs
 from ..segmenter import Segmenter
 from ..segmenter_plan import SegmenterPlan
@@ -55,9 +56,10 @@ class BatchOptions:
 
 
 def segmenter_arguments(options: InferOptions) -> dict[str, Any]:
-    """The fields of `options` that `Segmenter.load` takes."""
+    """The arguments of `Segmenter.load` for `options`."""
     taken = inspect.signature(Segmenter.load).parameters
-    return {field.name: getattr(options, field.name) for field in fields(options) if field.name in taken}
+    same = {field.name: getattr(options, field.name) for field in fields(options) if field.name in taken}
+    return same | {"explain": explains(options.write)}
 
 
 def settings_sha256(options: InferOptions) -> str:

@@ -36,6 +36,9 @@ class ModelFile:
         @property
         def metadata(self) -> dict[str, str]: ...
 
+        @property
+        def outputs(self) -> tuple[str, ...]: ...
+
     @property
     def model(self) -> str:
         """amcnet, pwcnet, raft or pipeline."""
@@ -96,6 +99,11 @@ class OnnxFile(ModelFile):
         """fp32, fp16 or int8."""
         return self.metadata[PRECISION]
 
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs of the graph."""
+        return _output_names(self.path)
+
     def sha256(self) -> str:
         """SHA-256 of the file as it is now; computed again only if its size or time has changed."""
         stat = self.path.stat()
@@ -128,6 +136,18 @@ def _metadata_props(path: Path) -> dict[str, str]:
                 entry = {number: model[a:b].decode() for number, a, b in _fields(model, start, end)}
                 metadata[entry.get(1, "")] = entry.get(2, "")
     return metadata
+
+
+def _output_names(path: Path) -> tuple[str, ...]:
+    """Names of the outputs of a ModelProto, parsed without onnx.
+
+    Field 7 of ModelProto is the graph, field 12 of GraphProto an output, field 1 of ValueInfoProto its name.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as model:
+        spans = [(0, len(model))]
+        for wanted in (7, 12, 1):
+            spans = [(a, b) for span in spans for number, a, b in _fields(model, *span) if number == wanted]
+        return tuple(model[a:b].decode() for a, b in spans)
 
 
 def _fields(message: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int]]:

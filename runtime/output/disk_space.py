@@ -10,15 +10,18 @@ from ..errors import OutputError
 from ..files.atomic import cannot_write
 from .kinds import KINDS
 
+_DEMO_PIXELS = 854 * 480
+
 
 def estimate_bytes(kinds: Iterable[str], *, frames: int, width: int, height: int) -> dict[str, int]:
     """Bytes of each of `kinds` for `frames` of `width` x `height` px, each pixel as large as in the demo footage.
 
-        estimate_bytes(["alpha-prores"], frames=1000, width=1920, height=1080)  # {"alpha-prores": 605491200}
+        estimate_bytes(["alpha-prores"], frames=1000, width=1920, height=1080)  # {"alpha-prores": 609016320}
 
-    Other footage takes more or less.
+    Other footage takes more or less. Explanations are images and lines of the same size for every frame.
     """
-    return {kind: round(KINDS[kind].bytes_per_pixel * frames * width * height) for kind in kinds}
+    pixels = {kind: _DEMO_PIXELS if KINDS[kind].explains else width * height for kind in kinds}
+    return {kind: round(KINDS[kind].bytes_per_pixel * frames * count) for kind, count in pixels.items()}
 
 
 def free_bytes(folder: Path) -> int:

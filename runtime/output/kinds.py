@@ -17,12 +17,15 @@ class Kind:
     purpose: what it is for, in a few words.
     bytes_per_pixel: what the footage of the demo takes (benchmarks/results/output-sizes.json), for estimates.
     soft: whether the edge of the object is soft.
+    explains: whether it is made from the explanation of a mask, `MaskFrame.explanation`; its size does not depend on
+        that of the frame.
     """
 
     path: str
     purpose: str
     bytes_per_pixel: float
     soft: bool = False
+    explains: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -32,32 +35,51 @@ class Kind:
 KINDS = {
     "masks": Kind(path="masks", purpose="programs; 0 and 255", bytes_per_pixel=0.0078),
     "masks-davis": Kind(
-        path="masks-davis", purpose="evaluation code of DAVIS-2017; 0 and 1 with its palette", bytes_per_pixel=0.0139
+        path="masks-davis", purpose="evaluation code of DAVIS-2017; 0 and 1 with its palette", bytes_per_pixel=0.0138
     ),
-    "probabilities": Kind(path="probabilities", purpose="thresholds of your own; 16-bit gray", bytes_per_pixel=0.511),
+    "probabilities": Kind(path="probabilities", purpose="thresholds of your own; 16-bit gray", bytes_per_pixel=0.4478),
     "matte": Kind(
-        path="matte.mkv", purpose="compositing; opacity as lossless gray video, FFV1", bytes_per_pixel=0.0162, soft=True
+        path="matte.mkv", purpose="compositing; opacity as lossless gray video, FFV1", bytes_per_pixel=0.0166, soft=True
     ),
     "matte-h264": Kind(
-        path="matte.mp4", purpose="editors without FFV1; opacity as H.264", bytes_per_pixel=0.0064, soft=True
+        path="matte.mp4", purpose="editors without FFV1; opacity as H.264", bytes_per_pixel=0.0057, soft=True
     ),
     "alpha-prores": Kind(
-        path="alpha.mov", purpose="video editors; the object cut out, ProRes 4444", bytes_per_pixel=0.292, soft=True
+        path="alpha.mov", purpose="video editors; the object cut out, ProRes 4444", bytes_per_pixel=0.2937, soft=True
     ),
     "alpha-webm": Kind(
-        path="alpha.webm", purpose="web pages; the object cut out, VP9 with alpha", bytes_per_pixel=0.0227, soft=True
+        path="alpha.webm", purpose="web pages; the object cut out, VP9 with alpha", bytes_per_pixel=0.0201, soft=True
     ),
     "alpha-png": Kind(
-        path="alpha-png", purpose="image programs; the object cut out, RGBA", bytes_per_pixel=0.325, soft=True
+        path="alpha-png", purpose="image programs; the object cut out, RGBA", bytes_per_pixel=0.3229, soft=True
     ),
     "background": Kind(
-        path="background.mp4", purpose="another background, see below; with audio", bytes_per_pixel=0.0142, soft=True
+        path="background.mp4", purpose="another background, see below; with audio", bytes_per_pixel=0.0135, soft=True
     ),
-    "overlay": Kind(path="overlay.mp4", purpose="a look at the masks; with audio", bytes_per_pixel=0.0293),
-    "contours": Kind(path="contours.mp4", purpose="a look at the edges; with audio", bytes_per_pixel=0.034),
-    "rle": Kind(path="rle.jsonl", purpose="COCO tools; run lengths, box and area per frame", bytes_per_pixel=0.0036),
+    "overlay": Kind(path="overlay.mp4", purpose="a look at the masks; with audio", bytes_per_pixel=0.0278),
+    "contours": Kind(path="contours.mp4", purpose="a look at the edges; with audio", bytes_per_pixel=0.0321),
+    "rle": Kind(path="rle.jsonl", purpose="COCO tools; run lengths, box and area per frame", bytes_per_pixel=0.0035),
     "boxes": Kind(path="boxes.csv", purpose="tables; box and area per frame", bytes_per_pixel=0.0001),
+    "explain": Kind(
+        path="explain",
+        purpose="a wrong mask; inputs, attention maps, scores, see below",
+        bytes_per_pixel=1.1236,
+        explains=True,
+    ),
+    "explain-scores": Kind(
+        path="explain.csv", purpose="tables; co-attention scores per frame", bytes_per_pixel=0.0003, explains=True
+    ),
+    "explain-plot": Kind(
+        path="explain.svg", purpose="a look at the scores over time", bytes_per_pixel=0.0003, explains=True
+    ),
 }
+EXPLANATIONS = tuple(name for name, kind in KINDS.items() if kind.explains)
+"""The kinds that `--explain` adds."""
+
+
+def explains(names: Iterable[str]) -> bool:
+    """Whether any of `names` is made from explanations."""
+    return any(name in EXPLANATIONS for name in names)
 
 
 def require_kinds(names: Iterable[str]) -> list[str]:

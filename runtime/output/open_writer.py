@@ -13,6 +13,8 @@ from ..frame import MaskFrame, SourceInfo
 from .background import BackgroundWriter
 from .boxes import BOXES_HEADER, boxes_line
 from .cutout import Cutout
+from .explanation_image import explanation_image
+from .explanation_plot import SCORES_HEADER, ScoresPlotWriter, scores_lines
 from .image_writer import ImageWriter
 from .kinds import require_kinds
 from .mask_files import encode_png, index_name, mask_pixels, probability_pixels
@@ -81,6 +83,9 @@ def open_writer(
         "contours": lambda: ContoursWriter(path, info),
         "rle": lambda: TextWriter(path, rle_line),
         "boxes": lambda: TextWriter(path, boxes_line, header=BOXES_HEADER),
+        "explain": lambda: ImageWriter(path, _explanation_png, name),
+        "explain-scores": lambda: TextWriter(path, scores_lines, header=SCORES_HEADER),
+        "explain-plot": lambda: ScoresPlotWriter(path),
     }
     return makers[kind]()
 
@@ -97,6 +102,10 @@ def _video(
 
 def _davis_png(m: MaskFrame) -> bytes:
     return palette_png(m.mask.view(np.uint8), davis_palette())
+
+
+def _explanation_png(m: MaskFrame) -> bytes:
+    return encode_png(np.asarray(cv2.cvtColor(explanation_image(m), cv2.COLOR_RGB2BGR), np.uint8))
 
 
 def _rgba_png(pixels: NDArray[np.uint8]) -> bytes:

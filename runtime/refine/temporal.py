@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..explanation import Explanation
 from ..flow.flow import Motion
 from ..frame import Frame
 from ..stage_times import StageTimes
@@ -30,11 +31,15 @@ _CUT = 0.6
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The `probability` (h, w) float32 in [0, 1] of `frame`, and its `motion` on the same grid, None if unknown."""
+    """The `probability` (h, w) float32 in [0, 1] of `frame`, and its `motion` on the same grid, None if unknown.
+
+    `explanation` is passed on unchanged.
+    """
 
     frame: Frame
     probability: NDArray[np.float32]
     motion: Motion | None
+    explanation: Explanation | None = None
 
     @cached_property
     def log_odds(self) -> NDArray[np.float32]:

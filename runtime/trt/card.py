@@ -102,6 +102,11 @@ class EngineFile(ModelFile):
         return self.card.onnx_metadata
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs of the engine."""
+        return tuple(output["name"] for output in self.card.outputs)
+
+    @property
     def precision(self) -> str:
         """fp32, fp16 or int8."""
         return self.card.precision

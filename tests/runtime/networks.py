@@ -33,10 +33,13 @@ def make_amcnet(
     network: str = "amcnet",
     metadata: bool = True,
     untrained: bool = False,
+    explains: bool = False,
 ) -> Path:
     """Write an "AMC-Net" whose mask is sigmoid(mean(image) + FLOW_SHARE mean(flow_image) + BIAS) over the channels.
 
     `nan`: its mask is NaN throughout. `network` is what its metadata say. `channels` is a wrong number to ask for.
+    `explains`: with attention maps, means of the mask over squares of 2 to 32 pixels, and gate scores: on all levels
+    the mean of the mask for the image, and its square for the flow.
     """
     image, flow_image = (_value(name, (1, channels, 384, 384)) for name in ("image", "flow_image"))
     nodes = [
@@ -49,9 +52,26 @@ def make_amcnet(
     ]
     constants = {"share": np.float32(FLOW_SHARE), "bias": np.float32(np.nan if nan else BIAS)}
     tensors = [numpy_helper.from_array(np.array([value]), name) for name, value in constants.items()]
-    graph = helper.make_graph(
-        nodes, "tiny_amcnet", [image, flow_image], [_value(output, (1, 1, 384, 384))], initializer=tensors
-    )
+    outputs = [_value(output, (1, 1, 384, 384))]
+    if explains:
+        for level in range(5):
+            square = 2 ** (level + 1)
+            nodes.append(
+                helper.make_node(
+                    "AveragePool", [output], [f"attention{level}"], kernel_shape=[square] * 2, strides=[square] * 2
+                )
+            )
+            outputs.append(_value(f"attention{level}", (1, 1, 384 // square, 384 // square)))
+        nodes += [
+            helper.make_node("ReduceMean", [output], ["mean"], axes=[2, 3], keepdims=1),
+            helper.make_node("Reshape", ["mean", "one"], ["image_score"]),
+            helper.make_node("Mul", ["image_score", "image_score"], ["flow_score"]),
+            helper.make_node("Concat", ["image_score", "flow_score"], ["pair"], axis=2),
+            helper.make_node("Concat", ["pair"] * 5, ["gate_scores"], axis=1),
+        ]
+        tensors.append(numpy_helper.from_array(np.array([1, 1, 1]), "one"))
+        outputs.append(_value("gate_scores", (1, 5, 2)))
+    graph = helper.make_graph(nodes, "tiny_amcnet", [image, flow_image], outputs, initializer=tensors)
     return _save(path, graph, network if metadata else None, AMCNET.to_json(), untrained)
 
 

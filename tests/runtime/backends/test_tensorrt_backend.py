@@ -70,6 +70,23 @@ except ValueError as error:
     assert _log(log)[-1][1] == NOTHING_LEFT
 
 
+def test_further_outputs_are_copied_on_request(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
+    code = """
+extra = sys.argv[2:]
+with open_backend(file, threads=1, extra_outputs=extra) as network:
+    outputs = network.run(inputs(0))
+    assert list(outputs) == ["mask", *extra]
+    np.testing.assert_allclose(outputs["mask"], expected(0), atol=1e-6)
+"""
+    outputs = {"gate_scores": ["FLOAT", [1, 5, 2]], "mask": ["FLOAT", [1, 1, 384, 384]]}
+    engine = make_engine(tmp_path / "x.engine", "amcnet", outputs=outputs)
+    for extra in ([], ["gate_scores"]):
+        log = tmp_path / f"log{len(extra)}"
+        _done(on_fake_gpu(IMPORTS + code, engine, *extra, FAKE_CUDA_LOG=log))
+        downloads = [what for _, what, _, _ in _log(log)].count("download")
+        assert downloads == 2 * (1 + len(extra)), "one per output, to warm up and by the graph"
+
+
 def test_threads_at_once_have_a_context_each_and_overlap(
     on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
 ) -> None:

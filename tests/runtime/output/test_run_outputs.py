@@ -15,10 +15,10 @@ import pytest
 from amcnet.runtime.errors import InputError, OutputError
 from amcnet.runtime.frame import SourceInfo
 from amcnet.runtime.infer import InferOptions, infer
-from amcnet.runtime.output import disk_space
-from amcnet.runtime.output.kinds import KINDS
+from amcnet.runtime.output import disk_space, kinds
 
 FRAMES = 7
+KINDS = {name: kind for name, kind in kinds.KINDS.items() if not kind.explains}  # see test_explain.py
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +218,6 @@ def test_units() -> None:
     assert disk_space.in_units(3 * 2**20) == "3.0 MiB"
     assert disk_space.in_units(2**31) == "2.0 GiB"
     assert disk_space.estimate_bytes(["alpha-prores"], frames=10, width=1920, height=1080)["alpha-prores"] > 10**6
+    small, large = (disk_space.estimate_bytes(["explain"], frames=1, width=w, height=w) for w in (100, 4000))
+    assert small == large
+    assert 4e5 < large["explain"] < 5e5

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from amcnet.runtime.errors import InputError, OutputError
+from amcnet.runtime.explanation import Explanation
 from amcnet.runtime.frame import Frame, MaskFrame, SourceInfo
 from amcnet.runtime.output.cutout import Cutout
 from amcnet.runtime.output.foreground import estimate_foreground
@@ -44,7 +45,9 @@ def _scene(shift: int = 0, size: tuple[int, int] = SIZE) -> tuple[MaskFrame, Flo
     pixels = np.rint(alpha[..., None] * RED + (1 - alpha[..., None]) * behind).astype(np.uint8)
     frame = Frame(pixels=pixels, index=shift, pts=40 * shift, pts_seconds=0.04 * shift)
     probability = (0.25 + 0.5 * alpha).astype(np.float32)  # of which the default edges make `alpha` again
-    return MaskFrame(frame, probability >= 0.5, probability), alpha
+    maps = tuple(np.full((2**level, 2 ** (level + 1)), 0.5, np.float32) for level in (4, 3, 2, 1, 0))
+    explanation = Explanation(pixels[::2, ::2], maps, np.linspace(0, 0.9, 10, dtype=np.float32).reshape(5, 2))
+    return MaskFrame(frame, probability >= 0.5, probability, explanation), alpha
 
 
 def _write(kind: str, path: Path, frames: Sequence[MaskFrame], **options: Any) -> list[str]:
@@ -367,8 +370,10 @@ def test_an_output_that_is_broken_off_holds_what_was_written(tmp_path: Path, kin
         assert sorted(file.name for file in path.iterdir()) == ["00000.png", "00001.png", "00002.png"]
     elif kind in VIDEOS:
         assert len(_decode(path, "rgb24")[0]) == 3
+    elif kind == "explain-plot":
+        assert path.read_text().endswith("</svg>\n")
     else:
-        assert len(path.read_text().splitlines()) == 3 + (kind == "boxes")
+        assert len(path.read_text().splitlines()) == {"boxes": 4, "explain-scores": 16}.get(kind, 3)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
