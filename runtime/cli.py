@@ -29,7 +29,7 @@ _EXAMPLES = """examples:
   amc-infer 'shot7/*.png' -o shot7-masks --write masks,probabilities
   amc-infer video.mp4 --write alpha-prores,rle     the object cut out, and COCO RLE
   amc-infer video.mp4 --write background --background '#00ff00'
-  amc-infer video.mp4 --amcnet build/amcnet.onnx --explain     attention maps and scores of each frame
+  amc-infer video.mp4 --explain                    also attention maps and co-attention scores of each frame
   ffmpeg -i in.mkv -f yuv4mpegpipe - | amc-infer -
   amc-infer rtsp://camera/live --duration 60 -o live        a camera, for a minute; also http and https
   amc-infer video.mp4 --resume                     continue after Ctrl-C

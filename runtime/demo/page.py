@@ -14,6 +14,9 @@ from .visitors import Visitors
 
 _DELETION_SECONDS = (600, 3600)  # interval and age, for files of a page whose browser did not report that it was closed
 
+# Explanations need a network that is loaded for them.
+_OUTPUTS = [name for name, kind in KINDS.items() if not kind.explains]
+
 
 def make_page(models: OfferedModels, visitors: Visitors, options: DemoOptions) -> Any:
     """The page as gradio.Blocks."""
@@ -62,7 +65,7 @@ def make_page(models: OfferedModels, visitors: Visitors, options: DemoOptions) -
             with gr.Column():
                 file = gr.File(label="video", file_types=["video", ".gif", ".webp", ".apng"], elem_id="video")
                 model = gr.Dropdown(models.names, value=models.names[0], label="model", elem_id="model")
-                outputs = gr.CheckboxGroup(list(KINDS), value=["masks", "overlay"], label="output", elem_id="output")
+                outputs = gr.CheckboxGroup(_OUTPUTS, value=["masks", "overlay"], label="output", elem_id="output")
                 with gr.Row():
                     begin = gr.Button("Segment", variant="primary", elem_id="segment")
                     stop = gr.Button("Cancel", elem_id="cancel")
