@@ -84,6 +84,6 @@ def _initializers(path: Path) -> dict[str, Tensor]:
     tensors = {}
     for initializer in onnx.load(path).graph.initializer:
         if initializer.name.startswith("network."):
-            key = initializer.name.removeprefix("network.").removesuffix(".half")
+            key = initializer.name.removeprefix("network.").removesuffix(".fp16").removesuffix(".half")  # .half: v0.1.0
             tensors[key] = torch.from_numpy(numpy_helper.to_array(initializer).astype(np.float32))
     return tensors

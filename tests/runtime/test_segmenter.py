@@ -256,7 +256,7 @@ def test_a_threshold_that_is_none(amcnet_onnx: Path, threshold: float) -> None:
 
 
 def test_what_load_refuses(amcnet_onnx: Path, pwcnet_onnx: Path, tmp_path: Path, networks: ModuleType) -> None:
-    with pytest.raises(InputError, match="flow 'raft' is neither 'dis', an ONNX file of PWC-Net, nor a folder"):
+    with pytest.raises(InputError, match="flow 'raft' is neither 'dis', a file of PWC-Net or RAFT, nor a folder"):
         Segmenter.load(amcnet_onnx, flow="raft")
     with pytest.raises(ModelFileError, match=r"pwcnet\.onnx holds the model 'pwcnet'; expected 'amcnet'"):
         Segmenter.load(pwcnet_onnx)

@@ -44,13 +44,13 @@ from amcnet.runtime.cli import main
 
 infer, number = module.infer, int(sys.argv.pop(1))
 
-def infer_with_signal(options, progress):
+def infer_with_signal(options, progress, **others):
     def after_frame(info, done):
         if done == 3:
             os.kill(os.getpid(), number)
             os.kill(os.getpid(), number) if number != 2 else None  # `timeout` sends two
         progress(info, done)
-    return infer(options, after_frame)
+    return infer(options, after_frame, **others)
 
 module.infer = infer_with_signal
 sys.exit(main())

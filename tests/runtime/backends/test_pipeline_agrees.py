@@ -48,7 +48,10 @@ def _same_mask(amcnet: Path, flow: Path, pipeline: Path, size: tuple[int, int], 
     (tmp_path / "frames").mkdir()
     for index, picture in enumerate(pictures):
         cv2.imwrite(str(tmp_path / "frames" / f"{index}.png"), picture[..., ::-1])
-    with Segmenter.load(amcnet, flow=flow) as segmenter, closing(segmenter.video(tmp_path / "frames")) as masks:
+    with (
+        Segmenter.load(amcnet, flow=flow, temporal=False) as segmenter,
+        closing(segmenter.video(tmp_path / "frames")) as masks,
+    ):
         step_by_step = next(masks).probability
 
     session = onnxruntime.InferenceSession(pipeline, providers=["CPUExecutionProvider"])
