@@ -33,37 +33,37 @@ class Kind:
 
 
 KINDS = {
-    "masks": Kind(path="masks", purpose="programs; 0 and 255", bytes_per_pixel=0.0078),
+    "masks": Kind(path="masks", purpose="programs; 0 and 255", bytes_per_pixel=0.0073),
     "masks-davis": Kind(
-        path="masks-davis", purpose="evaluation code of DAVIS-2017; 0 and 1 with its palette", bytes_per_pixel=0.0138
+        path="masks-davis", purpose="evaluation code of DAVIS-2017; 0 and 1 with its palette", bytes_per_pixel=0.0131
     ),
-    "probabilities": Kind(path="probabilities", purpose="thresholds of your own; 16-bit gray", bytes_per_pixel=0.4478),
+    "probabilities": Kind(path="probabilities", purpose="thresholds of your own; 16-bit gray", bytes_per_pixel=0.3879),
     "matte": Kind(
-        path="matte.mkv", purpose="compositing; opacity as lossless gray video, FFV1", bytes_per_pixel=0.0166, soft=True
+        path="matte.mkv", purpose="compositing; opacity as lossless gray video, FFV1", bytes_per_pixel=0.0143, soft=True
     ),
     "matte-h264": Kind(
-        path="matte.mp4", purpose="editors without FFV1; opacity as H.264", bytes_per_pixel=0.0057, soft=True
+        path="matte.mp4", purpose="editors without FFV1; opacity as H.264", bytes_per_pixel=0.0053, soft=True
     ),
     "alpha-prores": Kind(
-        path="alpha.mov", purpose="video editors; the object cut out, ProRes 4444", bytes_per_pixel=0.2937, soft=True
+        path="alpha.mov", purpose="video editors; the object cut out, ProRes 4444", bytes_per_pixel=0.2573, soft=True
     ),
     "alpha-webm": Kind(
-        path="alpha.webm", purpose="web pages; the object cut out, VP9 with alpha", bytes_per_pixel=0.0201, soft=True
+        path="alpha.webm", purpose="web pages; the object cut out, VP9 with alpha", bytes_per_pixel=0.0183, soft=True
     ),
     "alpha-png": Kind(
-        path="alpha-png", purpose="image programs; the object cut out, RGBA", bytes_per_pixel=0.3229, soft=True
+        path="alpha-png", purpose="image programs; the object cut out, RGBA", bytes_per_pixel=0.2821, soft=True
     ),
     "background": Kind(
-        path="background.mp4", purpose="another background, see below; with audio", bytes_per_pixel=0.0135, soft=True
+        path="background.mp4", purpose="another background, see below; with audio", bytes_per_pixel=0.0132, soft=True
     ),
-    "overlay": Kind(path="overlay.mp4", purpose="a look at the masks; with audio", bytes_per_pixel=0.0278),
-    "contours": Kind(path="contours.mp4", purpose="a look at the edges; with audio", bytes_per_pixel=0.0321),
-    "rle": Kind(path="rle.jsonl", purpose="COCO tools; run lengths, box and area per frame", bytes_per_pixel=0.0035),
+    "overlay": Kind(path="overlay.mp4", purpose="a look at the masks; with audio", bytes_per_pixel=0.0266),
+    "contours": Kind(path="contours.mp4", purpose="a look at the edges; with audio", bytes_per_pixel=0.0303),
+    "rle": Kind(path="rle.jsonl", purpose="COCO tools; run lengths, box and area per frame", bytes_per_pixel=0.003),
     "boxes": Kind(path="boxes.csv", purpose="tables; box and area per frame", bytes_per_pixel=0.0001),
     "explain": Kind(
         path="explain",
         purpose="a wrong mask; inputs, attention maps, scores, see below",
-        bytes_per_pixel=1.1236,
+        bytes_per_pixel=1.0783,
         explains=True,
     ),
     "explain-scores": Kind(
