@@ -38,6 +38,7 @@ def test_the_bundled_network_segments_the_footage() -> None:
         assert not any(mask[y, x] for x, y in SCENERY)
 
 
+@pytest.mark.slow
 def test_both_clips_are_segmented_and_their_results_named(
     tmp_path: Path, amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

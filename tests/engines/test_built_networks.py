@@ -152,6 +152,7 @@ def test_the_papers_network_in_fp16(network_file: Callable[[str], Path], tmp_pat
     assert engine.card.precision_report.share("half") > 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline", *RAFTS)])
 def test_sm75_in_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model, notes = network_file(network), list[str]()

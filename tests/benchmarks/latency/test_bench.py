@@ -132,6 +132,7 @@ def _tiny_pwcnet(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_files_alternate_and_those_of_equal_names_have_their_folders(tmp_path: Path) -> None:
     files = []
     for folder in ("old", "new"):
@@ -157,6 +158,7 @@ def test_files_alternate_and_those_of_equal_names_have_their_folders(tmp_path: P
     assert made["networks"][0]["cost"]["flops"] == 2 * (2 * 16 * 32) * (3 * 4 * 4)
 
 
+@pytest.mark.slow
 def test_a_baseline_in_another_precision_has_no_share_of_the_peak(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +312,7 @@ def test_a_video_that_fails_ends_the_others(failing: str, tmp_path: Path, monkey
         scaling._videos(None, tmp_path, 2)
 
 
+@pytest.mark.slow
 def test_an_engine_on_a_made_up_gpu(
     on_fake_gpu: Callable[..., subprocess.CompletedProcess[str]],
     make_engine: Callable[..., Path],

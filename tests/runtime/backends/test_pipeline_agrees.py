@@ -18,6 +18,7 @@ from amcnet.export import Exported, export_amcnet, export_pipeline, export_pwcne
 from amcnet.models import RAFTConfig
 
 
+@pytest.mark.slow
 def test_pipeline_and_runtime_make_the_same_mask(exported: Callable[[str], Exported], tmp_path: Path) -> None:
     amcnet, pwcnet, pipeline = (exported(name).file.path for name in ("amcnet", "pwcnet", "pipeline"))
     _same_mask(amcnet, pwcnet, pipeline, PIPELINE_SIZE, tmp_path)
