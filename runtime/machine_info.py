@@ -43,6 +43,14 @@ def is_arm() -> bool:
     return platform.machine().lower() in ("aarch64", "arm64")
 
 
+def is_amd(cpuinfo: Path = _CPUINFO) -> bool:
+    """Return whether the CPU is made by AMD. As `multiplies_int8`."""
+    try:
+        return "AuthenticAMD" in cpuinfo.read_text()
+    except OSError:
+        return False
+
+
 def _features(cpuinfo: Path) -> set[str]:
     try:
         lines = cpuinfo.read_text().splitlines()

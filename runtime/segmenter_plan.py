@@ -19,7 +19,7 @@ from .files.onnx_file import OnnxFile
 from .flow.flow import Flow
 from .flow.flow_source import FlowSource
 from .frame import Frame, MaskFrame
-from .machine_info import DEVICES, is_arm, multiplies_bf16
+from .machine_info import DEVICES, is_amd, is_arm, multiplies_bf16
 from .refine.crf import refine, require_crf
 from .stage_times import StageTimes
 from .trt.card import EngineFile
@@ -156,13 +156,16 @@ class SegmenterPlan:
 
 
 def _faster(precision: str, device: str, frames: int | None) -> str:
-    """For "auto" in OpenVINO on a CPU, "bf16" where the processor has it, and "fp32" instead of INT8 for few frames.
+    """For "auto" on a CPU, the faster of FP32, BF16 and INT8; "auto" where that depends on its INT8 instructions alone.
 
-    benchmarks/results/bf16.json: BF16 is faster than INT8, its masks are closer to those of FP32, and it starts almost
-    as fast as FP32. INT8 saves less time on few frames than its loading takes.
+    In OpenVINO, BF16 is faster than INT8, its masks are closer to those of FP32, and it starts almost as fast as FP32
+    (benchmarks/results/bf16.json). INT8 saves less time on few frames than its loading takes. In ONNX Runtime, INT8 is
+    slower than FP32 on an AMD EPYC (cpu-speed.json), and was faster on an Intel Xeon.
     """
-    if precision != "auto" or device != "cpu" or not is_installed():
+    if precision != "auto" or device != "cpu":
         return precision
+    if not is_installed():
+        return "fp32" if is_amd() else precision
     if multiplies_bf16() and not is_arm():
         return "bf16"
     return "fp32" if frames is not None and frames < INT8_PAYS_FROM_FRAMES else precision

@@ -1,6 +1,6 @@
-"""Speedup of INT8 and OpenVINO on this CPU: python -m amcnet.benchmarks.studies.cpu_speed [--clip FILE] [--json FILE]
+"""Speed of INT8, BF16 and OpenVINO: python -m amcnet.benchmarks.studies.cpu_speed [--clip FILE] [--json FILE]
 
-The bundled network in FP32 and INT8, in ONNX Runtime and OpenVINO, as `amc-infer` runs it: one thread per frame and as
+The bundled network in FP32, INT8 and, where the CPU has it, BF16, as `amc-infer` runs it: one thread per frame and as
 many frames in parallel as there are cores. With --clip, whole runs of `amc-infer` on it too, from decoding to written
 masks and overlay, in processes with and without OpenVINO. The variants alternate; the results are medians of the ratios
 within a round.
@@ -30,7 +30,7 @@ from ...runtime.command import cli_entry_point
 from ...runtime.extras import require
 from ...runtime.files.bundled_network import bundled_network
 from ...runtime.files.onnx_file import OnnxFile
-from ...runtime.machine_info import available_cores, processor_name
+from ...runtime.machine_info import available_cores, multiplies_bf16, processor_name
 from .startup import INFER, WITHOUT_OPENVINO
 
 _FRAMES = 12  # per variant, round and core
@@ -47,6 +47,8 @@ def main() -> int:
     variants = [
         Variant(library, precision) for library in ("ONNX Runtime", "OpenVINO") for precision in ("fp32", "int8")
     ]
+    if multiplies_bf16():
+        variants.append(Variant("OpenVINO", "bf16"))
     results: dict[str, Any] = {"network": _network(variants, arguments.rounds)}
     if arguments.clip:
         results["amc-infer"] = _whole_runs(variants, arguments.clip, arguments.rounds)
@@ -67,12 +69,15 @@ class Variant:
     precision: str
 
     def open(self, file: OnnxFile, threads: int = 1) -> Backend:
-        return OpenVinoBackend(file, threads) if self.library == "OpenVINO" else OnnxRuntimeBackend(file, threads)
+        if self.library == "OpenVINO":
+            return OpenVinoBackend(file, threads, bf16=self.precision == "bf16")
+        return OnnxRuntimeBackend(file, threads)
 
 
 def _network(variants: list[Variant], rounds: int) -> dict[str, dict[str, float]]:
     """Wall ms per frame of the network alone."""
     files = {precision: OnnxFile.read(bundled_network(precision, "cpu")) for precision in ("fp32", "int8")}
+    files["bf16"] = files["fp32"]
     width, height = files["fp32"].preprocessing.size
     rng = np.random.default_rng(0)
     inputs = {name: rng.standard_normal((1, 3, height, width)).astype(np.float32) for name in ("image", "flow_image")}

@@ -33,6 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis", type=Path, required=True, help="folder with JPEGImages/480p and Annotations/480p")
     parser.add_argument("--amcnet", type=Path, help="ONNX file (default: the bundled network in FP32)")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of an FP32 file (default: fp32)")
     parser.add_argument("--crf", action="store_true", help="also with the CRF, which takes 3 s per frame")
     parser.add_argument("--masks", type=Path, help="folder to keep the masks in")
     parser.add_argument("--json", type=Path, help="write the results to this file")
@@ -61,16 +62,24 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[str,
         variants["CRF, without temporal filter"] = {"crf": True, "temporal": False}
     amcnet = arguments.amcnet or DEFAULT_AMCNET
     for name, changes in variants.items():
+        changes["precision"] = "bf16" if arguments.precision == "bf16" else "auto"
         yield name, masks_score(arguments.davis, amcnet, folder / name.replace(" ", "-"), **changes)
 
 
 def masks_score(
-    davis: Path, amcnet: Path | None, masks: Path, *, still: bool = False, crf: bool = False, temporal: bool = True
+    davis: Path,
+    amcnet: Path | None,
+    masks: Path,
+    *,
+    still: bool = False,
+    crf: bool = False,
+    temporal: bool = True,
+    precision: str = "auto",
 ) -> Evaluation:
     """Write the masks of every sequence of `davis` to `masks`, and score them.
 
-    amcnet: ONNX file, None for the bundled network. still: white flow images in place of the motion. crf, temporal: as
-    in `InferOptions`.
+    amcnet: ONNX file, None for the bundled network. still: white flow images in place of the motion. crf, temporal,
+    precision: as in `InferOptions`.
     """
     images, annotations = (davis / kind / "480p" for kind in ("JPEGImages", "Annotations"))
     for sequence in sorted(path for path in images.iterdir() if path.is_dir()):
@@ -83,6 +92,7 @@ def masks_score(
                 flow=flow,
                 crf=crf,
                 temporal=temporal,
+                precision=precision,
                 overwrite=True,
             )
         )

@@ -3,7 +3,7 @@
     python -m amcnet.benchmarks.studies.readme_figures [--check]
 
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
-benchmarks/results: davis16.json, davis16-int8.json, temporal.json, ablation.json, run-*.json (each the run.json of an
+benchmarks/results: davis16*.json, temporal.json, ablation.json, run-*.json (each the run.json of an
 `amc-infer` run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
 h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json;
 output-sizes.json; flow.json; batch.json.
@@ -67,6 +67,7 @@ def _summary(results: Path) -> str:
     quality = {
         "fp32": _load(results / "davis16.json")["variants"]["default"]["average"],
         "int8": _load(results / "davis16-int8.json")["variants"]["default"]["average"],
+        "bf16": _load(results / "davis16-bf16.json")["variants"]["default"]["average"],
     }
     lines = ["| network | library | J&F | ms per frame |", "|---|---|---|---|"]
     for name, row in _load(results / "cpu-speed.json")["amc-infer"].items():
@@ -87,8 +88,8 @@ def _quality(results: Path) -> str:
     lines = ["| DAVIS-2016 val, 6 sequences | J mean | F mean | J&F |", "|---|---|---|---|"]
     for name, scores in variants["default"]["sequences"].items():
         lines.append(_row(name, scores["J"]["mean"], scores["F"]["mean"]))
-    int8 = _load(results / "davis16-int8.json")["variants"]["default"]
-    for name, variant in (variants | {"int8": int8}).items():
+    others = {name: _load(results / f"davis16-{name}.json")["variants"]["default"] for name in ("int8", "bf16")}
+    for name, variant in (variants | others).items():
         average = variant["average"]
         lines.append(_row(f"**average, {name}**", average["J"]["mean"], average["F"]["mean"]))
     return "\n".join(lines) + "\n"
@@ -174,7 +175,7 @@ def _ratios(results: Path) -> str:
     rows |= {f"ONNX Runtime FP32 / OpenVINO FP32, {name}": row for name, row in flow.items()}
     int8 = _load(results / "int8.json")["networks"]
     rows |= {f"FP32 / INT8, {'bundled network' if name == 'light' else name}": row for name, row in int8.items()}
-    lines = ["| slower form / form in use | ratio (least to most) |", "|---|---|"]
+    lines = ["| forms compared | ratio (least to most) |", "|---|---|"]
     for name, row in rows.items():
         lines.append(f"| {name} | {row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) |")
     return "\n".join(lines) + "\n"
@@ -271,7 +272,7 @@ def _gpu(results: Path) -> str:
 
 def _upper(name: str) -> str:
     """ "OpenVINO int8" -> "OpenVINO INT8"."""
-    return name.replace("fp32", "FP32").replace("fp16", "FP16").replace("int8", "INT8")
+    return name.replace("fp32", "FP32").replace("fp16", "FP16").replace("int8", "INT8").replace("bf16", "BF16")
 
 
 def _load(path: Path) -> dict[str, Any]:

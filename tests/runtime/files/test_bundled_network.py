@@ -18,7 +18,7 @@ from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8, b
 from amcnet.runtime.files.onnx_file import CHECKPOINT_SHA256, OnnxFile
 from amcnet.runtime.frame import SourceInfo
 from amcnet.runtime.infer import InferOptions, infer
-from amcnet.runtime.machine_info import multiplies_int8
+from amcnet.runtime.machine_info import is_amd, multiplies_int8
 from amcnet.runtime.segmenter_plan import INT8_PAYS_FROM_FRAMES, SegmenterPlan
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -75,7 +75,27 @@ def test_bf16_comes_first_and_short_videos_do_not_wait_for_int8_to_be_compiled(
         monkeypatch.setattr(module, "is_arm", lambda: False)
     for module in (segmenter_plan, openvino_backend):
         monkeypatch.setattr(module, "is_installed", lambda: openvino)
+    monkeypatch.setattr(segmenter_plan, "is_amd", lambda: False)
     assert SegmenterPlan.make(precision=precision, frames=frames).precision == expected
+
+
+def test_int8_is_not_chosen_for_onnx_runtime_on_amd(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = json.loads((ROOT / "benchmarks/results/cpu-speed.json").read_text())
+    assert measured["machine"]["processor"].startswith("AMD")
+    assert measured["network"]["ONNX Runtime int8"]["ratio_max"] < 1
+    monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
+    monkeypatch.setattr(segmenter_plan, "is_installed", lambda: False)
+    for amd, expected in ((True, "fp32"), (False, "int8")):
+        monkeypatch.setattr(segmenter_plan, "is_amd", lambda amd=amd: amd)
+        assert SegmenterPlan.make().precision == expected
+    assert SegmenterPlan.make(precision="int8").precision == "int8"
+
+
+@pytest.mark.parametrize(("vendor", "amd"), [("AuthenticAMD", True), ("GenuineIntel", False), (None, False)])
+def test_amd_is_recognized_by_its_vendor(tmp_path: Path, vendor: str | None, amd: bool) -> None:
+    if vendor is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n")
+    assert is_amd(tmp_path / "cpuinfo") is amd
 
 
 def test_a_run_and_its_resumption_take_the_same_network(
