@@ -121,6 +121,7 @@ def test_numbers_out_of_range(options: dict[str, Any], message: str, clip: Path,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_file_that_was_not_compared_does_not_stay(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_file_that_was_not_compared_does_not_stay(
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("min_iou", "bound"), [(0.0, 0.0), (None, 0.98), (0.5, 0.5)])
 def test_a_minimum_of_zero_is_zero(
     min_iou: float | None, bound: float, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -150,6 +152,7 @@ def test_a_minimum_of_zero_is_zero(
     assert bounds == [bound]
 
 
+@pytest.mark.slow
 def test_the_example_of_the_docstring(clip: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     done = calibrate(

@@ -124,6 +124,7 @@ def test_what_is_never_quantized(for_tensorrt: Calibrated, for_cpus: Calibrated)
         assert not kept & set(done.quantized.int8_nodes)
 
 
+@pytest.mark.slow
 def test_a_flow_network(pwcnet_file: Path, make_batches: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
     output, input_batches = tmp_path / "pwc.int8.onnx", make_batches(FRAMES, width=128)
     done = calibrate_on_batches(pwcnet_file, output, input_batches, target="tensorrt")
@@ -169,6 +170,7 @@ def test_kept_nodes_stay(light_onnx: Path, make_batches: Callable[..., list], tm
     assert "image_stages.0.0/Conv" not in _int8_nodes(output)
 
 
+@pytest.mark.slow
 def test_fp16_weights_become_fp32(
     light_onnx: Path,
     make_batches: Callable[..., list],  # type: ignore[type-arg]
@@ -237,6 +239,7 @@ def test_what_does_not_go_together(
         CalibrationTable.read(tmp_path / "bad.json")
 
 
+@pytest.mark.slow
 def test_black_frames_give_another_network(
     light_onnx: Path,
     make_batches: Callable[..., list],  # type: ignore[type-arg]

@@ -191,6 +191,7 @@ def test_sm75_refuses_fp32_products(
         _built(network_file(network), tmp_path, SM75)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light")])
 def test_int8(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file(network)

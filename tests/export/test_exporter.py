@@ -261,6 +261,7 @@ def test_nan_is_not_kept(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_metadata_of_another_size(tmp_path: Path) -> None:
     light = AMCNetConfig(backbone="mobilenet_v2")
     small = export_amcnet(Seed(number=1), tmp_path, config=light, size=(96, 64), with_attention=True)
@@ -299,6 +300,7 @@ def test_weights_beyond_fp16_stay_fp32() -> None:
     }
 
 
+@pytest.mark.slow
 def test_fp16_weights_halve_the_file_and_hardly_move_the_mask(
     exported: Callable[[str], exporter.Exported], tmp_path: Path
 ) -> None:

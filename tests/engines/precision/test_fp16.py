@@ -197,6 +197,7 @@ def test_correlation_and_coordinates_of_raft_stay_fp32(raft: Network) -> None:
     assert len(raft.report.fp32_nodes["means over maps"]) == 2 * 21, "the instance norms of both frames"
 
 
+@pytest.mark.slow
 def test_polygraphy_compares_the_two(pwcnet: Network, tmp_path: Path) -> None:
     def run(model: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).parent / "polygraphy"

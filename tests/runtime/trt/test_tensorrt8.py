@@ -88,6 +88,7 @@ def test_fp32(network: str, build: Any, on_tensorrt8: OnTensorRT8, tmp_path: Pat
     assert ran.stdout == "TensorRT 8.6.1 on NVIDIA Made-up GPU, fp32, a CUDA graph\n"
 
 
+@pytest.mark.slow
 def test_int8_weights_are_quantized_in_the_graph(build: Any, exported: Export, tmp_path: Path) -> None:
     built = build(_int8(exported("pwcnet").file.path, tmp_path / "pwcnet.int8.onnx"), "--int8")
     assert built.returncode == 0, built.stderr
