@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.backends.openvino_backend import openvino_core
+from ...runtime.backends import openvino_backend
 from ...runtime.errors import AmcNetError
 from ...runtime.files.onnx_file import CHECKPOINT_SHA256, CONFIG, OnnxFile
 from ...runtime.machine_info import available_cores
@@ -228,14 +228,15 @@ def _openvino_default(file: OnnxFile, checkpoint: Path | None) -> Run:
 def _openvino_with(file: OnnxFile, options: dict[str, Any]) -> Run:
     try:
         import onnx
-        import openvino  # noqa: F401 - its absence is a reason of its own
         from onnx import inliner
     except ImportError as error:
         raise NotInstalledError(f"{error.name} is not installed: pip install openvino onnx") from None
+    if not openvino_backend.is_installed():
+        raise NotInstalledError("openvino is not installed: pip install openvino onnx")
     # OpenVINO does not support functions of custom domains.
     model = inliner.inline_local_functions(onnx.load(file.path)).SerializeToString()
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": available_cores()} | options
-    core = openvino_core()
+    core = openvino_backend.openvino_core()
     compiled = core.compile_model(core.read_model(model, b""), "CPU", settings)
     return lambda inputs: np.asarray(compiled(dict(inputs))[0])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -153,6 +154,11 @@ def openvino_core() -> Any:
 
 
 def _import_openvino() -> Any:
+    """Import OpenVINO without its telemetry: its import would report its use to a server, in a thread of its own."""
+    telemetry = "openvino_telemetry"
+    hidden = telemetry not in sys.modules
+    if hidden:
+        sys.modules[telemetry] = None  # type: ignore[assignment] # as if it were not installed
     try:
         import openvino
         import openvino.frontend.onnx
@@ -161,4 +167,7 @@ def _import_openvino() -> Any:
             f"OpenVINO cannot be imported ({error}); install it, pip install 'amcnet[openvino]', or do without: "
             "pip uninstall openvino"
         ) from error
+    finally:
+        if hidden:
+            del sys.modules[telemetry]
     return openvino

@@ -119,3 +119,16 @@ def test_a_signal_after_two_networks_were_closed_does_not_end_the_process(amcnet
     command = [sys.executable, "-c", textwrap.dedent(code), str(amcnet_onnx)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "handled\n"), result.stderr
+
+
+def test_nothing_is_reported_to_a_server(amcnet_onnx: Path) -> None:
+    code = """
+        import sys, threading
+        from amcnet.runtime.backends.openvino_backend import OpenVinoBackend
+        from amcnet.runtime.files.onnx_file import OnnxFile
+        OpenVinoBackend(OnnxFile.read(sys.argv[1]), 1).close()
+        print("openvino_telemetry" in sys.modules, [thread.name for thread in threading.enumerate()])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(amcnet_onnx)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.stdout == "False ['MainThread']\n", result.stderr
