@@ -17,7 +17,7 @@ from .motion import moving_sample
 from .sample import Sample
 
 _LONGEST_PX = 400  # longer side of the stored images
-_OTHER_BACKGROUND = 0.25  # probability of another image as background; its own object is then part of the background
+_OTHER_BACKGROUND = 0.4  # probability of another image as background; its own object is then part of the background
 
 
 class Pictures:
