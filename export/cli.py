@@ -31,7 +31,15 @@ written. An export with ResNet-101 takes about 30 s and 3 GB of memory.
 options of each: export-onnx amcnet --help; also pwcnet, raft and pipeline
 exit status: 0 success, 2 error, 130 interrupted by Ctrl-C
 """
-_BACKBONES = ("resnet101", "resnet50", "resnet34", "resnet18", "mobilenet_v2")
+_BACKBONES = (
+    "resnet101",
+    "resnet50",
+    "resnet34",
+    "resnet18",
+    "mobilenet_v2",
+    "efficientnet_lite0",
+    "efficientnet_lite2",
+)  # those of models/amcnet.py, which imports torch
 _BACKBONE_HELP = "encoders of an untrained network (--seed); a checkpoint defines its own (default: resnet101)"
 _SIZE_HELP = "input size in pixels, rounded up to multiples of {} (default: {})"
 _ITERATIONS_HELP = "corrections of RAFT's flow, which take most of its time (default: 12, as trained)"

@@ -24,11 +24,19 @@ from .attention import (
     conv_block,
     separable_block,
 )
-from .mobilenet import mobilenet_v2_stages
+from .efficientnet_lite import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2
+from .inverted_residual import inverted_residual_stages
+from .mobilenet import MOBILENET_V2
 from .resnet import BLOCKS, resnet_stages
 from .upsampling import upsample_twice
 
-BACKBONES = (*BLOCKS, "mobilenet_v2")
+LIGHT_BACKBONES = {
+    "mobilenet_v2": MOBILENET_V2,
+    "efficientnet_lite0": EFFICIENTNET_LITE0,
+    "efficientnet_lite2": EFFICIENTNET_LITE2,
+}
+"""Encoders without batch norms, which come with a narrow decoder of depthwise-separable convolutions."""
+BACKBONES = (*BLOCKS, *LIGHT_BACKBONES)
 
 
 class _Decoder(NamedTuple):
@@ -52,8 +60,8 @@ _LIGHT = _Decoder((16, 24, 48, 96, 160), separable_block, 8)
 class AMCNetConfig:
     """Architecture of an AMC-Net. The defaults are the paper's; other values are its ablations or smaller encoders.
 
-    backbone: resnet101, resnet50, resnet34, resnet18 or mobilenet_v2, for both encoders. mobilenet_v2 comes with a
-        narrow decoder of depthwise-separable convolutions.
+    backbone: resnet101, resnet50, resnet34, resnet18, mobilenet_v2, efficientnet_lite0 or efficientnet_lite2, for both
+        encoders. The last three come with a narrow decoder of depthwise-separable convolutions.
     gated_levels: number of levels, from the finest, with a co-attention gate (MCG, section 3.2): 0 to 5 (Table 2).
     corrections: number of levels, from the coarsest, with a motion correction module (MCM, section 3.3): 1, 3 or 5.
     concatenation: the paper's baseline (Table 1): concatenation of the streams in place of MCG, co-attention and MCM.
@@ -141,7 +149,7 @@ class AMCNet(nn.Module):
         self.config = config = config or AMCNetConfig()
         self.image_stages, channels = _stages(config.backbone)
         self.flow_stages, _ = _stages(config.backbone)
-        widths, block, least_hidden = _LIGHT if config.backbone == "mobilenet_v2" else _PAPER
+        widths, block, least_hidden = _LIGHT if config.backbone in LIGHT_BACKBONES else _PAPER
         levels = tuple(enumerate(zip(channels, widths, strict=True)))
         if config.has_gates:
             # The gates of the two coarsest levels have two blocks, as in the original implementation.
@@ -215,4 +223,4 @@ class AMCNet(nn.Module):
 
 
 def _stages(backbone: str) -> tuple[nn.ModuleList, tuple[int, ...]]:
-    return mobilenet_v2_stages() if backbone == "mobilenet_v2" else resnet_stages(backbone)
+    return resnet_stages(backbone) if backbone in BLOCKS else inverted_residual_stages(LIGHT_BACKBONES[backbone])

@@ -124,15 +124,18 @@ def _describe(loaded: object) -> str:
 
 def _config(tensors: Mapping[str, Tensor]) -> AMCNetConfig:
     """Infer the configuration from the keys; unknown keys give the paper's, and `_fill` then reports the difference."""
-    blocks = len({key.split(".")[2] for key in tensors if key.startswith("image_stages.3.")})
-    bottleneck = any(key.startswith("image_stages.3.") and ".conv3." in key for key in tensors)
-    backbones = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
+    stage = [key for key in tensors if key.startswith("image_stages.3.")]
+    blocks = len({key.split(".")[2] for key in stage})
+    bottleneck, light = any(".conv3." in key for key in stage), any(".depthwise." in key for key in stage)
+    resnets = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
+    light_backbones = {6: "efficientnet_lite0", 7: "mobilenet_v2", 8: "efficientnet_lite2"}
     corrections = len({key.split(".")[1] for key in tensors if ".fuse_flow." in key})
     gated = len({key.split(".")[1] for key in tensors if key.startswith("gates.")})
     concatenation = any(key.startswith("corrections.0.fuse.") for key in tensors)
-    light = any(".depthwise." in key for key in tensors)
     return AMCNetConfig(
-        backbone="mobilenet_v2" if light else backbones.get((blocks, bottleneck), "resnet101"),
+        backbone=light_backbones.get(blocks, "mobilenet_v2")
+        if light
+        else resnets.get((blocks, bottleneck), "resnet101"),
         gated_levels=gated if blocks and not concatenation else 5,
         corrections=corrections if corrections in (1, 3, 5) else 5,
         concatenation=concatenation,

@@ -17,25 +17,33 @@ from ..runtime.errors import CheckpointError
 
 _MEAN = torch.tensor((0.485, 0.456, 0.406))
 _STD = torch.tensor((0.229, 0.224, 0.225))
+# (a, b): the public weights expect (x - a) / b for RGB x in [0, 255].
+_EXPECTED_INPUTS = {
+    "mobilenet_v2": (127.5, 127.5),
+    "efficientnet_lite0": (127.0, 128.0),
+    "efficientnet_lite2": (127.0, 128.0),
+}
 
 
 def load_encoders(network: AMCNet, path: Path) -> None:
     """Load the weights of a classifier into both encoders of `network`.
 
-    path: for mobilenet_v2 an .npz of `convNN.weight` and `convNN.bias` with batch norms folded; for ResNets the .pth of
-    torchvision. Raises CheckpointError for other files.
+    path: for ResNets the .pth of torchvision; for the other backbones an .npz of `convNN.weight` and `convNN.bias` with
+    batch norms folded. Raises CheckpointError for other files.
     """
+    backbone = network.config.backbone
     for stages in (network.image_stages, network.flow_stages):
-        if network.config.backbone in BLOCKS:
+        if backbone in BLOCKS:
             load_resnet(stages, path)
         else:
-            load_mobilenet_v2(stages, path)
+            load_folded(stages, path, backbone)
 
 
-def load_mobilenet_v2(stages: nn.ModuleList, path: Path) -> None:
-    """Load convolutions numbered in the order of the network. They expect RGB in [-1, 1].
+def load_folded(stages: nn.ModuleList, path: Path, backbone: str) -> None:
+    """Load convolutions numbered in the order of the network `backbone`, a key of `_EXPECTED_INPUTS`.
 
-    The conversion from ImageNet-normalized RGB n, x/127.5 - 1 = 2 (std · n + mean) - 1, is folded into the first one.
+    The weights expect (x - a) / b for x in [0, 255], while the networks here get n = (x / 255 - mean) / std: the
+    conversion from n is folded into the first convolution. Additional convolutions in the file are ignored.
     Raises CheckpointError for a file that cannot be read or has other shapes.
     """
     try:
@@ -50,16 +58,16 @@ def load_mobilenet_v2(stages: nn.ModuleList, path: Path) -> None:
         if weight is None or bias is None or weight.shape != convolution.weight.shape:
             shape = None if weight is None else tuple(weight.shape)
             raise CheckpointError(
-                f"{path} does not hold MobileNetV2 1.0: conv{index:02d} is {shape}, expected "
+                f"{path} does not hold {backbone}: conv{index:02d} is {shape}, expected "
                 f"{tuple(convolution.weight.shape)} and a bias. Fix: an .npz of its {len(convolutions)} convolutions "
                 "in the order of the network, batch norms folded"
             )
         state[index] = (weight, bias)
     first_weight, first_bias = state[0]
-    offset = (2 * _MEAN - 1).view(1, 3, 1, 1)
+    center, scale = _EXPECTED_INPUTS[backbone]
     state[0] = (
-        first_weight * (2 * _STD).view(1, 3, 1, 1),
-        first_bias + (first_weight * offset).sum((1, 2, 3)),
+        first_weight * (255 * _STD / scale).view(1, 3, 1, 1),
+        first_bias + (first_weight * ((255 * _MEAN - center) / scale).view(1, 3, 1, 1)).sum((1, 2, 3)),
     )
     with torch.no_grad():
         for convolution, (weight, bias) in zip(convolutions, state.values(), strict=True):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.amcnet import AMCNet, AMCNetConfig
+from ..models.amcnet import LIGHT_BACKBONES, AMCNet, AMCNetConfig
 from ..runtime.errors import CheckpointError
 from ..runtime.extras import needed_by
 from ..runtime.files.onnx_file import CONFIG, OnnxFile
@@ -21,14 +21,14 @@ from ..runtime.files.onnx_file import CONFIG, OnnxFile
 def read_exported(path: Path) -> AMCNet:
     """Return the network of an exported file, in eval mode on the CPU; it computes what the file computes.
 
-    Raises ModelFileError for a file that `export-onnx amcnet` did not make, CheckpointError for another backbone than
-    mobilenet_v2 or another precision of the weights than FP32 and FP16, BackendError without the package onnx.
+    Raises ModelFileError for a file that `export-onnx amcnet` did not make, CheckpointError for a ResNet backbone or
+    another precision of the weights than FP32 and FP16, BackendError without the package onnx.
     """
     config = AMCNetConfig.from_json(OnnxFile.read(path, "amcnet").metadata[CONFIG])
-    if config.backbone != "mobilenet_v2":
+    if config.backbone not in LIGHT_BACKBONES:
         raise CheckpointError(
-            f"{path} holds {config.backbone} encoders; expected mobilenet_v2 in an ONNX file. Fix: give --init the "
-            "checkpoint (.pth) that it was exported from"
+            f"{path} holds {config.backbone} encoders; expected one of {', '.join(LIGHT_BACKBONES)} in an ONNX file. "
+            "Fix: give --init the checkpoint (.pth) that it was exported from"
         )
     tensors = _initializers(path)
     network = AMCNet(config).eval()

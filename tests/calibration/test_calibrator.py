@@ -17,6 +17,7 @@ from onnx import TensorProto, numpy_helper
 
 from amcnet.calibration import Calibrated, CalibrationTable, calibrate_on_batches, calibrator
 from amcnet.engines.precision.onnx_lint import lint
+from amcnet.export import Exported
 from amcnet.export.compare.fidelity import flow_fidelity, mask_fidelity
 from amcnet.export.compare.onnx_run import onnx_run
 from amcnet.runtime.errors import InputError, ModelFileError
@@ -111,6 +112,29 @@ def test_for_cpus(light_onnx: Path, make_batches: Callable[..., list], for_cpus:
     assert any("LeakyRelu" in name for name in done.quantized.int8_nodes)
     difference = [
         np.abs(onnx_run(output)(inputs)["mask"] - onnx_run(light_onnx)(inputs)["mask"]).mean()
+        for inputs in make_batches(IMAGES)
+    ]
+    assert np.mean(difference) < 0.05
+
+
+@pytest.mark.slow
+def test_efficientnet_encoders(
+    exported: Callable[[str], Exported],
+    make_batches: Callable[..., list],  # type: ignore[type-arg]
+    tmp_path: Path,
+) -> None:
+    path, output = exported("efficient").file.path, tmp_path / "efficient.int8.onnx"
+    done = calibrate_on_batches(path, output, make_batches(IMAGES), target="cpu")
+    model = onnx.load(path)
+    wide = [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv" and [5, 5] in (list(a.ints) for a in node.attribute if a.name == "kernel_shape")
+    ]
+    assert len(wide) == 2 * 9  # both encoders
+    assert set(wide) <= set(done.quantized.int8_nodes)
+    difference = [
+        np.abs(onnx_run(output)(inputs)["mask"] - onnx_run(path)(inputs)["mask"]).mean()
         for inputs in make_batches(IMAGES)
     ]
     assert np.mean(difference) < 0.05

@@ -13,11 +13,13 @@ from amcnet.models import AMCNetConfig, RAFTConfig
 
 SEED = Seed(number=1)
 LIGHT = AMCNetConfig(backbone="mobilenet_v2")
+EFFICIENT = AMCNetConfig(backbone="efficientnet_lite0")
 SMALL = AMCNetConfig(backbone="resnet18")
 PIPELINE_SIZE = (120, 60)  # PWC-Net inside computes at 128x64, as `pwcnet` does
 
 EXPORTS: dict[str, Callable[[Path], Exported]] = {
     "light": lambda folder: export_amcnet(SEED, folder, config=LIGHT, size=(64, 64)),
+    "efficient": lambda folder: export_amcnet(SEED, folder, config=EFFICIENT, size=(64, 64)),
     "light-fp16-weights": lambda folder: export_amcnet(
         SEED,
         folder,

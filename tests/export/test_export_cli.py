@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from amcnet.export import cli
+from amcnet.models.amcnet import BACKBONES
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -61,6 +62,10 @@ def test_wrong_arguments_end_with_status_2(
         _run(monkeypatch, *arguments)
     assert exit_.value.code == 2
     assert "error: " in capsys.readouterr().err
+
+
+def test_all_backbones_can_be_exported() -> None:
+    assert set(cli._BACKBONES) == set(BACKBONES)
 
 
 def test_help_has_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import onnxruntime
 import pytest
 import torch
+from exports import EFFICIENT, SEED
 
+from amcnet.export import Exported
+from amcnet.models import AMCNet, seed_weights
 from amcnet.runtime.errors import CheckpointError, ModelFileError
 from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8
 from amcnet.runtime.files.onnx_file import CONFIG
@@ -49,6 +53,16 @@ def test_training_starts_from_the_bundled_network(images: tuple[torch.Tensor, to
     assert all(torch.equal(before[key], after[key]) for key in before if "stages" in key or "channel.fc" in key)
 
 
+@pytest.mark.slow  # the export
+@torch.inference_mode()
+def test_a_file_with_efficientnet_encoders(exported: Callable[[str], Exported]) -> None:
+    expected = seed_weights(AMCNet(EFFICIENT), SEED.number)
+    image, flow_image = torch.randn(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    network = read_exported(exported("efficient").file.path)
+    assert network.config == EFFICIENT
+    assert torch.allclose(network(image, flow_image).mask, expected(image, flow_image).mask, atol=1e-5)
+
+
 def test_files_that_hold_other_weights_raise(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such file"):
         read_exported(tmp_path / "missing.onnx")
@@ -59,5 +73,5 @@ def test_files_that_hold_other_weights_raise(tmp_path: Path) -> None:
     config.value = config.value.replace("mobilenet_v2", "resnet18")
     path = tmp_path / "resnet.onnx"
     onnx.save(model, path)
-    with pytest.raises(CheckpointError, match=r"resnet18 encoders; expected mobilenet_v2.*checkpoint"):
+    with pytest.raises(CheckpointError, match=r"resnet18 encoders; expected one of mobilenet_v2, .*checkpoint"):
         read_exported(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,12 @@ import pytest
 import torch
 
 from amcnet.models import AMCNet, AMCNetConfig
-from amcnet.models.amcnet import AMCNetDetails, AMCNetOutput
-from amcnet.models.mobilenet import mobilenet_v2_stages
+from amcnet.models.amcnet import LIGHT_BACKBONES, AMCNetDetails, AMCNetOutput
+from amcnet.models.inverted_residual import inverted_residual_stages
 from amcnet.models.resnet import resnet_stages
 from amcnet.runtime.errors import CheckpointError
 from amcnet.training.data.procedural import procedural_sample
-from amcnet.training.encoder_weights import load_mobilenet_v2, load_resnet
+from amcnet.training.encoder_weights import load_encoders, load_folded, load_resnet
 from amcnet.training.loss import segmentation_loss, soft_iou
 from amcnet.training.optimizer import make_optimizer, rate_factor
 from amcnet.training.recipe import LIGHT, PAPER
@@ -86,11 +87,14 @@ def test_an_unknown_optimizer_raises() -> None:
         make_optimizer(AMCNet(AMCNetConfig(backbone="resnet18")), dataclasses.replace(PAPER, optimizer="lion"))
 
 
-def write_mobilenet(path: Path) -> dict[str, np.ndarray]:
+def light_encoder(backbone: str) -> torch.nn.ModuleList:
+    return inverted_residual_stages(LIGHT_BACKBONES[backbone])[0]
+
+
+def write_folded(path: Path, backbone: str) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    stages, _ = mobilenet_v2_stages()
     tensors = {}
-    for index, module in enumerate(m for m in stages.modules() if isinstance(m, torch.nn.Conv2d)):
+    for index, module in enumerate(m for m in light_encoder(backbone).modules() if isinstance(m, torch.nn.Conv2d)):
         shape = tuple(module.weight.shape)
         tensors[f"conv{index:02d}.weight"] = rng.normal(0, 0.1, shape).astype(np.float16)
         tensors[f"conv{index:02d}.bias"] = rng.normal(0, 0.1, shape[0]).astype(np.float16)
@@ -98,31 +102,51 @@ def write_mobilenet(path: Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def test_the_first_convolution_includes_the_input_conversion(tmp_path: Path) -> None:
-    tensors = write_mobilenet(tmp_path / "m.npz")
-    stages, _ = mobilenet_v2_stages()
-    load_mobilenet_v2(stages, tmp_path / "m.npz")
+@pytest.mark.parametrize(
+    ("backbone", "center", "scale"), [("mobilenet_v2", 127.5, 127.5), ("efficientnet_lite2", 127, 128)]
+)
+def test_the_first_convolution_includes_the_input_conversion(
+    backbone: str, center: float, scale: float, tmp_path: Path
+) -> None:
+    tensors = write_folded(tmp_path / "m.npz", backbone)
+    stages = light_encoder(backbone)
+    load_folded(stages, tmp_path / "m.npz", backbone)
     image = np.random.default_rng(1).integers(0, 256, (1, 16, 16, 3), np.uint8)
-    original = torch.from_numpy(image).permute(0, 3, 1, 2).float() / 127.5 - 1
+    original = (torch.from_numpy(image).permute(0, 3, 1, 2).float() - center) / scale
     weight, bias = (torch.from_numpy(tensors[f"conv00.{k}"].astype(np.float32)) for k in ("weight", "bias"))
     expected = torch.nn.functional.conv2d(original, weight, bias, 2, 1)
     with torch.no_grad():
         ours = stages[0][0](normalize(torch.from_numpy(image), torch.device("cpu")))
     # Zero padding is gray for the original weights and the mean color for ours, so borders differ.
     assert (ours - expected)[..., 1:, 1:].abs().max() < 1e-5
-    last = torch.from_numpy(tensors["conv50.weight"].astype(np.float32))
+    last = torch.from_numpy(tensors[f"conv{len(tensors) // 2 - 1:02d}.weight"].astype(np.float32))
     assert torch.equal(stages[4][-1].project.weight.detach(), last)
 
 
 def test_other_archives_raise(tmp_path: Path) -> None:
-    tensors = write_mobilenet(tmp_path / "m.npz")
+    tensors = write_folded(tmp_path / "m.npz", "mobilenet_v2")
+    with pytest.raises(CheckpointError, match="does not hold efficientnet_lite0: conv10"):
+        load_folded(light_encoder("efficientnet_lite0"), tmp_path / "m.npz", "efficientnet_lite0")
     del tensors["conv07.weight"]
     np.savez(tmp_path / "short.npz", **tensors)
-    with pytest.raises(CheckpointError, match="conv07 is None"):
-        load_mobilenet_v2(mobilenet_v2_stages()[0], tmp_path / "short.npz")
+    with pytest.raises(CheckpointError, match="does not hold mobilenet_v2: conv07 is None"):
+        load_folded(light_encoder("mobilenet_v2"), tmp_path / "short.npz", "mobilenet_v2")
     (tmp_path / "text.npz").write_text("no archive")
     with pytest.raises(CheckpointError, match="not a readable"):
-        load_mobilenet_v2(mobilenet_v2_stages()[0], tmp_path / "text.npz")
+        load_folded(light_encoder("mobilenet_v2"), tmp_path / "text.npz", "mobilenet_v2")
+
+
+@pytest.mark.parametrize("backbone", LIGHT_BACKBONES)
+def test_public_weights_of_the_light_encoders(backbone: str, shared: Callable[[str], Path]) -> None:
+    """Both encoders have them. On photos, the features of the original classifiers have a deviation of 2 to 12."""
+    network = AMCNet(AMCNetConfig(backbone=backbone)).eval()
+    load_encoders(network, shared(f"data/weights/{backbone}_imagenet.npz"))
+    image = normalize(torch.from_numpy(procedural_sample(np.random.default_rng(0)).image[None]), torch.device("cpu"))
+    x = y = image
+    for level, (stage, other) in enumerate(zip(network.image_stages, network.flow_stages, strict=True)):
+        x, y = stage(x), other(y)
+        assert torch.equal(x, y)
+        assert 0.5 < x.std() < 20, level
 
 
 def test_names_of_torchvision(tmp_path: Path) -> None:
