@@ -15,6 +15,7 @@ _EXAMPLES = """examples:
   amc-train --davis DAVIS --pictures DUTS --encoder mobilenet_v2_imagenet.npz -o out
   amc-train --davis DAVIS --pictures DUTS --encoder mobilenet_v2_imagenet.npz -o out --resume
   amc-train --davis DAVIS --pictures DUTS --init out/last.pth --frozen-stages 3 -o longer
+  amc-train --pictures MY --recipe open --encoder mobilenet_v2_imagenet.npz -o own
   amc-train --recipe paper --davis DAVIS --encoder resnet101.pth -o paper
 
 exit status: 0 done, 2 an error with a message that states the fix, 130 Ctrl-C
@@ -79,7 +80,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--encoder",
         type=Path,
         metavar="FILE",
-        help="ImageNet weights of both encoders: .npz (light) or .pth (paper); default: random weights",
+        help="ImageNet weights of both encoders: .npz (light, base, open) or .pth (paper); default: random weights",
     )
     parser.add_argument(
         "--init",
@@ -93,6 +94,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 def _add_course(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iterations", type=int, metavar="N", help="number of batches; default: the recipe's")
     parser.add_argument(
+        "--learning-rate",
+        type=float,
+        metavar="RATE",
+        help="of the decoder; that of the encoders is changed by the same factor; default: the recipe's",
+    )
+    parser.add_argument(
         "--frozen-stages",
         type=int,
         metavar="N",
@@ -102,7 +109,8 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
         "--no-hold-out",
         dest="hold_out",
         action="store_false",
-        help="train on all sequences, without validation; default: eight sequences of DAVIS are held out",
+        help="train on all data, without validation; default: hold out eight sequences of DAVIS, or without DAVIS one "
+        "image in 20",
     )
     parser.add_argument(
         "--validate-every", type=int, default=400, metavar="N", help="iterations between validations; default: 400"

@@ -45,6 +45,7 @@ def train(
     encoder: Path | None = None,
     init: Path | None = None,
     iterations: int | None = None,
+    learning_rate: float | None = None,
     frozen_stages: int | None = None,
     validate_every: int = 400,
     hold_out: bool = True,
@@ -59,9 +60,11 @@ def train(
     pictures: folder of still images with masks (data/pictures.py). Without davis and pictures, procedural clips only.
     encoder: ImageNet weights of the encoders. init: weights of the whole network, a checkpoint or an ONNX file of
         export-onnx; excludes encoder and resume.
-    iterations: number of batches, 1 or more. frozen_stages: 0 to 5. Default of both: the recipe's.
+    iterations: number of batches, 1 or more. learning_rate: of the decoder, above 0; that of the encoders is changed by
+        the same factor. frozen_stages: 0 to 5. Default of each: the recipe's.
     validate_every: iterations between validations. best.pth has the best mean J&F of the held-out sequences so far.
-    hold_out: whether to hold out sequences (data/davis.py). save_minutes: minutes between writes of state.pth.
+    hold_out: whether to hold out sequences (data/davis.py), or without DAVIS images (data/pictures.py).
+    save_minutes: minutes between writes of state.pth.
     resume: continue the training in `output`, which must have the same settings; the result equals that of an
         uninterrupted training. Without state.pth a new training starts.
 
@@ -81,12 +84,11 @@ def train(
     if init is not None and (resume or encoder is not None):
         other = "--resume" if resume else "--encoder"
         raise InputError(f"--init and {other} both give the initial weights; expected one of them. Fix: remove one")
-    if frozen_stages is not None:
-        if not 0 <= frozen_stages <= 5:
-            raise InputError(
-                f"--frozen-stages: got {frozen_stages}, expected 0 to 5, the number of stages of an encoder"
-            )
-        recipe = replace(recipe, frozen_stages=frozen_stages)
+    if davis is not None and not (recipe.start.has_davis or recipe.end.has_davis):
+        raise InputError(
+            f"--davis: the recipe {recipe.name!r} does not use DAVIS. Fix: remove --davis, or choose another recipe"
+        )
+    recipe = _changed(recipe, learning_rate, frozen_stages)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = make_network(recipe, encoder, init).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     make_folder(output)
@@ -169,15 +171,37 @@ def train(
     return best_path if held_out else last_path
 
 
+def _changed(recipe: Recipe, learning_rate: float | None, frozen_stages: int | None) -> Recipe:
+    """Return `recipe` with the settings that are not None."""
+    if learning_rate is not None:
+        if not 0 < learning_rate < float("inf"):
+            raise InputError(f"--learning-rate: got {learning_rate}, expected a number above 0, such as 0.001")
+        encoder_rate = recipe.encoder_rate * learning_rate / recipe.learning_rate
+        recipe = replace(recipe, learning_rate=learning_rate, encoder_rate=encoder_rate)
+    if frozen_stages is not None:
+        if not 0 <= frozen_stages <= 5:
+            raise InputError(
+                f"--frozen-stages: got {frozen_stages}, expected 0 to 5, the number of stages of an encoder"
+            )
+        recipe = replace(recipe, frozen_stages=frozen_stages)
+    return recipe
+
+
 def _data(
     davis: Path | None, names: list[str] | None, pictures: Path | None, flow_folder: Path, with_held_out: bool
 ) -> tuple[Source, dict[str, list[Sample]]]:
-    """Return the training data, and the validation samples of each held-out sequence."""
+    """Return the training data, and the validation samples of each held-out sequence.
+
+    Without DAVIS these are images with synthetic motion, named "pictures", or else procedural clips.
+    """
     stills = Pictures(pictures) if pictures else None
+    if davis is None and stills:
+        held_out = {"pictures": stills.hold_out()} if with_held_out else {}
+        return Source(pictures=stills), held_out
     if davis is None:
         rng = np.random.default_rng(0)
         drawn = {"procedural": [procedural_sample(rng) for _ in range(16)]}
-        return Source(pictures=stills), drawn if with_held_out else {}
+        return Source(), drawn if with_held_out else {}
     found = find_sequences(davis, names)
     rest, held = hold_out(found) if with_held_out else (found, [])
     if not rest:

@@ -17,6 +17,7 @@ from .motion import moving_sample
 from .sample import Sample
 
 _LONGEST_PX = 400  # longer side of the stored images
+_HELD_OUT_EVERY, _MAX_HELD_OUT = 20, 64
 _OTHER_BACKGROUND = 0.4  # probability of another image as background; its own object is then part of the background
 
 
@@ -37,6 +38,22 @@ class Pictures:
         self._cache = shared_array((len(self.paths), 4 * _LONGEST_PX**2), np.uint8)  # pixels, then mask
         self._shapes = shared_array((len(self.paths), 2), np.int32)  # (H, W); zeros for images that are not cached yet
         self._lock = multiprocessing.Lock()
+        self._drawn = list(range(len(self.paths)))  # indices of the images that samples are made of
+
+    def hold_out(self) -> list[Sample]:
+        """Exclude every 20th image, at least 1 and at most 64, from further samples; return them with synthetic motion.
+
+        The choice and the motion are always the same. Raises InputError for fewer than two images.
+        """
+        if len(self.paths) < 2:
+            raise InputError(
+                f"{self.paths[0].parent}: got one image, expected two or more, because some are held out. "
+                "Fix: --no-hold-out"
+            )
+        count = min(max(1, len(self.paths) // _HELD_OUT_EVERY), _MAX_HELD_OUT)
+        held = np.linspace(0, len(self.paths) - 1, count).round().astype(int).tolist()
+        self._drawn = [number for number in self._drawn if number not in set(held)]
+        return [moving_sample(*self._read(number), np.random.default_rng(number)) for number in held]
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """Return a random image with synthetic motion (motion.py)."""
@@ -49,7 +66,7 @@ class Pictures:
 
         Raises InputError for a file that cannot be read, or a mask of another size.
         """
-        return self._read(int(rng.integers(len(self.paths))))
+        return self._read(self._drawn[int(rng.integers(len(self._drawn)))])
 
     def _read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         with self._lock:

@@ -99,6 +99,26 @@ def test_an_image_read_in_one_process_is_cached_for_all(tmp_path: Path) -> None:
         assert np.array_equal(found, stored)
 
 
+def test_held_out_images_are_in_no_sample(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 41)
+    pictures, again = Pictures(tmp_path), Pictures(tmp_path)
+    held = pictures.hold_out()
+    assert len(held) == 2
+    for ours, same in zip(held, again.hold_out(), strict=True):
+        assert np.array_equal(ours.image, same.image)
+        assert np.array_equal(ours.flow, same.flow)
+    rng = np.random.default_rng(0)
+    drawn = {pictures.still(rng)[0].tobytes() for _ in range(1000)}
+    assert len(drawn) == 39
+    assert not drawn & {sample.image.tobytes() for sample in held}
+
+
+def test_one_image_is_too_few_to_hold_out_some(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    with pytest.raises(InputError, match=r"got one image, expected two or more.*Fix: --no-hold-out"):
+        Pictures(tmp_path).hold_out()
+
+
 def test_errors_of_a_folder_of_still_images(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"images: no such folder"):
         Pictures(tmp_path)
