@@ -52,7 +52,7 @@ class Pictures:
             )
         count = min(max(1, len(self.paths) // _HELD_OUT_EVERY), _MAX_HELD_OUT)
         held = np.linspace(0, len(self.paths) - 1, count).round().astype(int).tolist()
-        self._drawn = [number for number in self._drawn if number not in set(held)]
+        self._drawn = sorted(set(self._drawn) - set(held))
         return [moving_sample(*self._read(number), np.random.default_rng(number)) for number in held]
 
     def sample(self, rng: np.random.Generator) -> Sample:
