@@ -15,9 +15,9 @@ from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.flow.flow import DisFlow, PrecomputedFlow
 from amcnet.runtime.flow.flow_source import FlowSource
 from amcnet.runtime.flow.learned_flow import LearnedFlow
-from amcnet.runtime.frame import Selection
 from amcnet.runtime.inputs.clip_inputs import ClipInputs
 from amcnet.runtime.video.reader import open_frames
+from amcnet.runtime.video.selection import Selection
 
 SIZE = (8, 8)
 
