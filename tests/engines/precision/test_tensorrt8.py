@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from amcnet.engines.precision.onnx_lint import lint, require_buildable
 from amcnet.engines.precision.tensorrt8 import rewrite
-from amcnet.engines.tensorrt8_types import file_types
+from amcnet.engines.tensorrt8_builder import file_types
 from amcnet.export import Exported
 from amcnet.export.compare.onnx_run import onnx_run
 from amcnet.runtime.errors import ModelFileError
