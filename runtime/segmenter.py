@@ -15,13 +15,13 @@ from .files.bundled_network import DEFAULT_AMCNET as DEFAULT_AMCNET
 from .flow.flow import Flow
 from .flow.learned_flow import load_flow_network
 from .frame import Frame, MaskFrame
-from .live_frames import live_frames
 from .loaded_process import LoadedProcess
 from .mask_networks import MaskNetwork, open_network
 from .opencv_state import single_threaded_opencv
 from .prefetch import prefetch
 from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
+from .video.live_frames import live_frames
 from .video.reader import FrameReader
 from .video.selection import Selection
 
