@@ -1,4 +1,4 @@
-"""Differences of TensorRT 8.6 in a build. Its networks are weakly typed.
+"""Builds with TensorRT 8.6: its differences from later versions, above all that its networks are weakly typed.
 
 TensorRT 8.6 chooses the precision of each layer by speed, among FP32 and those that are enabled, and knows the type of
 a tensor only after the build. So that an engine computes as its file says:

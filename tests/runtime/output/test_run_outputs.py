@@ -147,7 +147,7 @@ def test_wrong_options_are_refused_and_write_nothing(options: InferOptions, chan
     assert not Path(options.output).exists()
 
 
-def test_audio_is_kept_in_videos_for_viewing(everything: dict[str, bytes], tmp_path: Path) -> None:
+def test_sound_is_kept_in_videos_to_look_at(everything: dict[str, bytes], tmp_path: Path) -> None:
     sound = {}
     for name in (name for name in everything if name.endswith((".mp4", ".mov", ".mkv", ".webm"))):
         (tmp_path / name).write_bytes(everything[name])

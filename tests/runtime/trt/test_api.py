@@ -406,7 +406,7 @@ def test_the_options_reach_tensorrt(fake: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"cache of this GPU", b"damaged", b"of another GPU"])
-def test_a_bad_timing_cache_is_made_anew_with_a_note(fake: Any, tmp_path: Path, content: bytes | None) -> None:
+def test_a_damaged_timing_cache_is_replaced_with_a_note(fake: Any, tmp_path: Path, content: bytes | None) -> None:
     trt = fake("11.4.0.106")
     path = tmp_path / "folder" / "x.timing"
     if content is not None:
@@ -420,7 +420,7 @@ def test_a_bad_timing_cache_is_made_anew_with_a_note(fake: Any, tmp_path: Path, 
     assert path.read_bytes() == b"cache of this GPU"
 
 
-def test_a_timing_cache_that_cannot_be_kept_is_a_note(fake: Any, tmp_path: Path) -> None:
+def test_a_timing_cache_that_cannot_be_written_is_a_note(fake: Any, tmp_path: Path) -> None:
     fake("11.4.0.106")
     (tmp_path / "file").write_text("")
     plan = build_plan(Path("x.onnx"), replace(PLAIN, timing_cache=tmp_path / "file" / "x.timing"), print)
