@@ -123,8 +123,8 @@ def infer(
         flow = loaded.enter_context(segmenter.open_flow(reader) if segmenter else plan.open_flow(reader))
         segmenter = segmenter or loaded.enter_context(Segmenter.open(plan))
         report["backend"] = segmenter.network.name
-        # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist. All
-        # are where masks are explained, because the stored masks hold no scores.
+        # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist. With
+        # explanations all masks are, because the stored ones hold no scores.
         kept = 0 if explains(outputs.kinds) else max(finished - 2, 0)
 
         listed = FrameList(info=reader.info, name=name, start=options.start, stride=options.stride)

@@ -43,7 +43,7 @@ exit status: 0 all done, 3 some videos failed, 2 an error whose message says how
 @cli_entry_point
 def main() -> int:
     arguments = vars(_parser().parse_args(files_first(sys.argv[1:])))
-    from ..infer import InferOptions  # here, because PyAV and OpenCV take a while that --help need not wait for
+    from ..infer import InferOptions  # here: PyAV and OpenCV are slow to import, and --help does not use them
     from .batch import run_batch
     from .estimate import dry_run
     from .options import BatchOptions
