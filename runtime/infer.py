@@ -205,8 +205,8 @@ def _masks(
         (height, width), (mask_height, mask_width) = frame.pixels.shape[:2], alpha.shape
         if (mask_width, mask_height) != (width, height):
             raise InputError(
-                f"{path} is {mask_width}x{mask_height}, its frame {width}x{height}; expected the same size, "
-                "because the source has changed. Fix: start again with --overwrite"
+                f"{path} is {mask_width}x{mask_height}, its frame {width}x{height}; expected the same size. The "
+                "source has changed. Fix: start again with --overwrite"
             )
         yield MaskFrame(frame, alpha >= 128, matte.frame_probability(alpha))
     # The last of these frames is computed again: the temporal filter needs it for the next one.

@@ -71,7 +71,7 @@ def open_session(
         ) from error
     if device == "cuda" and _CUDA not in session.get_providers():
         raise BackendError(
-            f"ONNX Runtime {onnxruntime.__version__} was to use the GPU and uses the CPU: the NVIDIA driver, CUDA "
+            f"ONNX Runtime {onnxruntime.__version__} fell back to the CPU: the NVIDIA driver, CUDA "
             "or cuDNN is missing or too old; expected all three. Fix: pip install 'amcnet[gpu]'; amc-check lists what "
             "this machine has"
         )

@@ -147,7 +147,7 @@ class EngineFile(ModelFile):
         card = read_card(path)
         if card is None:
             raise EngineError(
-                f"{path} has no card {card_path(path).name} beside it, which describes it. Fix: copy the card too, or "
+                f"{path} has no card {card_path(path).name} beside it to describe it. Fix: copy the card too, or "
                 "build the engine again: build-engine --help"
             )
         file = cls(path=path, card=card)

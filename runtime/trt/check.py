@@ -45,7 +45,7 @@ def check_engine(path: Path, machine: Machine) -> Verdict:
     card = read_card(path)
     if card is None:
         return _no(
-            f"{path.name} has no card {card_path(path).name} beside it, which describes it; copy the card too, "
+            f"{path.name} has no card {card_path(path).name} beside it to describe it; copy the card too, "
             "or build the engine again: build-engine --help"
         )
     if file_sha256(path) != card.engine_sha256:

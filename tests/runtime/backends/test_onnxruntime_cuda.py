@@ -175,7 +175,7 @@ def test_inputs_of_another_shape_are_bound_anew_or_refused(library: Any, amcnet_
 
 def test_a_session_without_the_gpu_is_an_error(library: Any, amcnet_onnx: Path) -> None:
     library.got = ["CPUExecutionProvider"]
-    message = r"1\.22\.0 was to use the GPU and uses the CPU: .*pip install 'amcnet\[gpu\]'; amc-check"
+    message = r"1\.22\.0 fell back to the CPU: .*pip install 'amcnet\[gpu\]'; amc-check"
     with pytest.raises(BackendError, match=message):
         OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda")
 

@@ -210,7 +210,7 @@ def test_a_missing_card_is_reported(write_engine: MakeEngine) -> None:
     engine = write_engine()
     card_path(engine).unlink()
     assert _sentence(engine, RTX_3060) == (
-        "x.engine has no card x.engine.json beside it, which describes it; copy the card too, or build "
+        "x.engine has no card x.engine.json beside it to describe it; copy the card too, or build "
         "the engine again: build-engine --help"
     )
 
