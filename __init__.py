@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from .calibration import calibrate
     from .engines.build import build_engine
     from .engines.build_options import BuildOptions
-    from .export.exporter import export_amcnet, export_pipeline, export_pwcnet, export_raft
+    from .export.exporter import export_amcnet, export_pipeline, export_pwcnet
+    from .export.raft_exporter import export_raft
     from .models.checkpoint import load_raft
     from .runtime.batch.dataset import SegmentVideos
     from .runtime.frame import Frame, MaskFrame
@@ -64,7 +65,7 @@ _MODULES = {
     "export_amcnet": ".export.exporter",
     "export_pipeline": ".export.exporter",
     "export_pwcnet": ".export.exporter",
-    "export_raft": ".export.exporter",
+    "export_raft": ".export.raft_exporter",
     "load_raft": ".models.checkpoint",
     "open_frames": ".runtime.video.reader",
     "open_writer": ".runtime.output.open_writer",

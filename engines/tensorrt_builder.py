@@ -1,7 +1,7 @@
-"""Parse and build with TensorRT 8.6, 10 and 11 and TensorRT-RTX; their differences are here and in tensorrt8_types.py.
+"""Parsing and building with TensorRT 8.6, 10 and 11 and TensorRT-RTX, whose differences are these:
 
                       TensorRT 8.6           TensorRT 10            TensorRT 11    TensorRT-RTX
-    types of tensors  tensorrt8_types.py     flag STRONGLY_TYPED    of the file    of the file
+    types of tensors  tensorrt8_builder.py   flag STRONGLY_TYPED    of the file    of the file
     batch dimension   flag EXPLICIT_BATCH    explicit               explicit       explicit
     progress          no                     yes                    yes            yes
     targets           GPU of the machine     same                   same           compute capabilities; needs no GPU
@@ -14,36 +14,31 @@ against the real bindings. A build may abort the process and is run in a child p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..runtime.errors import EngineError, ModelFileError, OutputError
-from ..runtime.files.atomic import make_folder, replacing
+from ..runtime.errors import EngineError, ModelFileError
 from ..runtime.trt.api import NAMES, RTX_COMPUTE_CAPABILITIES, SM75, Shape, Tensor, _load, _times
 from ..runtime.trt.precision_report import Layer
-from . import tensorrt8_types
+from . import tensorrt8_builder
+from .build_progress import progress_monitor
+from .parsed_layers import parsed_layers
+from .timing_cache import read_timing_cache, write_timing_cache
 
 if TYPE_CHECKING:
     from tensorrt import (
         Builder,
         IBuilderConfig,
-        IConvolutionLayer,
-        IDeconvolutionLayer,
-        ILayer,
-        IMatrixMultiplyLayer,
         INetworkDefinition,
         IOptimizationProfile,
         ITensor,
-        ITimingCache,
         ParserError,
     )
     from tensorrt import IBuilderConfig as PlainBuilderConfig
     from tensorrt import IBuilderConfig as V10BuilderConfig
-    from tensorrt import ParserError as V8ParserError
     from tensorrt import ParserError as V10ParserError
     from tensorrt_rtx import IBuilderConfig as RtxBuilderConfig
 
@@ -108,8 +103,8 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     builder = trt.Builder(logger)
     network: INetworkDefinition = builder.create_network(_network_flags(trt, settings.flavor, version))
     _parse(trt, settings.flavor, network, logger, model)
-    types = tensorrt8_types.file_types(model) if settings.flavor == "tensorrt-8" else {}
-    layers = tuple(_layers(trt, network, types))
+    types = tensorrt8_builder.file_types(model) if settings.flavor == "tensorrt-8" else {}
+    layers = tuple(parsed_layers(trt, network, types))
     if settings.flavor == "tensorrt-rtx" and SM75 in settings.compute_capability:
         _require_no_fp32_products(layers, model)
     config: IBuilderConfig = builder.create_builder_config()
@@ -120,10 +115,10 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
     if settings.optimization_level is not None:
         config.builder_optimization_level = settings.optimization_level
     if settings.flavor == "tensorrt-8":
-        tensorrt8_types.constrain(trt, network, config, types)
+        tensorrt8_builder.constrain(trt, network, config, types)
     else:
         v10_config: V10BuilderConfig = config
-        v10_config.progress_monitor = _progress_monitor(trt, on_phase)
+        v10_config.progress_monitor = progress_monitor(trt, on_phase)
     _add_profile(builder, network, config, settings.shapes)
     notes: list[str] = []
     if settings.flavor == "tensorrt-rtx":
@@ -132,12 +127,12 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
             notes.append("TensorRT-RTX does not support --timing-cache; it is ignored")
     else:
         _set_compatibility(trt, config, settings)
-        notes += _read_timing_cache(trt, config, settings.timing_cache)
+        notes += read_timing_cache(trt, config, settings.timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         return None
     if settings.flavor != "tensorrt-rtx" and settings.timing_cache is not None:
-        notes += _write_timing_cache(config, settings.timing_cache)
+        notes += write_timing_cache(config, settings.timing_cache)
     return Plan(
         data=memoryview(plan),
         version=version,
@@ -150,8 +145,7 @@ def build_plan(model: Path, settings: Settings, on_phase: Callable[[str], None])
 
 def _network_flags(library: ModuleType, flavor: str, version: str) -> int:
     if flavor == "tensorrt-8":
-        v8 = library
-        return 1 << int(v8.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
+        return tensorrt8_builder.network_flags(library)
     if flavor == "tensorrt" and int(version.split(".")[0]) == 10:
         v10 = library
         return 1 << int(v10.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -165,20 +159,17 @@ def _parse(trt: ModuleType, flavor: str, network: INetworkDefinition, logger: ob
     reasons = []
     for index in range(parser.num_errors):
         error: ParserError = parser.get_error(index)
-        reasons.append(f"{_place(error, flavor)}{error.desc()}")
+        place = tensorrt8_builder.error_place(error) if flavor == "tensorrt-8" else _error_place(error)
+        reasons.append(f"{place}{error.desc()}")
     raise ModelFileError(
         f"{model.name} cannot be parsed: {'; '.join(reasons) or 'no reason given'}. Fix: export it again from its "
         "checkpoint with export-onnx"
     )
 
 
-def _place(error: Any, flavor: str) -> str:
-    """The node of a parser error: its operator and name, or for TensorRT 8.6, which has neither, its number."""
-    if flavor == "tensorrt-8":
-        v8_error: V8ParserError = error
-        return f"node {v8_error.node()}: " if v8_error.node() >= 0 else ""
-    v10_error: V10ParserError = error
-    return f"{v10_error.node_operator()} {v10_error.node_name()}: " if v10_error.node_name() else ""
+def _error_place(error: V10ParserError) -> str:
+    """The operator and name of the node, as the beginning of a message."""
+    return f"{error.node_operator()} {error.node_name()}: " if error.node_name() else ""
 
 
 def _add_profile(
@@ -238,124 +229,6 @@ def _set_compatibility(plain: ModuleType, config: PlainBuilderConfig, settings: 
         config.set_flag(plain.BuilderFlag.VERSION_COMPATIBLE)
     if settings.hardware_compatible:
         config.hardware_compatibility_level = plain.HardwareCompatibilityLevel.AMPERE_PLUS
-
-
-def _read_timing_cache(plain: ModuleType, config: PlainBuilderConfig, path: Path | None) -> list[str]:
-    """Set the timing cache at `path`, or an empty one with a note if it is damaged or of another GPU."""
-    if path is None:
-        return []
-    try:
-        data = path.read_bytes()
-    except OSError:
-        data = b""  # the first build, or an unreadable file, which is reported when it is written
-    cache = config.create_timing_cache(data)
-    if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
-        return []
-    config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
-    return [f"the timing cache {path.name} is damaged or of another GPU or version; it is replaced"]
-
-
-def _write_timing_cache(config: PlainBuilderConfig, path: Path) -> list[str]:
-    """Write the cache; a failure becomes a note, since it only makes the next build slower."""
-    cache: ITimingCache = config.get_timing_cache()
-    try:
-        make_folder(path.parent)
-        with replacing(path) as temporary:
-            temporary.write_bytes(memoryview(cache.serialize()))
-    except OutputError as error:
-        return [f"the timing cache is not written: {error}"]
-    return []
-
-
-def _progress_monitor(v10: ModuleType, on_phase: Callable[[str], None]) -> Any:
-    base: Any = v10.IProgressMonitor
-
-    class Monitor(base):  # type: ignore[misc]
-        """Reports the outermost phase with its progress, and the innermost phase that runs in it."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.running: dict[str, tuple[int, int]] = {}  # phase -> steps done, all steps; in order of start
-
-        def phase_start(self, name: str, parent: str | None, steps: int) -> None:
-            self.running[name] = (0, steps)
-            self.report()
-
-        def step_complete(self, name: str, step: int) -> bool:
-            if name in self.running:
-                self.running[name] = (step + 1, self.running[name][1])
-            self.report()
-            return True
-
-        def phase_finish(self, name: str) -> None:
-            self.running.pop(name, None)
-
-        def report(self) -> None:
-            if self.running:
-                (outer, (done, steps)), *inner = self.running.items()
-                on_phase(f"{outer} {done}/{steps}" + (f": {inner[-1][0]}" if inner else ""))
-
-    return Monitor()
-
-
-def _layers(trt: ModuleType, network: INetworkDefinition, types: Mapping[str, str]) -> Iterator[Layer]:
-    producers: dict[str, Any] = {}
-    for index in range(network.num_layers):
-        layer: ILayer = network.get_layer(index)
-        yield Layer(
-            name=layer.name,
-            kind=layer.type.name.lower(),
-            precision=_precision(trt, layer, producers, types),
-            flops=_flops(trt, layer),
-            origin=layer.metadata,
-        )
-        for number in range(layer.num_outputs):
-            output: ITensor = layer.get_output(number)
-            producers[output.name] = layer
-
-
-def _precision(trt: ModuleType, layer: ILayer, producers: Mapping[str, Any], types: Mapping[str, str]) -> str:
-    """Return the type of the layer's first input, or that before a DequantizeLinear: the layer runs in INT8 then.
-
-    types: tensor -> type, where the library does not know it.
-    """
-    first: ITensor | None = layer.get_input(0) if layer.num_inputs else layer.get_output(0)
-    if first is None:
-        return "none"
-    producer: ILayer | None = producers.get(first.name)
-    if producer is not None and producer.type == trt.LayerType.DEQUANTIZE:
-        quantized: ITensor = producer.get_input(0)
-        first = quantized
-    return types.get(first.name) or str(first.dtype.name.lower())
-
-
-def _flops(trt: ModuleType, layer: ILayer) -> int:
-    """Count the FLOPs of a convolution or matrix product, with 1 for free sizes; 0 for other layers.
-
-    The library returns every layer as ILayer; setting its class gives access to the attributes of the layer type.
-    """
-    if layer.type not in (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION, trt.LayerType.MATRIX_MULTIPLY):
-        return 0
-    first: ITensor = layer.get_input(0)
-    output: ITensor = layer.get_output(0)
-    if layer.type == trt.LayerType.MATRIX_MULTIPLY:
-        layer.__class__ = trt.IMatrixMultiplyLayer
-        product: IMatrixMultiplyLayer = layer
-        summed = first.shape[-2 if product.op0 == trt.MatrixOperation.TRANSPOSE else -1]
-        return 2 * _volume(output.shape) * max(int(summed), 1)
-    if layer.type == trt.LayerType.DECONVOLUTION:
-        layer.__class__ = trt.IDeconvolutionLayer
-        transposed: IDeconvolutionLayer = layer
-        channels = int(transposed.num_output_maps) // int(transposed.num_groups)
-        return 2 * _volume(first.shape) * channels * _volume(transposed.kernel_size_nd)
-    layer.__class__ = trt.IConvolutionLayer
-    convolution: IConvolutionLayer = layer
-    channels = int(first.shape[1]) // int(convolution.num_groups)
-    return 2 * _volume(output.shape) * channels * _volume(convolution.kernel_size_nd)
-
-
-def _volume(shape: Any) -> int:
-    return prod(max(int(size), 1) for size in shape)
 
 
 def _tensor(tensor: ITensor) -> Tensor:

@@ -8,7 +8,10 @@ from ..runtime.files.onnx_file import OnnxFile
 from ..runtime.preprocessing.spec import Preprocessing
 
 if TYPE_CHECKING:
-    from .exporter import Exported, ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet, export_raft
+    from .exporter import export_amcnet, export_pipeline, export_pwcnet
+    from .raft_exporter import export_raft
+    from .verified_export import Exported, ExportOptions
+    from .weights import Seed
 
 __all__ = [
     "ExportOptions",
@@ -24,9 +27,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, because the exporter imports torch.
+    # Lazy, because these modules import torch.
     if name in __all__:
-        from . import exporter
+        from . import exporter, raft_exporter, verified_export, weights
 
-        return getattr(exporter, name)
+        module = next(each for each in (exporter, raft_exporter, verified_export, weights) if hasattr(each, name))
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

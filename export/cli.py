@@ -15,7 +15,8 @@ from ..runtime.errors import CheckpointError
 from ..runtime.extras import require
 
 if TYPE_CHECKING:
-    from .exporter import Exported, ExportOptions, Weights
+    from .verified_export import Exported, ExportOptions
+    from .weights import Weights
 
     _Models = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -52,7 +53,7 @@ def main() -> int:
     require("export-onnx", "torch", "onnx", "onnxscript", "onnxruntime")
     start = time.perf_counter()
     print(f"exporting {arguments.model}.onnx ... (about 30 s and 3 GB for ResNet-101)", file=sys.stderr)
-    from .exporter import ExportOptions  # imported after --help is handled: torch takes 2 s
+    from .verified_export import ExportOptions  # imported after --help is handled: torch takes 2 s
 
     options = ExportOptions(
         opset=arguments.opset, dynamic_batch=arguments.dynamic_batch, fp16_weights=arguments.fp16_weights
@@ -89,7 +90,7 @@ def _export_pwcnet(arguments: argparse.Namespace, options: ExportOptions) -> Exp
 
 def _export_raft(arguments: argparse.Namespace, options: ExportOptions) -> Exported:
     from ..models import RAFTConfig
-    from .exporter import export_raft
+    from .raft_exporter import export_raft
 
     weights = _weights(arguments.checkpoint, arguments)
     config = RAFTConfig(large=arguments.large, iterations=arguments.iterations)
@@ -124,7 +125,7 @@ def _rounded_up(size: tuple[int, int], multiple: int) -> tuple[int, int]:
 
 
 def _weights(checkpoint: Path | None, arguments: argparse.Namespace, flag: str = "--checkpoint") -> Weights:
-    from .exporter import Seed
+    from .weights import Seed
 
     if (checkpoint is None) == (arguments.seed is None):
         got = "neither" if checkpoint is None else "both"

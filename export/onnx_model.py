@@ -138,7 +138,7 @@ def _name_by_module(graph: ir.Graph) -> None:
 
 def _name_scopes(node: ir.Node) -> list[str]:
     scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
-    # The first scope is the wrapper of exporter.py with its attribute `network`; the last is the ATen node itself.
+    # The first scope is `TwoInputs` with its attribute `network`; the last is the ATen node itself.
     return [str(scope).removeprefix("network").removeprefix(".") for scope in scopes[:-1]]
 
 

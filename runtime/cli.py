@@ -17,6 +17,7 @@ from .interrupt import GracefulInterrupt
 from .machine_info import DEVICES
 from .output.kinds import EXPLANATIONS, KINDS
 from .version import __version__
+from .video.selection import DEINTERLACE
 
 if TYPE_CHECKING:
     from .frame import SourceInfo
@@ -200,7 +201,7 @@ def _add_source_options(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument(
         "--deinterlace",
-        choices=("auto", "yes", "no"),
+        choices=DEINTERLACE,
         default="auto",
         help="deinterlace with bwdif (default: auto, frames marked as interlaced)",
     )

@@ -88,18 +88,6 @@ class MaskFrame:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Frames to read from a source: every `stride`-th one from `start` on, at most `frames` of them (None: all), within
-    `duration` seconds of the first one (None: to the end).
-    """
-
-    start: int = 0
-    frames: int | None = None
-    stride: int = 1
-    duration: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class SourceInfo:
     """Description of a source, known before its first frame is read.
 

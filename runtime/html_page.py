@@ -1,4 +1,4 @@
-"""The frame of a self-contained HTML page: head, and the rules of style that all pages share."""
+"""The begin and the end of a self-contained HTML page, with the style that all pages share."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ from .stage_times import StageTimes
 from .trt.card import EngineFile, card_path
 from .version import __version__
 from .video.network import public_name
-from .video.reader import FrameReader, open_frames
+from .video.reader import FrameReader
+from .video.selection import Selection
 from .video.source_file import source_file
 
 SCHEMA = 2
@@ -71,6 +72,14 @@ class InferOptions:
     resume: bool = False
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        _ = self.selection  # so that a value out of range is an error here, before a batch begins
+
+    @property
+    def selection(self) -> Selection:
+        """The frames of `source` to segment. Raises InputError for a value out of range."""
+        return Selection(**{field.name: getattr(self, field.name) for field in fields(Selection)})
+
 
 def infer(
     options: InferOptions,
@@ -91,15 +100,7 @@ def infer(
     OutputError.
     """
     with (
-        open_frames(
-            options.source,
-            start=options.start,
-            frames=options.frames,
-            stride=options.stride,
-            duration=options.duration,
-            video_stream=options.video_stream,
-            deinterlace=options.deinterlace,
-        ) as reader,
+        FrameReader.open(options.source, options.selection) as reader,
         ExitStack() as loaded,
     ):
         name = mask_names(reader.info, options.names)
@@ -122,8 +123,8 @@ def infer(
         flow = loaded.enter_context(segmenter.open_flow(reader) if segmenter else plan.open_flow(reader))
         segmenter = segmenter or loaded.enter_context(Segmenter.open(plan))
         report["backend"] = segmenter.network.name
-        # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist. All
-        # are where masks are explained, because the stored masks hold no scores.
+        # Two masks are computed again: the flow of the last frame is that of the pair before it, which must exist. With
+        # explanations all masks are, because the stored ones hold no scores.
         kept = 0 if explains(outputs.kinds) else max(finished - 2, 0)
 
         listed = FrameList(info=reader.info, name=name, start=options.start, stride=options.stride)
@@ -204,8 +205,8 @@ def _masks(
         (height, width), (mask_height, mask_width) = frame.pixels.shape[:2], alpha.shape
         if (mask_width, mask_height) != (width, height):
             raise InputError(
-                f"{path} is {mask_width}x{mask_height}, its frame {width}x{height}; expected the same size. "
-                "The source has changed: start again with --overwrite"
+                f"{path} is {mask_width}x{mask_height}, its frame {width}x{height}; expected the same size. The "
+                "source has changed. Fix: start again with --overwrite"
             )
         yield MaskFrame(frame, alpha >= 128, matte.frame_probability(alpha))
     # The last of these frames is computed again: the temporal filter needs it for the next one.
@@ -224,12 +225,7 @@ def _report(
         "settings": {
             "source": source_name or public_name(str(options.source)),
             **source_file(Path(options.source), is_copy=source_name not in (None, str(options.source))),
-            "start": options.start,
-            "frames": options.frames,
-            "stride": options.stride,
-            "duration": options.duration,
-            "video_stream": options.video_stream,
-            "deinterlace": options.deinterlace,
+            **asdict(options.selection),
             "names": options.names,
             "threshold": options.threshold,
             "write": kinds,

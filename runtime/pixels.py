@@ -1,4 +1,4 @@
-"""Arrays of the caller's own as (H, W, 3) uint8 RGB."""
+"""Conversion of arrays of the caller to (H, W, 3) uint8 RGB."""
 
 from __future__ import annotations
 

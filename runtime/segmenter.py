@@ -15,14 +15,15 @@ from .files.bundled_network import DEFAULT_AMCNET as DEFAULT_AMCNET
 from .flow.flow import Flow
 from .flow.learned_flow import load_flow_network
 from .frame import Frame, MaskFrame
-from .live_frames import live_frames
 from .loaded_process import LoadedProcess
 from .mask_networks import MaskNetwork, open_network
 from .opencv_state import single_threaded_opencv
 from .prefetch import prefetch
 from .segmenter_plan import SegmenterPlan
 from .stage_times import StageTimes
-from .video.reader import FrameReader, open_frames
+from .video.live_frames import live_frames
+from .video.reader import FrameReader
+from .video.selection import Selection
 
 
 class Segmenter(Closeable):
@@ -131,18 +132,15 @@ class Segmenter(Closeable):
         threads.
         """
         self._loaded.require()
-        with (
-            open_frames(
-                source,
-                start=start,
-                frames=frames,
-                stride=stride,
-                duration=duration,
-                video_stream=video_stream,
-                deinterlace=deinterlace,
-            ) as reader,
-            self.open_flow(reader) as flow,
-        ):
+        selection = Selection(
+            start=start,
+            frames=frames,
+            stride=stride,
+            duration=duration,
+            video_stream=video_stream,
+            deinterlace=deinterlace,
+        )
+        with FrameReader.open(source, selection) as reader, self.open_flow(reader) as flow:
             yield from self.masks(reader, flow)
 
     def masks(

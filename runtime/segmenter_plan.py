@@ -74,11 +74,11 @@ class SegmenterPlan:
         if device not in DEVICES:
             raise InputError(f"device is {device!r}; expected {' or '.join(DEVICES)}")
         if amcnet is not None and engine is not None:
-            raise InputError(f"both {amcnet} and {engine} were given; expected one network: leave out one of the two")
+            raise InputError(f"both {amcnet} and {engine} were given; expected one network. Fix: leave out one")
         if engine is not None and precision != "auto":
-            raise InputError(f"precision {precision} was given, but {engine} has its own; leave out one of the two")
+            raise InputError(f"precision {precision} was given, but {engine} has its own. Fix: leave out --precision")
         if amcnet is not None and precision not in ("auto", "bf16"):
-            raise InputError(f"precision {precision} was given, but {amcnet} has its own; leave out one of the two")
+            raise InputError(f"precision {precision} was given, but {amcnet} has its own. Fix: leave out --precision")
         source: FlowSource | None = FlowSource.parse(flow, trust=trust)
         file: NetworkFile
         if engine is None:
@@ -92,7 +92,7 @@ class SegmenterPlan:
         if file.model == "pipeline":
             if source != FlowSource():
                 raise InputError(
-                    f"flow {str(flow)!r} was given, but {file.path} makes its own; leave out one of the two"
+                    f"flow {str(flow)!r} was given, but {file.path} computes its own. Fix: leave out --flow"
                 )
             source = None
         if explain:

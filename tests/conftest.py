@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -71,3 +72,21 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # of all workers
     return functools.cache(lambda name: export_once(folder / "exports", name))
+
+
+@pytest.fixture
+def command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str, Callable[[], int]], Callable[..., tuple[int, str, str]]]:
+    """`command_line("amc-infer", main)(*arguments) -> (exit status, stdout, stderr)`: a command in this process."""
+
+    def of(name: str, main: Callable[[], int]) -> Callable[..., tuple[int, str, str]]:
+        def run(*arguments: object) -> tuple[int, str, str]:
+            monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+            status = main()
+            printed = capsys.readouterr()
+            return status, printed.out, printed.err
+
+        return run
+
+    return of

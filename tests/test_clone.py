@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_the_tests_run_in_a_folder_of_any_name(tmp_path: Path) -> None:
+def test_tests_run_in_a_folder_of_any_name(tmp_path: Path) -> None:
     clone = tmp_path / "amcnet-main"
     for name in ("__init__.py", "pyproject.toml", "tests/conftest.py"):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)

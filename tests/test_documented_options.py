@@ -1,4 +1,4 @@
-"""The commands of the documents exist and have the options that are written there; test_readme.py runs them."""
+"""The commands and options in the documents exist; test_readme.py runs them."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_each_example_is_tested() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == TESTED
 
 
-def test_segment_video(clip: Path, tmp_path: Path) -> None:
+def test_segment_video_prints_a_line_per_mask(clip: Path, tmp_path: Path) -> None:
     printed = _run("segment_video.py", clip, tmp_path / "masks")
     assert len(printed.splitlines()) == FRAMES
     masks = sorted((tmp_path / "masks").iterdir())
@@ -51,7 +51,7 @@ def test_segment_video(clip: Path, tmp_path: Path) -> None:
         assert (truth & (mask > 0)).sum() / (truth | (mask > 0)).sum() > 0.8
 
 
-def test_own_frames_from_an_array(tmp_path: Path) -> None:
+def test_own_frames_segments_an_array(tmp_path: Path) -> None:
     np.save(tmp_path / "clip.npy", np.stack([render_frame(index)[0] for index in range(FRAMES)]))
     lines = _run("own_frames.py", tmp_path / "clip.npy").splitlines()
     assert len(lines) == FRAMES
@@ -60,7 +60,7 @@ def test_own_frames_from_an_array(tmp_path: Path) -> None:
     assert np.mean(shares) == pytest.approx(truth, rel=0.2)
 
 
-def test_live_camera(clip: Path) -> None:
+def test_live_camera_segments_a_stream(clip: Path) -> None:
     lines = _run("live_camera.py", clip).splitlines()
     assert len(lines) == FRAMES
     shares = [float(line.split("covers ")[1].split(" %")[0]) for line in lines]
@@ -81,7 +81,7 @@ def _shell_command(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["batch_slurm.sh", "batch_kubernetes.yaml"])
-def test_batch_on_a_cluster(name: str) -> None:
+def test_batch_on_a_cluster_runs(name: str) -> None:
     program, *arguments = _shell_command(name)
     assert program == "amc-batch"
     parsed = vars(batch_parser().parse_args(arguments))
@@ -92,7 +92,7 @@ def test_batch_on_a_cluster(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_export_quantize_run(clip: Path, tmp_path: Path) -> None:
+def test_export_quantize_run_runs(clip: Path, tmp_path: Path) -> None:
     printed = _run("export_quantize_run.py", clip, tmp_path)
     assert (tmp_path / "amcnet.onnx").exists()
     assert (tmp_path / "amcnet.int8.onnx").exists()
@@ -101,7 +101,7 @@ def test_export_quantize_run(clip: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_segment_dataset(clip: Path, tmp_path: Path) -> None:
+def test_segment_dataset_runs(clip: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray.data", reason="Ray is not installed: make test-ray")
     from pyarrow import parquet, table
 

@@ -96,7 +96,7 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
-def test_the_environment_has_the_core_dependencies_alone(core: Path) -> None:
+def test_the_test_environment_has_only_the_core_dependencies(core: Path) -> None:
     modules = [*extras._PACKAGES, "numpy", "cv2", "av", "tqdm"]
     code = f"import importlib.util; print([m for m in {modules} if importlib.util.find_spec(m)])"
     command = [str(core), "-c", code]
@@ -112,7 +112,7 @@ def test_help_needs_no_extra(core: Path, tmp_path: Path, script: str) -> None:
 
 
 @pytest.mark.parametrize(("use", "said", "status"), USES, ids=[use.replace(MODEL, "MODEL") for use, *_ in USES])
-def test_the_shortest_use_works_or_names_the_extra(
+def test_each_command_without_extras_works_or_names_the_extra(
     core: Path, workplace: Path, use: str, said: str, status: int
 ) -> None:
     done = _run(core, workplace, *use.split())
@@ -131,7 +131,7 @@ def test_the_shortest_use_works_or_names_the_extra(
         ("calibrate", "ONNX IR"),
     ],
 )
-def test_a_public_name_names_the_extra_that_it_needs(core: Path, name: str, package: str) -> None:
+def test_a_public_name_without_its_extra_names_the_extra(core: Path, name: str, package: str) -> None:
     command = [str(core), "-c", f"import amcnet; amcnet.Segmenter, amcnet.open_frames, amcnet.{name}"]
     done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1].endswith(
@@ -139,15 +139,15 @@ def test_a_public_name_names_the_extra_that_it_needs(core: Path, name: str, pack
     )
 
 
-def test_each_command_is_tried() -> None:
+def test_all_commands_are_tested() -> None:
     assert {use.split()[0] for use, *_ in USES} == set(SCRIPTS)
 
 
-def test_the_extras_are_those_of_the_project() -> None:
+def test_the_extras_equal_those_of_pyproject() -> None:
     assert {extra for _, extra in extras._PACKAGES.values()} <= set(PROJECT["optional-dependencies"])
 
 
-def test_what_is_installed_is_no_error() -> None:
+def test_installed_packages_are_no_error() -> None:
     extras.require("this test", "torch", "onnx")
     with extras.needed_by("this test"):
         import onnx  # noqa: F401

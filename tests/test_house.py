@@ -62,7 +62,7 @@ def _graph(root_files: list[Path]) -> dict[Path, set[Path]]:
 GRAPH = _graph(MODULES)
 
 
-def test_the_guard_reads_all_depths() -> None:
+def test_imports_of_all_depths_are_read() -> None:
     code = "from ...files import atomic\ndef f():\n    from ..base import x\n    from . import cuda"
     with pytest.raises(AssertionError, match="imports x, which is nowhere"):
         list(_relative_imports(Path("runtime/gpu/cuda.py"), ast.parse(code.replace("...", ".."))))
@@ -77,7 +77,7 @@ def test_the_guard_reads_all_depths() -> None:
     }
 
 
-def test_packages_are_the_folders_with_an_init() -> None:
+def test_pyproject_lists_all_packages() -> None:
     assert sorted(_project()["tool"]["setuptools"]["packages"]) == sorted(set(PACKAGES) - NOT_IN_THE_WHEEL)
 
 
@@ -89,7 +89,7 @@ def test_no_loose_modules_at_the_root() -> None:
     assert [path.name for path in ROOT.glob("*.py")] == ["__init__.py"]
 
 
-def test_tests_are_no_package() -> None:
+def test_folders_of_tests_are_no_packages() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
@@ -121,7 +121,7 @@ def test_imports_follow_the_order_of_folders() -> None:
     assert not against, "\n".join(against)
 
 
-def test_no_file_imports_what_imports_it() -> None:
+def test_there_are_no_circular_imports() -> None:
     try:
         graphlib.TopologicalSorter(GRAPH).prepare()
     except graphlib.CycleError as error:
@@ -135,7 +135,7 @@ def test_nothing_imports_the_studies() -> None:
             assert not [imported for imported in imports if studies in imported.parents], path
 
 
-def test_sessions_are_opened_in_one_place() -> None:
+def test_onnx_runtime_sessions_are_opened_in_one_place() -> None:
     """With the same options: what is compared is what runs. Benchmarks measure the library with other options, too."""
     found = {path for path in MODULES if "InferenceSession(" in (ROOT / path).read_text()}
     place = Path("runtime/backends/onnxruntime_session.py")
@@ -167,14 +167,14 @@ def _names(folders: list[str]) -> list[str]:
     return [name for name in names if not any(name.startswith(package) for package in NOT_IN_THE_WHEEL)]
 
 
-def test_the_runtime_imports_without_what_it_does_not_need() -> None:
+def test_the_runtime_imports_without_optional_packages() -> None:
     names = [name for name in _names(["runtime"]) if name.split(".")[1:2] in ([], ["runtime"])]
     _import_with_blocked(
         names, ["torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "safetensors", "PIL", "matplotlib"]
     )
 
 
-def test_the_rest_imports_without_runtimes() -> None:
+def test_all_modules_import_without_inference_libraries() -> None:
     _import_with_blocked(_names(ORDER), ["onnxruntime", "tensorrt", "cuda", "openvino", "PIL"])
 
 
@@ -189,13 +189,13 @@ def test_importing_amcnet_loads_nothing_heavy() -> None:
 COMMANDS = sorted(path for path in MODULES if path.stem in ("cli", "check_cli"))
 
 
-def test_all_commands_are_found() -> None:
+def test_command_modules_equal_the_installed_scripts() -> None:
     modules = {script.partition(":")[0] for script in _project()["project"]["scripts"].values()}
     assert {".".join(["amcnet", *path.with_suffix("").parts]) for path in COMMANDS} == modules
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=str)
-def test_a_command_is_a_thin_skin(path: Path) -> None:
+def test_functions_of_commands_are_short(path: Path) -> None:
     for node in ast.parse((ROOT / path).read_text()).body:
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None

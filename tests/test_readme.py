@@ -44,7 +44,7 @@ def _console_blocks() -> dict[str, list[str]]:
         found = [
             re.findall(r"^\$ (.+)$", block, re.MULTILINE) for block in re.findall(r"```console\n(.+?)```", text, re.S)
         ]
-        # A block of pip alone is checked by test_the_extras_that_are_named_exist.
+        # A block of pip alone is checked by test_the_documented_extras_exist.
         runs = [[line.split("#")[0].strip() for line in lines if not line.startswith("pip ")] for lines in found]
         blocks |= {f"{name}, {number}": lines for number, lines in enumerate(filter(None, runs), 1)}
     return blocks
@@ -154,7 +154,7 @@ def test_every_block_and_every_python_example_has_a_test() -> None:
     assert {name for name, text in TEXTS.items() if "```python" in text} == set(PYTHON_LINES)
 
 
-def test_the_figures_are_measured() -> None:
+def test_the_figures_equal_the_committed_measurements() -> None:
     for path, updated in documents_with_figures(ROOT).items():
         assert path.read_text() == updated, path
     assert "| ms per frame |" in README
@@ -165,7 +165,7 @@ def test_the_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize("name", ALL_TEXTS)
-def test_the_extras_that_are_named_exist(name: str) -> None:
+def test_the_documented_extras_exist(name: str) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     groups = re.findall(r"'(?:\.|amcnet)\[(.+?)\]'", ALL_TEXTS[name])
     assert {extra for group in groups for extra in group.split(",")} <= set(extras)
@@ -189,7 +189,7 @@ def _slug(title: str) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(ALL_TEXTS.keys() - {"CHANGELOG.md"}))  # which names former paths too
-def test_the_paths_that_are_named_exist(name: str) -> None:
+def test_the_documented_paths_exist(name: str) -> None:
     folders = sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "build")))
     named = set(re.findall(rf"(?<![\w/.-])(?:{'|'.join(folders)})/[\w./*-]*[\w*/]", ALL_TEXTS[name]))
     named |= {path.replace(".", "/") for path in re.findall(r"python -m amcnet\.([\w.]+)", ALL_TEXTS[name])}
@@ -206,7 +206,7 @@ def test_every_recipe_is_documented() -> None:
     assert all(f"| `{name}`" in TEXTS["docs/training.md"] for name in RECIPES)
 
 
-def test_the_make_targets_exist() -> None:
+def test_the_documented_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^(\w[\w-]*):", makefile, re.MULTILINE))
     assert re.findall(r"^make ([\w-]+)", README, re.MULTILINE) == ["demo", "test"]

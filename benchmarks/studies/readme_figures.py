@@ -22,6 +22,7 @@ from typing import Any
 from ...runtime.command import cli_entry_point
 from ...runtime.errors import AmcNetError
 from ...runtime.output.kinds import KINDS
+from ._quality_figures import ablation_table, quality_table, temporal_table
 
 _BLOCK = re.compile(r"(<!-- begin (\S+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
@@ -79,58 +80,6 @@ def _summary(results: Path) -> str:
     lines.append(f"| ResNet-101 and PWC-Net, untrained | {library} | | {1e3 / paper['fps']:.0f} |")
     machine = _load(results / "cpu-speed.json")["machine"]
     lines.append(f"\n{machine['cores']} cores of {machine['processor']}.")
-    return "\n".join(lines) + "\n"
-
-
-def _quality(results: Path) -> str:
-    """J and F of the bundled network per sequence, and the averages of its variants."""
-    variants = json.loads((results / "davis16.json").read_text())["variants"]
-    lines = ["| DAVIS-2016 val, 6 sequences | J mean | F mean | J&F |", "|---|---|---|---|"]
-    for name, scores in variants["default"]["sequences"].items():
-        lines.append(_row(name, scores["J"]["mean"], scores["F"]["mean"]))
-    others = {name: _load(results / f"davis16-{name}.json")["variants"]["default"] for name in ("int8", "bf16")}
-    for name, variant in (variants | others).items():
-        average = variant["average"]
-        lines.append(_row(f"**average, {name}**", average["J"]["mean"], average["F"]["mean"]))
-    return "\n".join(lines) + "\n"
-
-
-def _row(name: str, region: float, boundary: float) -> str:
-    return f"| {name} | {100 * region:.1f} | {100 * boundary:.1f} | {50 * (region + boundary):.1f} |"
-
-
-def _temporal(results: Path) -> str:
-    """J and F of the temporal filter and of other forms of it on the held-out training sequences, and its time."""
-    found = _load(results / "temporal.json")
-    unseen, ms = len(found["unseen"]), found["processor_ms_per_frame"]
-    all_of_them = len(found["variants"]["no filter"]["sequences"])
-    lines = [
-        f"| {all_of_them} held-out training sequences | J | F | J&F | gain in J&F (95 % interval) | stability "
-        f"| J&F, {unseen} unseen |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, row in found["variants"].items():
-        region, boundary, both, steady = (f"{100 * row['average'][key]:.1f}" for key in ("J", "F", "J&F", "stability"))
-        mean, (lower, upper) = row["gain"]["J&F"]["mean"], row["gain"]["J&F"]["interval"]
-        gain = "" if name == "no filter" else f"{100 * mean:+.1f} ({100 * lower:+.1f} to {100 * upper:+.1f})"
-        unseen_both = f"{100 * row['average_unseen']['J&F']:.1f}"
-        lines.append(f"| {name} | {region} | {boundary} | {both} | {gain} | {steady} | {unseen_both} |")
-    lines.append(
-        f"\nProcessor time per frame on one core at 256x256: filter {ms['filter']:.1f} ms, "
-        f"a DIS call {ms['DIS call']:.1f} ms ({found['machine']['processor']})."
-    )
-    return "\n".join(lines) + "\n"
-
-
-def _ablation(results: Path) -> str:
-    """J&F of short trainings without one ingredient of the recipe, a column per length."""
-    variants = _load(results / "ablation.json")["variants"]
-    lengths = sorted({length for scores in variants.values() for length in scores}, key=int)
-    lines = ["| J&F after | " + " | ".join(f"{length} iterations" for length in lengths) + " |"]
-    lines.append("|---|" + "---|" * len(lengths))
-    for name, scores in variants.items():
-        figures = [f"{100 * scores[length]['J&F']:.1f}" if length in scores else "" for length in lengths]
-        lines.append(f"| {name} | {' | '.join(figures)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -300,9 +249,9 @@ def _bf16(results: Path) -> str:
 
 SECTIONS: dict[str, Callable[[Path], str]] = {
     "summary": _summary,
-    "quality": _quality,
-    "temporal": _temporal,
-    "ablation": _ablation,
+    "quality": quality_table,
+    "temporal": temporal_table,
+    "ablation": ablation_table,
     "speed": _speed,
     "bench": _bench,
     "ratios": _ratios,

@@ -62,7 +62,7 @@ def side_by_side(video: Path) -> list[NDArray[np.uint8]]:
 
 
 def write_animation(path: Path, frames: list[NDArray[np.uint8]], quality: int) -> None:
-    """Write `frames` as a WebP that loops for ever. Raises OutputError."""
+    """Write `frames` as a WebP that loops endlessly. Raises OutputError."""
     from PIL import Image
 
     first, *others = (Image.fromarray(frame) for frame in frames)

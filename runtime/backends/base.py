@@ -52,7 +52,7 @@ def check_contract(file: NetworkFile, inputs: list[str], outputs: list[str]) -> 
     if set(inputs) != wanted_inputs or wanted_output not in outputs:
         raise ModelFileError(
             f"{file.path} has the inputs {', '.join(inputs)} and the outputs {', '.join(outputs)}; expected "
-            f"{', '.join(sorted(wanted_inputs))} and {wanted_output}: export it again with export-onnx"
+            f"{', '.join(sorted(wanted_inputs))} and {wanted_output}. Fix: export it again with export-onnx"
         )
 
 
@@ -67,7 +67,7 @@ def check_finite(file: NetworkFile, outputs: Mapping[str, NDArray[np.float32]]) 
         if not np.isfinite(result).all():
             raise ModelFileError(
                 f"{file.path}: the output {name!r} has values that are not finite (NaN or infinite); "
-                "expected numbers. Weights or precision are the cause: export it again from its checkpoint"
+                "expected finite numbers. Fix: export it again from its checkpoint, or in FP32"
             )
 
 

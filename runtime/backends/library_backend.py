@@ -46,7 +46,8 @@ class LibraryBackend(Closeable, ABC):
         except Exception as error:  # the libraries' exceptions have no common class
             shapes = ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in inputs.items())
             raise ModelFileError(
-                f"{self._file.path} cannot be run on {shapes}: {in_one_line(error)}; export it again with export-onnx"
+                f"{self._file.path} cannot be run on {shapes}: {in_one_line(error)}. Fix: export it again with "
+                "export-onnx"
             ) from error
 
     @abstractmethod

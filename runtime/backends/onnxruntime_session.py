@@ -67,13 +67,13 @@ def open_session(
     except Exception as error:  # the library's exceptions have no common class
         raise BackendError(
             f"ONNX Runtime {onnxruntime.__version__} refuses {model if isinstance(model, Path) else 'the model'}: "
-            f"{in_one_line(error)}; export the file again with export-onnx, or install a newer onnxruntime"
+            f"{in_one_line(error)}. Fix: export the file again with export-onnx, or install a newer onnxruntime"
         ) from error
     if device == "cuda" and _CUDA not in session.get_providers():
         raise BackendError(
-            f"ONNX Runtime {onnxruntime.__version__} was asked for the GPU and took the CPU: the NVIDIA driver, "
-            "CUDA or cuDNN is missing or too old; expected all three. Install the libraries: "
-            "pip install 'amcnet[gpu]'; amc-check says what this machine has"
+            f"ONNX Runtime {onnxruntime.__version__} fell back to the CPU: the NVIDIA driver, CUDA "
+            "or cuDNN is missing or too old; expected all three. Fix: pip install 'amcnet[gpu]'; amc-check lists what "
+            "this machine has"
         )
     return Session(library=onnxruntime, session=session, records=records)
 
@@ -119,8 +119,8 @@ def _require_cuda(onnxruntime: Any) -> None:
     """Load the libraries of CUDA and cuDNN that pip has installed. Raises BackendError for a build without CUDA."""
     if _CUDA not in onnxruntime.get_available_providers():
         raise BackendError(
-            f"ONNX Runtime {onnxruntime.__version__} is the one for CPUs, and the GPU was asked for; replace it: "
-            "pip uninstall -y onnxruntime && pip install 'amcnet[gpu]'; or leave out --device cuda"
+            f"ONNX Runtime {onnxruntime.__version__} runs on CPUs only; expected onnxruntime-gpu for --device cuda. "
+            "Fix: pip uninstall -y onnxruntime && pip install 'amcnet[gpu]'; or leave out --device cuda"
         )
     onnxruntime.preload_dlls()
 
@@ -139,7 +139,7 @@ def require_onnxruntime() -> str | None:
     if len(installed) == 2:
         raise BackendError(
             f"{installed[0]} and {installed[1]} are both installed and overwrite each other's files; expected one of "
-            "them. Remove both and install the one you want: pip uninstall -y onnxruntime onnxruntime-gpu && "
+            "them. Fix: pip uninstall -y onnxruntime onnxruntime-gpu && "
             "pip install 'amcnet[cpu]'"
         )
     # The module is looked up, not the package: builds for other devices have packages of other names.
@@ -155,7 +155,7 @@ def _import_onnxruntime() -> Any:
     except ImportError as error:
         package = installed or "onnxruntime"
         raise BackendError(
-            f"{package} is installed but cannot be imported ({error}); install it anew: "
+            f"{package} is installed but cannot be imported ({error}). Fix: "
             f"pip install --force-reinstall {package.split()[0]}"
         ) from error
     return onnxruntime

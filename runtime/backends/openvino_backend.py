@@ -68,8 +68,8 @@ class OpenVinoBackend(LibraryBackend):
             self._model: Any = _compile(openvino, file, options, self._outputs)
         except Exception as error:  # the library's exceptions have no common class
             raise BackendError(
-                f"OpenVINO {openvino.__version__} refuses {file.path}: {in_one_line(error)}; "
-                "export the file again with export-onnx, or do without: pip uninstall openvino"
+                f"OpenVINO {openvino.__version__} refuses {file.path}: {in_one_line(error)}. "
+                "Fix: export the file again with export-onnx, or use ONNX Runtime: pip uninstall openvino"
             ) from error
         check_contract(file, _names(self._model.inputs), _names(self._model.outputs))
         self._requests = ResourcePool(lambda: _Request(self._model.create_infer_request()))
@@ -164,7 +164,7 @@ def _import_openvino() -> Any:
         import openvino.frontend.onnx
     except ImportError as error:
         raise BackendError(
-            f"OpenVINO cannot be imported ({error}); install it, pip install 'amcnet[openvino]', or do without: "
+            f"OpenVINO cannot be imported ({error}). Fix: pip install 'amcnet[openvino]', or use ONNX Runtime: "
             "pip uninstall openvino"
         ) from error
     finally:

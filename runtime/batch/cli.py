@@ -43,7 +43,7 @@ exit status: 0 all done, 3 some videos failed, 2 an error whose message says how
 @cli_entry_point
 def main() -> int:
     arguments = vars(_parser().parse_args(files_first(sys.argv[1:])))
-    from ..infer import InferOptions  # here, because PyAV and OpenCV take a while that --help need not wait for
+    from ..infer import InferOptions  # here: PyAV and OpenCV are slow to import, and --help does not use them
     from .batch import run_batch
     from .estimate import dry_run
     from .options import BatchOptions
@@ -72,7 +72,7 @@ def _print_summary(result: BatchResult) -> None:
     for relative, message in result.failed:
         print(f"failed: {relative}: {message}", file=sys.stderr)
     if result.failed:
-        print("try these again by --retry-failed", file=sys.stderr)
+        print("try these again with --retry-failed", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,7 +120,7 @@ def _folder(text: str) -> str | Path:
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected an integer of 0 or more")
     return int(text)
 
 
@@ -130,5 +130,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected seconds above 0, such as 600")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected seconds above 0, such as 600")
     return seconds

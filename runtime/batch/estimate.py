@@ -15,7 +15,7 @@ from ..errors import AmcNetError
 from ..infer import InferOptions, infer
 from ..output.disk_space import free_bytes, in_units
 from ..segmenter import Segmenter
-from ..video.reader import open_frames
+from ..video.reader import FrameReader
 from .batch import Batch
 from .cloud import is_url
 from .local_run import local_run
@@ -72,14 +72,7 @@ def _length(options: InferOptions, task: Task) -> int | None:
     try:
         with (
             local_run(dataclasses.replace(options, source=task.video.source)) as local,
-            open_frames(
-                local.source,
-                start=options.start,
-                frames=options.frames,
-                stride=options.stride,
-                duration=options.duration,
-                video_stream=options.video_stream,
-            ) as reader,
+            FrameReader.open(local.source, local.selection) as reader,
         ):
             return reader.info.expected_frames
     except AmcNetError:

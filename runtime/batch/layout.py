@@ -86,7 +86,7 @@ def require_distinct(videos: Sequence[Video]) -> None:
     outputs: dict[str, Video] = {}
     for video in videos:
         if video.source in sources:
-            raise InputError(f"{video.source}: the video is listed twice; expected each once")
+            raise InputError(f"{video.source}: the video is listed twice; expected each video once")
         sources.add(video.source)
         other = outputs.setdefault(video.output, video)
         if other is not video:
@@ -98,7 +98,9 @@ def require_distinct(videos: Sequence[Video]) -> None:
     for video in videos:
         other = relatives.setdefault(video.relative, video)
         if other is not video:  # of a list that gives two outputs to one relative path
-            raise InputError(f"{other.source} and {video.source} are both named {video.relative}; expected one of each")
+            raise InputError(
+                f"{other.source} and {video.source} are both named {video.relative}; expected different names"
+            )
         _require_own_place(video, outputs)
 
 

@@ -61,8 +61,8 @@ def _connect(address: str) -> None:
     except (RuntimeError, ValueError) as error:  # RuntimeError: another version of Ray or Python
         reason = " ".join(str(error).split())
         raise BackendError(
-            f"the Ray cluster at {address} cannot be used: {reason}; expected the versions of Ray and Python that run "
-            "here. Fix: install the same ones"
+            f"the Ray cluster at {address} cannot be used: {reason}; expected the versions of Ray and Python on "
+            "this machine. Fix: install the same versions"
         ) from error
 
 

@@ -123,8 +123,8 @@ class Scheduler:
             self._failed_in_a_row += 1
             if self._failed_in_a_row == _IN_A_ROW:
                 raise BackendError(
-                    f"{_IN_A_ROW} videos in a row failed, and none of these failures is the video's; the last error "
-                    f"is: {message.message}"
+                    f"{_IN_A_ROW} videos in a row failed by errors of the network or the machine; the last one is: "
+                    f"{message.message}"
                 )
 
     def _crashed(self, worker: Worker) -> None:

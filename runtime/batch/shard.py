@@ -22,7 +22,7 @@ class Shard:
         """`"3/8"` to the fourth of eight shards; for argparse."""
         index, _, count = text.partition("/")
         if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            raise argparse.ArgumentTypeError(f"{text!r} is no shard; expected I/N with I from 0 to N-1, such as 0/8")
+            raise argparse.ArgumentTypeError(f"got {text!r}, expected I/N with I from 0 to N-1, such as 0/8")
         return cls(int(index), int(count))
 
     def has(self, video: Video) -> bool:

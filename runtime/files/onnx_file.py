@@ -156,7 +156,7 @@ def _fields(message: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, 
         tag, position = _varint(message, position, end)
         field, wire = tag >> 3, tag & 7
         if field == 0 or wire not in (0, 1, 2, 5):
-            raise ValueError(f"byte {position} starts no field")
+            raise ValueError(f"no field begins at byte {position}")
         length = {1: 8, 5: 4}.get(wire, 0)
         if wire in (0, 2):
             number, position = _varint(message, position, end)

@@ -1,4 +1,4 @@
-"""Masks and probability maps as PNG files, one per frame: `NNNNN.png`, counted from 0, or names of one's own."""
+"""Masks and probability maps as PNG files, one per frame: `NNNNN.png`, counted from 0, or other names."""
 
 from __future__ import annotations
 
@@ -21,22 +21,6 @@ def index_name(index: int) -> str:
     return f"{index:05d}.png"
 
 
-def write_mask(folder: Path, index: int, mask: NDArray[np.bool_], name: Callable[[int], str] = index_name) -> Path:
-    """Write `mask` (H, W) as 8-bit gray, 0 and 255; return the file. Raises OutputError."""
-    path = folder / name(index)
-    write_image(path, encode_png(mask_pixels(mask)))
-    return path
-
-
-def write_probability(
-    folder: Path, index: int, probability: NDArray[np.float32], name: Callable[[int], str] = index_name
-) -> Path:
-    """Write `probability` (H, W) in [0, 1] as 16-bit gray, round(p * 65535); return the file. Raises OutputError."""
-    path = folder / name(index)
-    write_image(path, encode_png(probability_pixels(probability)))
-    return path
-
-
 def mask_pixels(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """`mask` as 8-bit gray, 0 and 255."""
     return mask.view(np.uint8) * np.uint8(255)
@@ -49,7 +33,7 @@ def probability_pixels(probability: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """Read a mask (H, W) that `write_mask` wrote. Raises InputError for a file that is missing or damaged."""
+    """Read a mask (H, W) of 0 and 255. Raises InputError for a file that is missing or damaged."""
     return np.asarray(read_gray(path) >= 128)
 
 
@@ -57,7 +41,7 @@ def read_gray(path: Path) -> NDArray[np.uint8]:
     """Read 8-bit gray (H, W). Raises InputError for a file that is missing or damaged."""
     pixels = _read(path)
     if pixels is None:
-        raise InputError(f"{path} is missing or not a whole PNG file; remove it and run again with --resume")
+        raise InputError(f"{path} is missing or not a complete PNG file. Fix: remove it, and run again with --resume")
     return pixels
 
 

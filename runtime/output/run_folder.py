@@ -77,16 +77,16 @@ class RunFolder:
             for theirs in (*self._folders, *self._files):
                 if theirs.exists():
                     raise OutputError(
-                        f"{theirs} is in the way, and there is no {self.report.name} beside it that would permit "
-                        "replacing it; expected a new folder, or one that amc-infer made. Choose another with -o"
+                        f"{theirs} is in the way, and there is no {self.report.name} beside it, so it is not replaced; "
+                        "expected a new folder, or one that amc-infer made. Fix: choose another with -o"
                     )
         elif resume:
             self._compare(settings)
             return finished_masks(self.stored, self.name)
         elif not overwrite and self._holds_outputs():
             raise OutputError(
-                f"{self.path} holds an earlier run; expected a new folder. Go on with it by --resume, replace it "
-                "by --overwrite, or choose another folder with -o"
+                f"{self.path} holds an earlier run; expected a new folder. Fix: continue it with --resume, "
+                "replace it with --overwrite, or choose another folder with -o"
             )
         return 0
 
@@ -176,7 +176,8 @@ class RunFolder:
             earlier = _flat(json.loads(self.report.read_text())["settings"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{self.report} cannot be read ({error!r}), so the run cannot be resumed; start anew by --overwrite"
+                f"{self.report} cannot be read ({error!r}), so the run cannot be resumed. Fix: start again with "
+                "--overwrite"
             ) from error
         now = _flat(settings)
         for key in earlier | now:
@@ -186,11 +187,11 @@ class RunFolder:
                 raise InputError(
                     f"{now['source']} has changed since {self.path} was begun: {key.removeprefix('source_')} was "
                     f"{earlier.get(key)!r}, now it is {now.get(key)!r}; expected the same file to resume. Fix: put the "
-                    "earlier file back, or start anew by --overwrite"
+                    "earlier file back, or start again with --overwrite"
                 )
             raise InputError(
                 f"{self.path} was begun with {key} {earlier.get(key)!r}, now it is {now.get(key)!r}; expected the "
-                "same to resume. Use the same options, or start anew by --overwrite"
+                "same to resume. Fix: use the same options, or start again with --overwrite"
             )
 
 

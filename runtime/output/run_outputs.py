@@ -31,10 +31,10 @@ def check_outputs(
     """The kinds in their order, and the matte. Raises InputError for options that are wrong or have no effect."""
     kinds, matte = require_kinds(kinds), Matte.make(threshold, soft_edges)
     if soft_edges is not None and not any(KINDS[kind].soft for kind in kinds):
-        raise InputError("soft edges: nothing that is written has any. Fix: --write alpha-prores, or no --soft-edges")
+        raise InputError("soft edges: no output has them. Fix: --write alpha-prores, or leave out --soft-edges")
     if background is not None:
         if "background" not in kinds:
-            raise InputError(f"background: got {str(background)!r}, but it is not written. Fix: --write background")
+            raise InputError(f"background: got {str(background)!r} without that output. Fix: --write background")
         Background(background).close()
     return kinds, matte
 
@@ -42,7 +42,7 @@ def check_outputs(
 class RunOutputs:
     """The writers of `kinds`, in the folder of a run.
 
-    Videos and texts are written anew when a run is resumed, from the masks of its first part. Those are the masks that
+    Videos and texts are written again when a run is resumed, from the masks of its first part. Those are the masks that
     the run writes; if it writes none, or a video with soft edges, they are masks or mattes in the folder `resume`,
     which is removed when the run is complete. `store` is the name of the folder.
 

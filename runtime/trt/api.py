@@ -45,7 +45,7 @@ SLOW_FP16 = {  # refused by build-engine; arithmetic throughput in the CUDA C++ 
 OLDEST_DRIVER_CUDA = {"tensorrt": (13, 0), "tensorrt-rtx": (13, 0), "tensorrt-8": (12, 0)}  # of the extras' wheels
 OLDEST_DRIVER = {"tensorrt": "580", "tensorrt-rtx": "580", "tensorrt-8": "525"}
 RTX_COMPUTE_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
-SM75 = "7.5"  # built for only when it is asked for: its compiler knows less, see `_require_turing`
+SM75 = "7.5"  # not among the defaults, because its compiler lacks FP32 matrix products
 RTX_DEFAULT_COMPUTE_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0")
 Shape = tuple[int, ...]
 

@@ -147,14 +147,14 @@ class EngineFile(ModelFile):
         card = read_card(path)
         if card is None:
             raise EngineError(
-                f"{path} has no card {card_path(path).name} beside it, so nothing says what it is; copy the card too, "
-                "or build the engine again: build-engine --help"
+                f"{path} has no card {card_path(path).name} beside it to describe it. Fix: copy the card too, or "
+                "build the engine again: build-engine --help"
             )
         file = cls(path=path, card=card)
         if not trust and file.sha256() != card.engine_sha256:
             raise EngineError(
                 f"{path} is not the file that its card describes: its SHA-256 differs. A plan is code, so it is not "
-                f"loaded; build it again: {card.rebuild}; or, if you made it yourself, add --trust"
+                f"loaded. Fix: build it again: {card.rebuild}; or, if you made it yourself, add --trust"
             )
         if models and file.model not in models:
             raise EngineError(

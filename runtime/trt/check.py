@@ -45,8 +45,8 @@ def check_engine(path: Path, machine: Machine) -> Verdict:
     card = read_card(path)
     if card is None:
         return _no(
-            f"{path.name} has no card {card_path(path).name} beside it, so nothing says what it is for; copy the card "
-            "too, or build the engine again: build-engine --help"
+            f"{path.name} has no card {card_path(path).name} beside it to describe it; copy the card too, "
+            "or build the engine again: build-engine --help"
         )
     if file_sha256(path) != card.engine_sha256:
         return _no(

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 import av
 
-MODES = ("auto", "yes", "no")
-
 
 class Deinterlacer:
     """Both fields of an interlaced frame become one frame of the same time; the output is one frame late.

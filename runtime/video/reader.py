@@ -14,12 +14,12 @@ from pathlib import Path
 
 from ..closeable import Closeable
 from ..errors import InputError
-from ..frame import Frame, Selection, SourceInfo
+from ..frame import Frame, SourceInfo
 from .animated_image import AnimatedWebp, TiffPages
-from .deinterlace import MODES
 from .image_kinds import is_animated_webp, is_apng, tiff_pages
 from .image_source import ImageSource, images_in, images_matching, images_numbered, is_image
 from .network import is_url
+from .selection import Selection
 from .undecoded_frame import RawSource, UndecodedFrame
 from .video_source import VideoSource
 from .video_stream import EXPECTED
@@ -54,24 +54,19 @@ def open_frames(
             for frame in reader:
                 frame.pixels, frame.pts_seconds  # (H, W, 3) uint8 RGB, seconds
     """
-    if start < 0 or stride < 1 or (frames is not None and frames < 1):
-        raise InputError(
-            f"start {start}, frames {frames}, stride {stride}: expected start 0 or more, frames and stride 1 or more"
-        )
-    if duration is not None and not 0 < duration < math.inf:
-        raise InputError(f"duration: got {duration}, expected seconds above 0, such as 60")
-    if deinterlace not in MODES:
-        raise InputError(f"deinterlace: got {deinterlace!r}, expected {', '.join(MODES)}")
-    raw = _open_source(source, video_stream, deinterlace)
-    try:
-        return FrameReader(raw, Selection(start=start, frames=frames, stride=stride, duration=duration))
-    except BaseException:
-        raw.close()
-        raise
+    selection = Selection(
+        start=start,
+        frames=frames,
+        stride=stride,
+        duration=duration,
+        video_stream=video_stream,
+        deinterlace=deinterlace,
+    )
+    return FrameReader.open(source, selection)
 
 
 class FrameReader(Closeable, Iterator[Frame]):
-    """An iterator of `Frame`, and a context manager that closes the source. Made by `open_frames`.
+    """An iterator of `Frame`, and a context manager that closes the source. Made by `open_frames` and `open`.
 
     `info` describes the source, `selection` which of its frames are read. A frame is held until the next one only.
     """
@@ -98,6 +93,16 @@ class FrameReader(Closeable, Iterator[Frame]):
         names = raw.info.names[start::stride][:frames]
         self.info: SourceInfo = dataclasses.replace(raw.info, expected_frames=expected, names=names)
         self._first_frame: Frame | None = self._to_frame(first)
+
+    @classmethod
+    def open(cls, source: str | Path, selection: Selection) -> FrameReader:
+        """As `open_frames`, with its arguments in one value. Raises InputError."""
+        raw = _open_source(source, selection)
+        try:
+            return cls(raw, selection)
+        except BaseException:
+            raw.close()
+            raise
 
     @property
     def truncated(self) -> str | None:
@@ -155,9 +160,9 @@ def _exact(seconds: float) -> Fraction:
     return Fraction(seconds).limit_denominator(1_000_000)
 
 
-def _open_source(source: str | Path, video_stream: int | None, deinterlace: str) -> RawSource:
+def _open_source(source: str | Path, selection: Selection) -> RawSource:
     name, path = str(source), Path(source)
-    open_video = functools.partial(VideoSource, video_stream=video_stream, deinterlace=deinterlace)
+    open_video = functools.partial(VideoSource, video_stream=selection.video_stream, deinterlace=selection.deinterlace)
     if not name:
         raise InputError(f"the source is an empty string; {EXPECTED}")
     if name == "-":

@@ -39,7 +39,7 @@ def test_the_bundled_network_segments_the_footage() -> None:
 
 
 @pytest.mark.slow
-def test_both_clips_are_segmented_and_their_results_named(
+def test_both_clips_are_segmented_and_results_are_named(
     tmp_path: Path, amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["demo", "--amcnet", str(amcnet_onnx), "-o", str(tmp_path / "demo")])

@@ -1,4 +1,4 @@
-"""Biases take back what rounding the weights adds, exactly where the input is its mean everywhere."""
+"""Corrected biases cancel the mean error of rounded weights, exactly if the input equals its mean."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _round_weights(model: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize("bias", [True, False])
-def test_the_shift_is_gone(groups: int, bias: bool) -> None:
+def test_the_mean_error_of_channels_is_corrected(groups: int, bias: bool) -> None:
     model = _model(groups, bias)
     expected = _run(model)
     rounded = _model(groups, bias)
@@ -64,7 +64,7 @@ def test_the_shift_is_gone(groups: int, bias: bool) -> None:
     np.testing.assert_allclose(_run(model), expected, atol=1e-5)
 
 
-def test_nothing_is_done_without_means_or_in_float() -> None:
+def test_without_means_or_in_fp32_biases_are_unchanged() -> None:
     model = _model(1, bias=True)
     before = model.SerializeToString()
     assert correct_biases(model, _table(()), ["conv"]) == 0

@@ -59,7 +59,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
-def test_clips_are_decoded_twice_and_chosen_frames_alone_are_converted(
+def test_clips_are_decoded_twice_and_only_chosen_frames_are_converted(
     clip: Path, tmp_path: Path, counted: Counter[str]
 ) -> None:
     done = calibrate(DEFAULT_AMCNET, tmp_path / "x.onnx", [clip], target="cpu", frames=4, min_iou=0)
@@ -83,7 +83,7 @@ def test_frames_that_are_not_chosen_are_not_converted(clip: Path, counted: Count
             np.testing.assert_array_equal(values, every[item.frame.index].inputs[name])
 
 
-def test_stored_inputs_are_those_that_were_made(tmp_path: Path) -> None:
+def test_stored_inputs_equal_those_computed(tmp_path: Path) -> None:
     made = [{"image": np.full((1, 3, 2, 2), index, np.float32), "size": np.array([index])} for index in range(3)]
     stored = store_inputs(iter(made), tmp_path)
     for _ in range(2):
@@ -96,14 +96,14 @@ def test_stored_inputs_are_those_that_were_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("frames", "of_all"), [(1, 2), (4, 5), (5, 7), (100, 125)])
-def test_one_frame_is_held_out_for_four_that_are_not(frames: int, of_all: int) -> None:
+def test_one_frame_in_five_is_held_out(frames: int, of_all: int) -> None:
     assert with_held_out(frames) == of_all
     ranges, held_out = split_held_out(range(of_all))
     assert (len(ranges), len(held_out)) == (frames, of_all - frames)
     assert sorted([*ranges, *held_out]) == list(range(of_all))
 
 
-def test_a_single_frame_serves_for_both() -> None:
+def test_a_single_frame_is_used_for_both() -> None:
     assert split_held_out([7]) == ([7], [7])
 
 
@@ -115,14 +115,14 @@ def test_a_single_frame_serves_for_both() -> None:
         ({"min_iou": float("nan")}, "min_iou: got nan, expected"),
     ],
 )
-def test_numbers_out_of_range(options: dict[str, Any], message: str, clip: Path, tmp_path: Path) -> None:
+def test_numbers_out_of_range_are_refused(options: dict[str, Any], message: str, clip: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         calibrate(DEFAULT_AMCNET, tmp_path / "x.onnx", [clip], **options)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
-def test_a_file_that_was_not_compared_does_not_stay(
+def test_a_file_that_could_not_be_compared_is_deleted(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
@@ -136,7 +136,7 @@ def test_a_file_that_was_not_compared_does_not_stay(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("min_iou", "bound"), [(0.0, 0.0), (None, 0.98), (0.5, 0.5)])
-def test_a_minimum_of_zero_is_zero(
+def test_a_minimum_iou_of_zero_is_not_the_default(
     min_iou: float | None, bound: float, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the search, where 0 once meant the default."""
@@ -153,7 +153,7 @@ def test_a_minimum_of_zero_is_zero(
 
 
 @pytest.mark.slow
-def test_the_example_of_the_docstring(clip: Path, tmp_path: Path) -> None:
+def test_the_example_of_the_docstring_runs(clip: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     done = calibrate(
         str(DEFAULT_AMCNET), str(tmp_path / "x.onnx"), [str(clip)], target="cpu", frames=1, on_progress=lines.append

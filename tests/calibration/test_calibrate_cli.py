@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET
 from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.inputs.clip_inputs import ClipInputs
 
+Run = Callable[..., tuple[int, str, str]]
+
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -28,16 +29,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["amc-calibrate", *map(str, arguments)])
-        status = main()
-        return (status, *capsys.readouterr())
-
-    return call
+def run(command_line: Callable[[str, Callable[[], int]], Run]) -> Run:
+    """`run(*arguments) -> (exit status, stdout, stderr)`."""
+    return command_line("amc-calibrate", main)
 
 
-def test_a_good_calibration(run: Callable[..., tuple[int, str, str]], clip: Path, tmp_path: Path) -> None:
+def test_a_calibration_writes_file_and_table(run: Run, clip: Path, tmp_path: Path) -> None:
     output = tmp_path / "light.onnx"
     status, out, err = run(DEFAULT_AMCNET, "--clips", clip, "--target", "cpu", "--frames", 4, "-o", output)
     assert (status, err) == (0, "")
@@ -55,7 +52,7 @@ def test_a_good_calibration(run: Callable[..., tuple[int, str, str]], clip: Path
 
 
 @pytest.mark.slow  # small: test_a_calibration_with_black_frames_is_found_out in engines/test_build.py
-def test_black_frames_do_not_pass_the_gate(clip: Path, tmp_path: Path) -> None:
+def test_black_frames_fail_the_accuracy_gate(clip: Path, tmp_path: Path) -> None:
     file = OnnxFile.read(DEFAULT_AMCNET)
     input_batches = [item.inputs for item in ClipInputs(file, [clip], every=2)]
     black = [{name: np.zeros_like(value) for name, value in input_batches[0].items()}]
@@ -71,8 +68,8 @@ def test_black_frames_do_not_pass_the_gate(clip: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "value"), [("--min-iou", "98"), ("--min-iou", "good"), ("--frames", "0"), ("--frames", "-1")]
 )
-def test_numbers_out_of_range(
-    option: str, value: str, run: Callable[..., tuple[int, str, str]], capsys: pytest.CaptureFixture[str]
+def test_numbers_out_of_range_are_refused(
+    option: str, value: str, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
         run(DEFAULT_AMCNET, "--clips", "a.mp4", "-o", "x.onnx", f"{option}={value}")

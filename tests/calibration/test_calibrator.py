@@ -76,7 +76,9 @@ def for_cpus(
     return calibrate_on_batches(light_onnx, output, make_batches(IMAGES), target="cpu")
 
 
-def test_for_tensorrt(light_onnx: Path, make_batches: Callable[..., list], for_tensorrt: Calibrated) -> None:  # type: ignore[type-arg]
+def test_files_for_tensorrt_are_int8_with_functions(
+    light_onnx: Path, make_batches: Callable[..., list], for_tensorrt: Calibrated
+) -> None:  # type: ignore[type-arg]
     done, output = for_tensorrt, for_tensorrt.quantized.path
     assert lint(output) == []
     model = onnx.load(output)
@@ -97,7 +99,9 @@ def test_for_tensorrt(light_onnx: Path, make_batches: Callable[..., list], for_t
     assert np.mean(difference) < 0.05
 
 
-def test_for_cpus(light_onnx: Path, make_batches: Callable[..., list], for_cpus: Calibrated) -> None:  # type: ignore[type-arg]
+def test_files_for_cpus_are_uint8_without_functions(
+    light_onnx: Path, make_batches: Callable[..., list], for_cpus: Calibrated
+) -> None:  # type: ignore[type-arg]
     done, output = for_cpus, for_cpus.quantized.path
     model = onnx.load(output)
     assert not model.functions
@@ -149,7 +153,7 @@ def test_what_is_never_quantized(for_tensorrt: Calibrated, for_cpus: Calibrated)
 
 
 @pytest.mark.slow
-def test_a_flow_network(pwcnet_file: Path, make_batches: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
+def test_a_flow_network_is_quantized(pwcnet_file: Path, make_batches: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
     output, input_batches = tmp_path / "pwc.int8.onnx", make_batches(FRAMES, width=128)
     done = calibrate_on_batches(pwcnet_file, output, input_batches, target="tensorrt")
     assert lint(output) == []
@@ -164,7 +168,7 @@ def test_a_flow_network(pwcnet_file: Path, make_batches: Callable[..., list], tm
 
 
 @pytest.mark.parametrize("kept", [[], ["3"], ["1"]])
-def test_shared_weights_become_each_ones_own(chain_onnx: Path, kept: list[str], tmp_path: Path) -> None:
+def test_shared_weights_are_copied(chain_onnx: Path, kept: list[str], tmp_path: Path) -> None:
     """FP32 operators keep their weights, and CPUs without VNNI run the file."""
     source, output = tmp_path / "shared.onnx", tmp_path / "shared.int8.onnx"
     model = onnx.load(chain_onnx)
@@ -185,7 +189,7 @@ def test_shared_weights_become_each_ones_own(chain_onnx: Path, kept: list[str], 
     onnx_run(output)(input_batches[0])
 
 
-def test_kept_nodes_stay(light_onnx: Path, make_batches: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
+def test_kept_nodes_stay_fp32(light_onnx: Path, make_batches: Callable[..., list], tmp_path: Path) -> None:  # type: ignore[type-arg]
     output = tmp_path / "x.onnx"
     done = calibrate_on_batches(
         light_onnx, output, make_batches(IMAGES), target="tensorrt", keep_float=["image_stages.0.0/Conv"]
@@ -218,7 +222,7 @@ def test_fp16_weights_become_fp32(
     assert _int8_nodes(done.quantized.path) == _int8_nodes(for_cpus.quantized.path)
 
 
-def test_the_table_is_reused(
+def test_a_calibration_table_is_reused(
     chain_onnx: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -245,7 +249,7 @@ def test_the_table_is_reused(
     assert len(measured) == 2
 
 
-def test_what_does_not_go_together(
+def test_incompatible_options_are_refused(
     light_onnx: Path,
     pwcnet_file: Path,
     make_batches: Callable[..., list],  # type: ignore[type-arg]
@@ -264,7 +268,7 @@ def test_what_does_not_go_together(
 
 
 @pytest.mark.slow
-def test_black_frames_give_another_network(
+def test_ranges_depend_on_the_frames(
     light_onnx: Path,
     make_batches: Callable[..., list],  # type: ignore[type-arg]
     for_tensorrt: Calibrated,

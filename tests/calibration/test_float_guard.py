@@ -27,7 +27,7 @@ def _mask(path: Path, inputs: dict[str, NDArray[Any]], *, optimized: bool) -> ND
 
 
 @pytest.mark.parametrize("activation", [None, "Clip", "Relu"])
-def test_what_is_kept_is_not_quantized_by_the_library(chain_onnx: Path, tmp_path: Path, activation: str | None) -> None:
+def test_float_nodes_are_not_quantized_by_the_library(chain_onnx: Path, tmp_path: Path, activation: str | None) -> None:
     """The filters of convolution 2 differ by a thousand times: with one scale for all, most would become 0."""
     model = onnx.load(chain_onnx)
     scales = np.array([1, 1e-3, 1e-3, 1e-3], np.float32).reshape(4, 1, 1, 1)
@@ -55,7 +55,7 @@ def test_what_is_kept_is_not_quantized_by_the_library(chain_onnx: Path, tmp_path
     assert np.abs(found - expected).max() < 0.02 * np.ptp(expected)
 
 
-def test_only_what_needs_it_is_guarded() -> None:
+def test_only_nodes_between_quantized_ones_are_guarded() -> None:
     model = parser.parse_model(
         """
         <ir_version: 8, opset_import: ["" : 17]>

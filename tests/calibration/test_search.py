@@ -33,7 +33,7 @@ def _fidelity(path: Path) -> float:
 
 
 @pytest.mark.parametrize(("bound", "kept"), [(0.9, 0), (0.95, 1), (0.96, 1), (0.985, 2), (1.0, 3)])
-def test_the_worst_and_the_fewest(
+def test_the_fewest_layers_with_the_largest_error_are_kept(
     chain_onnx: Path, table: CalibrationTable, tmp_path: Path, bound: float, kept: int
 ) -> None:
     found = search(chain_onnx, table, tmp_path / "state.json", _fidelity, target="tensorrt", bound=bound)
@@ -51,7 +51,7 @@ def test_the_worst_and_the_fewest(
     assert trials[0] == 1  # all in FP32, to see whether the bound can be held at all
 
 
-def test_a_faster_measure_for_the_sensitivity(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
+def test_a_faster_measure_orders_the_layers(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
     found = search(
         chain_onnx,
         table,
@@ -66,7 +66,7 @@ def test_a_faster_measure_for_the_sensitivity(chain_onnx: Path, table: Calibrati
     assert found.fidelity == pytest.approx(0.99)
 
 
-def test_it_goes_on_where_it_was(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
+def test_an_interrupted_search_is_resumed(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
     state, lines, calls = tmp_path / "state.json", [], []
 
     def measure(path: Path) -> float:
@@ -86,6 +86,6 @@ def test_it_goes_on_where_it_was(chain_onnx: Path, table: CalibrationTable, tmp_
     assert len(calls) == 12 + 1 + 6 + 3  # of another table all of them anew
 
 
-def test_a_bound_that_nothing_holds(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
+def test_a_bound_that_cannot_be_met_is_an_error(chain_onnx: Path, table: CalibrationTable, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"got 0\.5000 with all 6 layers in FP32, expected at least 0\.9"):
         search(chain_onnx, table, tmp_path / "state.json", lambda path: 0.5, target="tensorrt", bound=0.9)

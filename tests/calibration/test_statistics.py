@@ -1,4 +1,4 @@
-"""Tensor statistics against numpy, and the memory that they take."""
+"""Tensor statistics compared with numpy, and their memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _model() -> ir.Model:
     return ir.from_proto(onnx.shape_inference.infer_shapes(parser.parse_model(MODEL)))
 
 
-def test_ends_and_sample() -> None:
+def test_extremes_and_a_sample_are_collected() -> None:
     frames = [np.linspace(-k, k, 8, dtype=np.float32)[None] for k in (1, 3, 2)]
     found = collect_statistics(_model(), ({"x": frame} for frame in frames), 3)
     assert set(found) == {"x", "d", "y"}
@@ -49,13 +49,13 @@ def test_the_sample_does_not_grow_with_the_frames() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite_have_no_range(bad: float) -> None:
+def test_values_that_are_not_finite_are_refused(bad: float) -> None:
     inputs = {"x": np.array([[0, 1, 2, 3, 4, 5, 6, bad]], np.float32)}
     with pytest.raises(ModelFileError, match="the tensor 'x' has NaN or infinite values on frame 0"):
         collect_statistics(_model(), [inputs], 1)
 
 
-def test_channels_that_go_into_a_convolution_have_means() -> None:
+def test_means_are_collected_for_inputs_of_convolutions() -> None:
     text = """
     <ir_version: 8, opset_import: ["" : 17]>
     graph (float[1, 2, 3, 3] x, float[1, 2, 1, 1] w) => (float[1, 1, 3, 3] y) { d = Add (x, x) y = Conv (d, w) }

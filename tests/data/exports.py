@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 from filelock import FileLock
 
 from amcnet.export import Exported, ExportOptions, Seed, export_amcnet, export_pipeline, export_pwcnet, export_raft
@@ -56,3 +57,14 @@ def export_once(root: Path, name: str) -> Exported:
             done.write_bytes(pickle.dumps(EXPORTS[name](folder)))
     exported: Exported = pickle.loads(done.read_bytes())
     return exported
+
+
+def inputs_and_outputs(model: onnx.ModelProto) -> dict[str, tuple[object, ...]]:
+    """Name -> type and dimensions of each input and output, such as ("FLOAT", "batch", 3, 64, 128)."""
+    return {
+        value.name: (
+            onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type),
+            *(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim),
+        )
+        for value in (*model.graph.input, *model.graph.output)
+    }

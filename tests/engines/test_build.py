@@ -96,7 +96,7 @@ def test_fp32_matrix_products_are_refused_for_sm75(exported: Callable[[str], Exp
 
 
 @needs_tensorrt_rtx
-def test_the_card_says_what_the_engine_is(
+def test_the_card_describes_the_engine(
     tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny()
@@ -173,7 +173,7 @@ def test_the_engine_appears_when_it_is_complete_and_is_built_once(tiny: Callable
 
 
 @needs_tensorrt_rtx
-def test_what_the_parser_says_of_a_broken_file_is_passed_on(tiny: Callable[..., Path], tmp_path: Path) -> None:
+def test_errors_of_the_parser_are_reported(tiny: Callable[..., Path], tmp_path: Path) -> None:
     model = tiny("g (float[1, 4] x) => (float[1, 4] y) { [bad] y = NoSuchOperator (x) }")
     with pytest.raises(ModelFileError, match=r"tiny\.onnx cannot be parsed.*NoSuchOperator"):
         _build(model, tmp_path / "x.engine")
@@ -205,7 +205,7 @@ def test_without_onnx_the_missing_check_is_noted(
 
 
 @needs_tensorrt_rtx
-def test_fp16_that_is_not_is_an_error(
+def test_an_engine_with_too_little_fp16_is_an_error(
     exported: Callable[[str], Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from amcnet.engines.precision import fp16
@@ -239,7 +239,7 @@ def _build_with_inputs(
 
 
 @needs_tensorrt_rtx
-def test_what_real_frames_show_goes_into_the_card(exported: Callable[[str], Exported], tmp_path: Path) -> None:
+def test_measured_ranges_are_written_to_the_card(exported: Callable[[str], Exported], tmp_path: Path) -> None:
     notes: list[str] = []
     options = BuildOptions(
         model=exported("pwcnet").file.path,
@@ -287,7 +287,7 @@ def test_a_tensor_beyond_fp16_stays_fp32_and_is_reported(tiny: Callable[..., Pat
 
 
 @needs_tensorrt_rtx
-def test_an_engine_that_can_run_is_measured_and_thrown_away_if_it_is_wrong(
+def test_an_engine_that_differs_from_its_file_is_deleted(
     two_layers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[EngineFile] = []
@@ -324,7 +324,7 @@ def test_an_engine_that_can_run_is_measured_and_thrown_away_if_it_is_wrong(
 
 
 @needs_tensorrt_rtx
-def test_int8_is_calibrated_on_the_way_counted_and_compared(two_layers: Path, tmp_path: Path) -> None:
+def test_int8_is_calibrated_counted_and_compared(two_layers: Path, tmp_path: Path) -> None:
     int8, pictures = {"fp16": False, "int8": True}, _input_batches(("image", "flow_image"), (64, 64), 5)
     engine = _build_with_inputs(two_layers, tmp_path / "x.engine", pictures, **int8, keep_onnx=True, min_iou=0.9)
     assert engine.card.precision == "int8"
@@ -348,14 +348,14 @@ def test_int8_is_calibrated_on_the_way_counted_and_compared(two_layers: Path, tm
         build_engine(replace(options, reference=two_layers, min_iou=0.9999), notes.append, input_batches=pictures)
 
 
-def test_a_calibration_with_black_frames_is_found_out(two_layers: Path, tmp_path: Path) -> None:
+def test_a_calibration_with_black_frames_is_refused(two_layers: Path, tmp_path: Path) -> None:
     seen, *rest = _input_batches(("image", "flow_image"), (64, 64), 5)
     black = [{name: np.zeros_like(value) for name, value in inputs.items()} for inputs in rest]
     with pytest.raises(EngineError, match=r"amcnet\.int8\.onnx in ONNX Runtime on the CPU differs from amcnet\.onnx"):
         _build_with_inputs(two_layers, tmp_path / "x.engine", [seen, *black], fp16=False, int8=True, min_iou=0.9)
 
 
-def test_int8_wants_a_calibrated_file_or_frames(tiny: Callable[..., Path], tmp_path: Path) -> None:
+def test_int8_needs_a_calibrated_file_or_frames(tiny: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(
         EngineError, match=r"--int8: got .* in fp32, expected .*build-engine tiny\.onnx --int8 --clips DIR"
     ):
@@ -407,7 +407,7 @@ def test_a_crash_in_the_library_is_an_error_with_its_log(
     assert (output / "x.engine").read_bytes() == b"an older engine"
 
 
-def test_a_missing_library_is_an_error_that_says_how_to_install_it(
+def test_a_missing_library_is_an_error_that_names_the_extra(
     tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from amcnet.runtime.errors import BackendError
@@ -418,7 +418,7 @@ def test_a_missing_library_is_an_error_that_says_how_to_install_it(
         _build(tiny(), tmp_path / "x.engine")
 
 
-def test_an_interrupted_build_takes_its_process_with_it(
+def test_an_interrupted_build_ends_its_process(
     tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     children: list[subprocess.Popen[str]] = []
@@ -442,7 +442,7 @@ def test_an_interrupted_build_takes_its_process_with_it(
     assert _left(tmp_path) == []
 
 
-def test_places_where_no_engine_can_be_written(tiny: Callable[..., Path], tmp_path: Path) -> None:
+def test_unwritable_outputs_are_refused(tiny: Callable[..., Path], tmp_path: Path) -> None:
     model = tiny()
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="a file where a folder is needed"):
@@ -454,7 +454,7 @@ def test_places_where_no_engine_can_be_written(tiny: Callable[..., Path], tmp_pa
         _build(model, model)
 
 
-def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_foreign_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such file"):
         _build(tmp_path / "none.onnx", tmp_path / "x.engine")
     (tmp_path / "foreign.onnx").write_bytes(b"\x08\x08")
@@ -473,7 +473,9 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
         ((), None, "tensorrt-rtx"),
     ],
 )
-def test_the_default_flavor(installed: tuple[str, ...], compute_capability: str | None, flavor: str) -> None:
+def test_the_default_flavor_depends_on_the_machine(
+    installed: tuple[str, ...], compute_capability: str | None, flavor: str
+) -> None:
     machine = Machine(tensorrt=dict.fromkeys(installed, "1.0"), compute_capability=compute_capability)
     assert default_flavor(machine) == flavor
 
@@ -493,7 +495,7 @@ def test_the_default_flavor(installed: tuple[str, ...], compute_capability: str 
         ),
     ],
 )
-def test_tensorrt_is_not_asked_to_build_without_a_gpu_that_it_knows(
+def test_tensorrt_without_a_supported_gpu_is_refused(
     machine: Machine,
     found: str,
     fix: str,
@@ -513,7 +515,7 @@ def test_tensorrt_is_not_asked_to_build_without_a_gpu_that_it_knows(
     ("compute_capability", "targets"),
     [(None, "8.0, 8.6, 8.9, 12.0"), ("8.9", "8.0, 8.6, 8.9, 12.0"), ("12.1", "12.1"), ("9.0", "8.0, 8.6, 8.9, 12.0")],
 )
-def test_the_choices_that_are_made_are_said(
+def test_automatic_choices_are_printed(
     compute_capability: str | None,
     targets: str,
     tiny: Callable[..., Path],
@@ -539,7 +541,7 @@ def _command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @needs_tensorrt_rtx
-def test_the_command(tiny: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_command_builds_an_engine(tiny: Callable[..., Path], tmp_path: Path) -> None:
     model = tiny("g (float[N, 4] x) => (float[N, 4] y) { y = Relu (x) }")
     result = _command(
         model, "--flavor", "tensorrt-rtx", "--shapes", "x:1x4/1x4/2x4", "--compute-capability", "86", "8.9"
@@ -585,7 +587,7 @@ def test_the_command_measures_on_clips(two_layers: Path, tmp_path: Path) -> None
         ),
     ],
 )
-def test_options_that_make_no_sense(arguments: tuple[str, ...], message: str, tiny: Callable[..., Path]) -> None:
+def test_invalid_options_are_refused(arguments: tuple[str, ...], message: str, tiny: Callable[..., Path]) -> None:
     result = _command(tiny(), *arguments)
     assert result.returncode == 2
     assert message in result.stderr

@@ -139,7 +139,7 @@ def test_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_the_papers_network_in_fp16(network_file: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_network_of_the_paper_is_built_in_fp16(network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file("full-amcnet")
     command = [sys.executable, "-c", "import sys; from amcnet.engines.cli import main; sys.exit(main())"]
     options = ["--fp16", "--keep-onnx", "--flavor", "tensorrt-rtx", "-o", str(tmp_path / "x.engine")]
@@ -154,7 +154,7 @@ def test_the_papers_network_in_fp16(network_file: Callable[[str], Path], tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline", *RAFTS)])
-def test_sm75_in_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
+def test_fp16_networks_are_built_for_sm75(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model, notes = network_file(network), list[str]()
     card = _built(model, tmp_path, SM75, fp16=True, on_note=notes.append)
     assert card.compute_capability == SM75
@@ -204,7 +204,7 @@ def test_int8(network: str, network_file: Callable[[str], Path], tmp_path: Path)
 
 
 @pytest.mark.parametrize("network", ["pwcnet", *_full("full-pwcnet", "light")])
-def test_sm75_in_int8(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
+def test_int8_networks_are_built_for_sm75(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file(network)
     quantized = tmp_path / f"{network}.int8.onnx"
     quantize(model, quantized, _made_up_table(model), target="tensorrt")

@@ -29,7 +29,7 @@ def _layer(*formats: str, **changed: Any) -> dict[str, Any]:
         ("N/A due to dynamic shapes", "other"),
     ],
 )
-def test_the_words_for_a_precision(words: str, precision: str) -> None:
+def test_names_of_precisions_are_recognized(words: str, precision: str) -> None:
     assert kernel_precisions([_layer(words)]) == {precision: 1}
 
 

@@ -52,7 +52,7 @@ def test_layers_operations_kinds_and_functions_are_counted() -> None:
     assert "FP16 60.0 % (2 layers), INT8 31.0 % (1 layers), FP32 9.0 % (3 layers)" in str(precision_report)
 
 
-def test_fp16_means_nine_tenths_in_fp16() -> None:
+def test_fp16_requires_nine_tenths_in_fp16() -> None:
     require_fp16_share(PrecisionReport.of(LAYERS), "x.onnx")
     with pytest.raises(EngineError, match=r"only 89\.2 % of the operations of x\.onnx are in FP16.*d/AmcWarp, c/Conv"):
         require_fp16_share(PrecisionReport.of((*LAYERS, _layer("g/Conv", "convolution", "float", 20))), "x.onnx")
@@ -60,7 +60,7 @@ def test_fp16_means_nine_tenths_in_fp16() -> None:
         require_fp16_share(PrecisionReport.of(()), "x.onnx")
 
 
-def test_int8_means_eight_tenths_in_int8() -> None:
+def test_int8_requires_eight_tenths_in_int8() -> None:
     mostly = (_layer("a/Conv", "convolution", "int8", 800), _layer("b/Conv", "convolution", "float", 200))
     require_int8_share(PrecisionReport.of(mostly), "x.onnx")
     with pytest.raises(EngineError, match=r"only 31\.0 % of the operations of x\.onnx are in INT8.*d/AmcWarp, c/Conv"):
@@ -112,7 +112,7 @@ g ({type}[1, 4, 8, 8] x, {type}[1, 1, 7, 4] a)
 
 
 @pytest.mark.parametrize(("dtype", "precision"), [("float", "float"), ("float16", "half")])
-def test_the_operations_of_a_parsed_network(
+def test_flops_of_a_parsed_network_are_counted(
     dtype: str, precision: str, report_of: Callable[..., PrecisionReport]
 ) -> None:
     precision_report = report_of(NETWORK.format(type=dtype))

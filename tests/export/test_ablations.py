@@ -18,7 +18,7 @@ CONFIGS = {AMCNetConfig(backbone="mobilenet_v2", **row.get("architecture", {})):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=CONFIGS.values())
-def test_the_export_computes_what_the_network_computes(config: AMCNetConfig, tmp_path: Path) -> None:
+def test_the_exported_variant_agrees_with_pytorch(config: AMCNetConfig, tmp_path: Path) -> None:
     exported = export_amcnet(Seed(number=1), tmp_path, config=config, size=(64, 64), with_attention=True)
     assert AMCNetConfig.from_json(exported.file.metadata["amcnet.config"]) == config
 

@@ -37,7 +37,7 @@ def test_a_size_is_rounded_up_with_a_notice(
         (["raft", "--checkpoint", "absent.pth"], "absent.pth: no such file"),
     ],
 )
-def test_errors_are_one_message_and_status_2(
+def test_errors_are_a_message_and_status_2(
     arguments: list[str],
     message: str,
     tmp_path: Path,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
@@ -16,13 +15,19 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 import torch
-from exports import PIPELINE_SIZE, SMALL
+from exports import PIPELINE_SIZE, SMALL, inputs_and_outputs
 from onnx import numpy_helper
 
-from amcnet.export import exporter, onnx_model
-from amcnet.export.exporter import ExportOptions, Seed, export_amcnet, export_pwcnet, export_raft
-from amcnet.export.padded_raft import PaddedRAFT
-from amcnet.models import RAFT, AMCNet, AMCNetConfig, PWCNet, RAFTConfig, load_pwcnet, load_raft, seed_weights
+from amcnet.export import (
+    Exported,
+    ExportOptions,
+    Seed,
+    export_amcnet,
+    export_pwcnet,
+    onnx_model,
+    verified_export,
+)
+from amcnet.models import AMCNet, AMCNetConfig, PWCNet, load_pwcnet, seed_weights
 from amcnet.runtime.errors import ModelFileError
 from amcnet.runtime.files.onnx_file import OnnxFile, file_sha256
 from amcnet.runtime.preprocessing.spec import AMCNET, Preprocessing
@@ -34,45 +39,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def amcnet(exported: Callable[[str], exporter.Exported]) -> exporter.Exported:
+def amcnet(exported: Callable[[str], Exported]) -> Exported:
     return exported("amcnet")
 
 
 @pytest.fixture(scope="module")
-def pwcnet(folder: Path) -> exporter.Exported:
+def pwcnet(folder: Path) -> Exported:
     torch.save(seed_weights(PWCNet(), 1).state_dict(), folder / "pwc.pth")
     return export_pwcnet(folder / "pwc.pth", folder, ExportOptions(opset=18, dynamic_batch=True), size=(128, 64))
 
 
 @pytest.fixture(scope="module")
-def raft(exported: Callable[[str], exporter.Exported]) -> exporter.Exported:
-    return exported("raft")
-
-
-@pytest.fixture(scope="module")
-def large_raft(folder: Path) -> exporter.Exported:
-    torch.save(seed_weights(RAFT(RAFTConfig(large=True)), 1).state_dict(), folder / "raft-large.pth")
-    options, config = ExportOptions(opset=18, dynamic_batch=True), RAFTConfig(iterations=2)
-    return export_raft(folder / "raft-large.pth", folder, options, config=config, size=(64, 66))
-
-
-@pytest.fixture(scope="module")
-def pipeline(exported: Callable[[str], exporter.Exported]) -> exporter.Exported:
+def pipeline(exported: Callable[[str], Exported]) -> Exported:
     return exported("pipeline")
 
 
-def _inputs_and_outputs(model: onnx.ModelProto) -> dict[str, tuple[object, ...]]:
-    return {
-        value.name: (
-            onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type),
-            *(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim),
-        )
-        for value in (*model.graph.input, *model.graph.output)
-    }
-
-
-def test_an_export_is_alone_and_leaves_logging_and_warnings_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two at once would store each other's settings as the process's own, and leave them for good."""
+def test_exports_run_one_at_a_time_and_restore_logging_and_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two exports at once would each restore the settings of the other."""
     log, seen = logging.getLogger("torch.onnx"), []
 
     def export(*arguments: object, **options: object) -> None:
@@ -87,11 +70,11 @@ def test_an_export_is_alone_and_leaves_logging_and_warnings_as_they_were(monkeyp
     assert (onnx_model._ONE_EXPORT.locked(), log.level, list(warnings.filters)) == (False, level, filters)
 
 
-def test_amcnet_keeps_the_contract(amcnet: exporter.Exported) -> None:
+def test_amcnet_has_the_documented_inputs_and_outputs(amcnet: Exported) -> None:
     model = onnx.load(amcnet.file.path)
     onnx.checker.check_model(model, full_check=True)
     attention = {f"attention{i}": ("FLOAT", 1, 1, 192 >> i, 192 >> i) for i in range(5)}
-    assert _inputs_and_outputs(model) == {
+    assert inputs_and_outputs(model) == {
         "image": ("FLOAT", 1, 3, 384, 384),
         "flow_image": ("FLOAT", 1, 3, 384, 384),
         "mask": ("FLOAT", 1, 1, 384, 384),
@@ -106,10 +89,10 @@ def test_amcnet_keeps_the_contract(amcnet: exporter.Exported) -> None:
     assert amcnet.max_difference <= 1e-4
 
 
-def test_pwcnet_keeps_the_contract(pwcnet: exporter.Exported) -> None:
+def test_pwcnet_has_the_documented_inputs_and_outputs(pwcnet: Exported) -> None:
     model = onnx.load(pwcnet.file.path)
     onnx.checker.check_model(model, full_check=True)
-    assert _inputs_and_outputs(model) == {
+    assert inputs_and_outputs(model) == {
         "frame": ("FLOAT", "batch", 3, 64, 128),
         "next_frame": ("FLOAT", "batch", 3, 64, 128),
         "flow": ("FLOAT", "batch", 2, 16, 32),
@@ -120,53 +103,11 @@ def test_pwcnet_keeps_the_contract(pwcnet: exporter.Exported) -> None:
     assert pwcnet.max_difference <= 1e-3
 
 
-def test_raft_keeps_the_contract(raft: exporter.Exported, large_raft: exporter.Exported) -> None:
-    for file, batch, (width, height), opset in ((raft, 1, (101, 75), 17), (large_raft, "batch", (64, 66), 18)):
-        model = onnx.load(file.file.path)
-        onnx.checker.check_model(model, full_check=True)
-        assert _inputs_and_outputs(model) == {
-            "frame": ("FLOAT", batch, 3, height, width),
-            "next_frame": ("FLOAT", batch, 3, height, width),
-            "flow": ("FLOAT", batch, 2, height, width),
-        }
-        assert {o.domain: o.version for o in model.opset_import} == {"": opset, "amcnet": 1}
-        assert {f.name for f in model.functions} == {"AmcCorrelationVolumes", "AmcCorrelationLookup"}
-        assert sum(n.op_type == "AmcCorrelationLookup" for n in model.graph.node) == 2, "one an iteration"
-        assert "BatchNormalization" not in {n.op_type for n in model.graph.node}, "folded"
-        assert file.max_difference <= 1e-3
-        assert file.file.computes_flow
-    assert json.loads(large_raft.file.metadata["amcnet.config"]) == {"large": True, "iterations": 2}
-    assert raft.file.preprocessing == Preprocessing(
-        size=(101, 75), mean=(0, 0, 0), std=(1, 1, 1), channel_order="RGB", resize="bilinear"
-    )
-
-
-def test_raft_pads_by_repeating_the_border(large_raft: exporter.Exported, folder: Path) -> None:
-    """66 rows become 72, three more on both sides. With two items, the free batch is checked as well."""
-    frames = np.random.default_rng(0).random((2, 2, 3, 66, 64), dtype=np.float32)
-    session = onnxruntime.InferenceSession(large_raft.file.path, providers=["CPUExecutionProvider"])
-    result = session.run(None, {"frame": frames[0], "next_frame": frames[1]})[0]
-    padded = np.pad(frames, ((0, 0), (0, 0), (0, 0), (3, 3), (0, 0)), mode="edge")
-    with torch.inference_mode():
-        flow = load_raft(folder / "raft-large.pth", 2)(*map(torch.from_numpy, padded)).numpy()
-    np.testing.assert_allclose(result, flow[:, :, 3:-3], atol=1e-3)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (5, 65), (200, 63)])
-def test_frames_of_any_size_are_padded(size: tuple[int, int]) -> None:
-    network = PaddedRAFT(seed_weights(RAFT(RAFTConfig(iterations=1)), 1), size)
-    frames = torch.rand((2, 1, 3, size[1], size[0]), generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        flow = network(*frames)
-    assert flow.shape == (1, 2, size[1], size[0])
-    assert torch.isfinite(flow).all()
-
-
-def test_pipeline_keeps_the_contract(pipeline: exporter.Exported) -> None:
+def test_pipeline_has_the_documented_inputs_and_outputs(pipeline: Exported) -> None:
     model = onnx.load(pipeline.file.path)
     width, height = PIPELINE_SIZE
     onnx.checker.check_model(model, full_check=True)
-    assert _inputs_and_outputs(model) == {
+    assert inputs_and_outputs(model) == {
         "frame": ("UINT8", 1, height, width, 3),
         "next_frame": ("UINT8", 1, height, width, 3),
         "mask": ("FLOAT", 1, height, width),
@@ -175,7 +116,7 @@ def test_pipeline_keeps_the_contract(pipeline: exporter.Exported) -> None:
     assert not {"Resize"} & {n.op_type for n in model.graph.node if "antialias" in [a.name for a in n.attribute]}
 
 
-def test_metadata_says_what_the_file_is(amcnet: exporter.Exported, pwcnet: exporter.Exported, folder: Path) -> None:
+def test_metadata_describes_the_file(amcnet: Exported, pwcnet: Exported, folder: Path) -> None:
     metadata = OnnxFile.read(amcnet.file.path, "amcnet").metadata
     assert metadata == {p.key: p.value for p in onnx.load(amcnet.file.path).metadata_props}, "both readers agree"
     assert metadata["amcnet.model"] == "amcnet"
@@ -189,13 +130,13 @@ def test_metadata_says_what_the_file_is(amcnet: exporter.Exported, pwcnet: expor
     assert Preprocessing.from_json(pwcnet.file.metadata["amcnet.preprocessing"]).size == (128, 64)
 
 
-def test_nothing_of_the_machine_is_in_the_file(amcnet: exporter.Exported) -> None:
+def test_the_file_holds_no_paths_of_the_machine(amcnet: Exported) -> None:
     model = onnx.load(amcnet.file.path)
     assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
-    assert str(Path(exporter.__file__).parent).encode() not in amcnet.file.path.read_bytes()
+    assert str(Path(onnx_model.__file__).parent).encode() not in amcnet.file.path.read_bytes()
 
 
-def test_names_come_from_the_modules(amcnet: exporter.Exported) -> None:
+def test_names_come_from_the_modules(amcnet: Exported) -> None:
     names = [node.name for node in onnx.load(amcnet.file.path).graph.node]
     assert len(names) == len(set(names))
     assert {"image_stages.0.0/Conv", "gates.4.blocks.1.0/Conv", "co_attention/AmcCoAttention", "head/Conv"} <= set(
@@ -203,7 +144,7 @@ def test_names_come_from_the_modules(amcnet: exporter.Exported) -> None:
     )
 
 
-def test_a_dynamic_batch_computes_each_item(pwcnet: exporter.Exported, folder: Path) -> None:
+def test_a_dynamic_batch_computes_each_item(pwcnet: Exported, folder: Path) -> None:
     session = onnxruntime.InferenceSession(pwcnet.file.path, providers=["CPUExecutionProvider"])
     frames = np.random.default_rng(0).random((2, 3, 3, 64, 128), dtype=np.float32)
     together = session.run(None, {"frame": frames[0], "next_frame": frames[1]})[0]
@@ -213,7 +154,7 @@ def test_a_dynamic_batch_computes_each_item(pwcnet: exporter.Exported, folder: P
     np.testing.assert_allclose(together, expected, atol=1e-3)
 
 
-def test_no_batch_size_is_baked_in(amcnet: exporter.Exported) -> None:
+def test_the_graph_holds_no_fixed_batch_size(amcnet: Exported) -> None:
     """A free first dimension is sufficient to run another batch size."""
     model = onnx.load(amcnet.file.path)
     for value in (*model.graph.input, *model.graph.output):
@@ -226,7 +167,7 @@ def test_no_batch_size_is_baked_in(amcnet: exporter.Exported) -> None:
     np.testing.assert_allclose(both[1:], second, atol=1e-5)
 
 
-def test_polygraphy_reads_the_files(amcnet: exporter.Exported, pwcnet: exporter.Exported) -> None:
+def test_polygraphy_reads_the_files(amcnet: Exported, pwcnet: Exported) -> None:
     polygraphy = Path(sys.executable).parent / "polygraphy"
     for path in (amcnet.file.path, pwcnet.file.path):
         command = [sys.executable, str(polygraphy), "inspect", "model", str(path)]
@@ -235,7 +176,7 @@ def test_polygraphy_reads_the_files(amcnet: exporter.Exported, pwcnet: exporter.
         assert "Other Opsets: {'amcnet': 1}" in result.stdout
 
 
-def test_a_file_that_computes_something_else_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_differs_from_pytorch_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def save_spoilt(model: object, path: Path) -> None:
         real_save(model, path)
         spoilt = onnx.load(path)
@@ -243,8 +184,8 @@ def test_a_file_that_computes_something_else_is_not_kept(tmp_path: Path, monkeyp
         weight.CopyFrom(numpy_helper.from_array(1.5 * numpy_helper.to_array(weight), weight.name))
         onnx.save(spoilt, path)
 
-    real_save: Callable[[object, Path], None] = exporter.save
-    monkeypatch.setattr(exporter, "save", save_spoilt)
+    real_save: Callable[[object, Path], None] = verified_export.save
+    monkeypatch.setattr(verified_export, "save", save_spoilt)
     with pytest.raises(
         ModelFileError, match=r"does not match PyTorch: got max .*, expected at most .*; no file was written"
     ):
@@ -252,7 +193,7 @@ def test_a_file_that_computes_something_else_is_not_kept(tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nan_is_not_kept(tmp_path: Path) -> None:
+def test_a_file_with_nan_outputs_is_deleted(tmp_path: Path) -> None:
     network = seed_weights(AMCNet(SMALL), 1)
     network.head.bias.data.fill_(float("nan"))
     torch.save(network.state_dict(), tmp_path / "nan.pth")
@@ -262,11 +203,11 @@ def test_nan_is_not_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_metadata_of_another_size(tmp_path: Path) -> None:
+def test_size_sets_shapes_and_metadata(tmp_path: Path) -> None:
     light = AMCNetConfig(backbone="mobilenet_v2")
     small = export_amcnet(Seed(number=1), tmp_path, config=light, size=(96, 64), with_attention=True)
     assert Preprocessing.from_json(small.file.metadata["amcnet.preprocessing"]).size == (96, 64)
-    shapes = _inputs_and_outputs(onnx.load(small.file.path))
+    shapes = inputs_and_outputs(onnx.load(small.file.path))
     assert shapes["image"] == ("FLOAT", 1, 3, 64, 96)
     assert shapes["mask"] == ("FLOAT", 1, 1, 64, 96)
     assert shapes["attention4"] == ("FLOAT", 1, 1, 2, 3)
@@ -278,11 +219,6 @@ def test_the_metadata_of_another_size(tmp_path: Path) -> None:
 def test_pwcnet_requires_multiples_of_64(size: tuple[int, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multiples of 64"):
         export_pwcnet(Seed(number=1), tmp_path, size=size)
-
-
-def test_raft_requires_a_size(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="got 0x64, expected sides of at least 1"):
-        export_raft(Seed(number=1), tmp_path, size=(0, 64))
 
 
 def test_weights_beyond_fp16_stay_fp32() -> None:
@@ -301,8 +237,8 @@ def test_weights_beyond_fp16_stay_fp32() -> None:
 
 
 @pytest.mark.slow
-def test_fp16_weights_halve_the_file_and_hardly_move_the_mask(
-    exported: Callable[[str], exporter.Exported], tmp_path: Path
+def test_fp16_weights_halve_the_file_and_change_the_mask_little(
+    exported: Callable[[str], Exported], tmp_path: Path
 ) -> None:
     options = ExportOptions(fp16_weights=True)
     fp16 = export_amcnet(Seed(number=1), tmp_path, options, config=SMALL, size=(64, 64))

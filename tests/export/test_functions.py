@@ -1,4 +1,4 @@
-"""Each custom operator in ONNX Runtime against numpy."""
+"""Each custom operator in ONNX Runtime compared with numpy."""
 
 from __future__ import annotations
 
@@ -93,14 +93,14 @@ seeds = st.integers(0, 2**32 - 1)
 
 @settings(max_examples=40)
 @given(shapes, seeds)
-def test_correlation(shape: tuple[int, ...], seed: int) -> None:
+def test_correlation_agrees_with_pytorch(shape: tuple[int, ...], seed: int) -> None:
     first, second = np.random.default_rng(seed).standard_normal((2, *shape)).astype(np.float32)
     np.testing.assert_allclose(_run("AmcCorrelation", first, second)[0], _numpy_correlation(first, second), atol=1e-5)
 
 
 @settings(max_examples=40)
 @given(shapes, seeds, st.sampled_from([0.0, 0.5, 3.0, 40.0]))
-def test_warp(shape: tuple[int, ...], seed: int, motion_px: float) -> None:
+def test_warp_agrees_with_pytorch(shape: tuple[int, ...], seed: int, motion_px: float) -> None:
     rng = np.random.default_rng(seed)
     features = rng.standard_normal(shape).astype(np.float32)
     flow = (motion_px * rng.standard_normal((shape[0], 2, *shape[2:]))).astype(np.float32)
@@ -109,14 +109,14 @@ def test_warp(shape: tuple[int, ...], seed: int, motion_px: float) -> None:
 
 @settings(max_examples=40)
 @given(shapes, seeds)
-def test_co_attention(shape: tuple[int, ...], seed: int) -> None:
+def test_co_attention_agrees_with_pytorch(shape: tuple[int, ...], seed: int) -> None:
     image, flow = np.random.default_rng(seed).standard_normal((2, *shape)).astype(np.float32)
     np.testing.assert_allclose(_run("AmcCoAttention", image, flow)[0], _numpy_co_attention(image, flow), atol=1e-5)
 
 
 @settings(max_examples=40)
 @given(shapes, seeds)
-def test_co_attention_gate(shape: tuple[int, ...], seed: int) -> None:
+def test_co_attention_gate_agrees_with_pytorch(shape: tuple[int, ...], seed: int) -> None:
     rng = np.random.default_rng(seed)
     image, flow = rng.standard_normal((2, *shape)).astype(np.float32)
     score = rng.standard_normal((shape[0], 2, *shape[2:])).astype(np.float32)
@@ -145,7 +145,7 @@ pyramids = st.tuples(st.integers(1, 3), st.integers(1, 8), st.integers(8, 20), s
 
 @settings(max_examples=20)
 @given(pyramids, seeds)
-def test_correlation_volumes(shape: tuple[int, ...], seed: int) -> None:
+def test_correlation_volumes_agree_with_pytorch(shape: tuple[int, ...], seed: int) -> None:
     first, second = _maps(2, shape, seed)
     expected = correlation_volumes(torch.from_numpy(first), torch.from_numpy(second))
     for result, volume in zip(_run("AmcCorrelationVolumes", first, second), expected, strict=True):
@@ -154,7 +154,7 @@ def test_correlation_volumes(shape: tuple[int, ...], seed: int) -> None:
 
 @settings(max_examples=20)
 @given(pyramids, seeds, st.sampled_from([0.0, 0.5, 3.0, 40.0]))
-def test_correlation_lookup(shape: tuple[int, ...], seed: int, motion_px: float) -> None:
+def test_correlation_lookup_agrees_with_pytorch(shape: tuple[int, ...], seed: int, motion_px: float) -> None:
     inputs = _lookup_inputs(seed, shape, motion_px)
     *volumes, coordinates, offsets = map(torch.from_numpy, inputs)
     expected = lookup(volumes, coordinates, offsets).numpy()
@@ -171,7 +171,7 @@ def test_the_bodies_are_valid_in_opset_18(name: str) -> None:
         np.testing.assert_array_equal(old, new)
 
 
-def test_names_are_unlike_any_onnx_operator() -> None:
+def test_names_differ_from_all_onnx_operators() -> None:
     standard = {schema.name.lower() for schema in onnx.defs.get_all_schemas()}
     assert len(FUNCTIONS) == 6
     assert not standard & {name.lower() for name in FUNCTIONS}

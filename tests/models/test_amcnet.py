@@ -8,7 +8,7 @@ import torch
 from amcnet.models import AMCNet, AMCNetConfig, PWCNet, seed_weights
 
 
-def test_number_of_parameters_is_the_papers() -> None:
+def test_the_number_of_parameters_equals_the_papers() -> None:
     with torch.device("meta"):
         assert sum(p.numel() for p in AMCNet().parameters()) == 157_150_475
         assert sum(p.numel() for p in PWCNet().parameters()) == 9_374_274
@@ -16,7 +16,7 @@ def test_number_of_parameters_is_the_papers() -> None:
 
 @pytest.mark.parametrize("corrections", [1, 3, 5])
 @pytest.mark.parametrize("gated_levels", [0, 2, 5])
-def test_ablation_variants(corrections: int, gated_levels: int) -> None:
+def test_ablation_variants_have_their_number_of_attention_maps(corrections: int, gated_levels: int) -> None:
     config = AMCNetConfig(backbone="resnet18", corrections=corrections, gated_levels=gated_levels)
     network = seed_weights(AMCNet(config), 1)
     image, flow_image = torch.randn(2, 2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -59,7 +59,7 @@ def test_the_baseline_concatenates_the_streams() -> None:
     assert all((other - details.mask).abs().max() > 1e-4 for other in others)
 
 
-def test_the_appearance_decoder_sees_the_gated_image_features_only() -> None:
+def test_the_appearance_decoder_depends_on_gated_image_features_only() -> None:
     network = seed_weights(AMCNet(AMCNetConfig(backbone="resnet18", appearance_decoder=True)), 1)
     image, flow_image = torch.randn(2, 1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

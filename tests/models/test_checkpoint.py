@@ -54,14 +54,16 @@ def _safetensors(state: StateDict, path: Path) -> None:
         ("weights.safetensors", _safetensors),
     ],
 )
-def test_supported_forms(name: str, save: Callable[[StateDict, Path], None], pwcnet: PWCNet, tmp_path: Path) -> None:
+def test_supported_forms_of_checkpoints_are_loaded(
+    name: str, save: Callable[[StateDict, Path], None], pwcnet: PWCNet, tmp_path: Path
+) -> None:
     save(pwcnet.state_dict(), tmp_path / name)
     loaded = load_pwcnet(tmp_path / name)
     assert _same(loaded, pwcnet)
     assert not loaded.training
 
 
-def test_names_of_old_sniklaus_files() -> None:
+def test_old_names_of_sniklaus_are_loaded() -> None:
     today = checkpoint("pwcnet_sniklaus")
     old = {key.replace("net", "module"): value for key, value in today.items()}
     assert next(iter(old)).startswith("moduleExtractor.moduleOne")
@@ -132,13 +134,13 @@ def test_the_error_for_a_wrong_shape_gives_both_shapes(pwcnet: PWCNet) -> None:
         (b"PK\x03\x04 cut off", "not a readable PyTorch checkpoint"),
     ],
 )
-def test_other_files(content: bytes, message: str, tmp_path: Path) -> None:
+def test_other_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "file.pth").write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
         load_pwcnet(tmp_path / "file.pth")
 
 
-def test_other_objects(tmp_path: Path) -> None:
+def test_other_objects_are_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "epoch.pth")
     with pytest.raises(CheckpointError, match="got a dictionary with the keys 'epoch'; expected a state dict"):
         load_pwcnet(tmp_path / "epoch.pth")
@@ -150,7 +152,7 @@ def test_other_objects(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_small_and_large_raft_are_told_apart(large: bool) -> None:
+def test_small_and_large_raft_are_recognized(large: bool) -> None:
     public = checkpoint("raft_large" if large else "raft_small")
     network = load_raft({f"module.{key}": value for key, value in public.items()}, iterations=3)
     assert network.config == RAFTConfig(large=large, iterations=3)
@@ -160,7 +162,7 @@ def test_small_and_large_raft_are_told_apart(large: bool) -> None:
     assert load_raft(public).config.iterations == 12
 
 
-def test_errors_about_raft(pwcnet: PWCNet) -> None:
+def test_wrong_checkpoints_and_sizes_of_raft_are_refused(pwcnet: PWCNet) -> None:
     with pytest.raises(CheckpointError, match="is not a checkpoint of RAFT; it looks like PWCNet"):
         load_raft(pwcnet.state_dict())
     with pytest.raises(CheckpointError, match="is not a checkpoint of PWCNet; it looks like RAFT"):

@@ -52,7 +52,7 @@ sizes = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 9))
 
 @settings(max_examples=30)
 @given(sizes, st.integers(0, 2**32 - 1))
-def test_correlation(size: tuple[int, int, int], seed: int) -> None:
+def test_correlation_equals_a_loop(size: tuple[int, int, int], seed: int) -> None:
     first, second = np.random.default_rng(seed).standard_normal((2, *size)).astype(np.float32)
     result = correlation(torch.from_numpy(first)[None], torch.from_numpy(second)[None])[0].numpy()
     np.testing.assert_allclose(result, correlation_by_loops(first, second), atol=1e-5)
@@ -60,7 +60,7 @@ def test_correlation(size: tuple[int, int, int], seed: int) -> None:
 
 @settings(max_examples=30)
 @given(sizes, st.sampled_from([0.0, 0.3, 3.0, 30.0]), st.integers(0, 2**32 - 1))
-def test_warp(size: tuple[int, int, int], motion_px: float, seed: int) -> None:
+def test_warp_equals_a_loop(size: tuple[int, int, int], motion_px: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     features = rng.standard_normal(size).astype(np.float32)
     flow = (motion_px * rng.standard_normal((2, *size[1:]))).astype(np.float32)
@@ -119,7 +119,9 @@ def lookup_by_loops(volumes: list[np.ndarray], coordinates: np.ndarray, radius: 
     st.sampled_from([0.0, 0.4, 4.0, 40.0]),
     st.integers(0, 2**32 - 1),
 )
-def test_correlation_volumes_and_lookup(size: tuple[int, int, int], radius: int, motion_px: float, seed: int) -> None:
+def test_correlation_volumes_and_lookup_equal_loops(
+    size: tuple[int, int, int], radius: int, motion_px: float, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     first, second = rng.standard_normal((2, *size)).astype(np.float32)
     grid = np.stack(np.meshgrid(np.arange(size[2]), np.arange(size[1])))
@@ -133,7 +135,7 @@ def test_correlation_volumes_and_lookup(size: tuple[int, int, int], radius: int,
     np.testing.assert_allclose(result, lookup_by_loops(expected, coordinates, radius), atol=2e-4)
 
 
-def test_convex_upsampling_by_loops() -> None:
+def test_convex_upsampling_equals_a_loop() -> None:
     rng = np.random.default_rng(0)
     flow, logits = rng.standard_normal((2, 3, 4)), rng.standard_normal((576, 3, 4))
     result = convex_upsample(torch.from_numpy(flow)[None], torch.from_numpy(logits)[None])[0].numpy()

@@ -1,4 +1,4 @@
-"""Clips made by program: every odd kind of video that the tests need, with contents known to the pixel."""
+"""Clips made by program, whose pixels are known."""
 
 from __future__ import annotations
 

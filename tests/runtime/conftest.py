@@ -107,7 +107,7 @@ def raft_onnx(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def on_fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`on_fake_gpu(code, *arguments, **environment)` runs Python code on a machine whose GPU is made up.
+    """`on_fake_gpu(code, *arguments, **environment)` runs Python code on a machine with a fake GPU.
 
     In a process of its own, with a driver made of fake_gpu/driver.c, which the real cuda-python finds as it finds the
     real one, by the system's search path; and with the TensorRT of fake_gpu/tensorrt.py, installed as from a wheel.

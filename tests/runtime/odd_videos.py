@@ -1,4 +1,4 @@
-"""A folder of odd videos and what each holds: a stand-in for the shared videos, made by program.
+"""Unusual videos made by program, and the frames that each holds; in place of the shared videos.
 
 python tests/runtime/odd_videos.py FOLDER
 """

@@ -55,7 +55,7 @@ sys.exit(status)
         ),
     ],
 )
-def test_nothing_is_loaded_for_a_command_that_cannot_work(
+def test_options_are_checked_before_a_network_is_loaded(
     tmp_path: Path, make_clip: Callable[..., Path], networks: ModuleType, arguments: list[str], says: str
 ) -> None:
     make_clip(tmp_path / "clip.mp4", frames=3)
@@ -82,7 +82,7 @@ def test_nothing_is_loaded_for_a_command_that_cannot_work(
         ("openvino,onnxruntime", [], "pip install --force-reinstall onnxruntime"),
     ],
 )
-def test_a_missing_extra_is_said_first(
+def test_a_missing_extra_is_reported_first(
     tmp_path: Path, make_clip: Callable[..., Path], absent: str, arguments: list[str], says: str
 ) -> None:
     make_clip(tmp_path / "clip.mp4", frames=3)

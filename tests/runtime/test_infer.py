@@ -1,4 +1,4 @@
-"""A video to a folder of masks: right masks, right overlay, and a folder that is whole however the run ended."""
+"""`infer`: masks, overlay and report, interrupted and resumed runs, and errors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def options(clip: Path, amcnet_onnx: Path, tmp_path: Path) -> InferOptions:
 
 @pytest.fixture(scope="module")
 def uninterrupted(clip: Path, amcnet_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The masks and probabilities of a run with DIS flow that nothing disturbed, as bytes."""
+    """The masks and probabilities of an uninterrupted run with DIS flow, as bytes."""
     output = tmp_path_factory.mktemp("whole") / "out"
     infer(InferOptions(source=clip, output=output, amcnet=amcnet_onnx, write=WITH_PROBABILITIES))
     return _pictures(output)
@@ -127,7 +127,7 @@ def _stopped(options: InferOptions, frames: int) -> None:
 
 
 @pytest.mark.parametrize("flow_files", [FRAMES, FRAMES - 1])
-def test_every_mask_is_what_numpy_and_pillow_make(
+def test_every_mask_equals_a_reference_in_numpy_and_pillow(
     options: InferOptions, flow: Path, clip_picture: Callable[..., Any], networks: ModuleType, flow_files: int
 ) -> None:
     folder = Path(options.output).parent / "flow"
@@ -180,7 +180,7 @@ def test_the_crf_refines_the_probability(options: InferOptions, clip_picture: Ca
     assert "crf" in report["latency_ms"]
 
 
-def test_opencvs_threads_are_as_before(options: InferOptions) -> None:
+def test_the_threads_of_opencv_are_restored(options: InferOptions) -> None:
     before = cv2.getNumThreads()
     cv2.setNumThreads(2)
     try:
@@ -190,7 +190,7 @@ def test_opencvs_threads_are_as_before(options: InferOptions) -> None:
         cv2.setNumThreads(before)
 
 
-def test_start_frames_and_stride(options: InferOptions, flow: Path, tmp_path: Path) -> None:
+def test_start_frames_and_stride_select_masks(options: InferOptions, flow: Path, tmp_path: Path) -> None:
     options = replace(options, flow=flow, temporal=False)  # which depends on the neighbors
     infer(options)
     part = replace(options, output=tmp_path / "part", start=1, frames=2, stride=3)
@@ -200,7 +200,7 @@ def test_start_frames_and_stride(options: InferOptions, flow: Path, tmp_path: Pa
     assert _times(tmp_path / "part" / "overlay.mp4") == [0, 3 / RATE]
 
 
-def test_pictures_of_different_sizes(options: InferOptions, tmp_path: Path) -> None:
+def test_images_of_different_sizes_have_masks_of_their_sizes(options: InferOptions, tmp_path: Path) -> None:
     sizes = [(60, 40), (41, 61), (1, 1), (2, 2)]
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -245,7 +245,7 @@ def test_the_overlay_shows_the_mask(options: InferOptions, clip_picture: Callabl
 
 
 @pytest.mark.parametrize("model", ["pwcnet", "raft"])
-def test_the_report(model: str, options: InferOptions, request: pytest.FixtureRequest) -> None:
+def test_the_report_describes_the_run(model: str, options: InferOptions, request: pytest.FixtureRequest) -> None:
     flow: Path = request.getfixturevalue(f"{model}_onnx")
     report = infer(replace(options, flow=str(flow)))
     assert report == _report(Path(options.output))
@@ -272,7 +272,9 @@ def test_the_report(model: str, options: InferOptions, request: pytest.FixtureRe
     assert set(report["versions"]) == {"amcnet", "python", "numpy", "opencv", "pyav"}
 
 
-def test_a_truncated_video_keeps_what_decodes(options: InferOptions, tmp_path: Path, make_clip: MakeClip) -> None:
+def test_a_truncated_video_is_segmented_as_far_as_it_decodes(
+    options: InferOptions, tmp_path: Path, make_clip: MakeClip
+) -> None:
     whole = make_clip(tmp_path / "whole.mkv", frames=20).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 3 // 4])
     report = infer(replace(options, source=tmp_path / "cut.mkv"))
@@ -282,11 +284,11 @@ def test_a_truncated_video_keeps_what_decodes(options: InferOptions, tmp_path: P
     assert any(str(report["frames"]) in note for note in report["notes"])
 
 
-# --- stopping and going on
+# --- interrupting and resuming
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4, FRAMES - 1, FRAMES])
-def test_stopped_and_resumed_is_as_if_never_stopped(
+def test_a_resumed_run_equals_an_uninterrupted_one(
     options: InferOptions, uninterrupted: dict[str, bytes], frames: int
 ) -> None:
     options = replace(options, write=WITH_PROBABILITIES)
@@ -319,7 +321,7 @@ def test_a_mask_of_a_resumed_run_depends_on_the_frame_before(
     assert all(unfiltered[name] != uninterrupted[name] for name in unfiltered if name.startswith("probabilities"))
 
 
-def test_stopped_twice(options: InferOptions, uninterrupted: dict[str, bytes]) -> None:
+def test_a_run_stopped_twice_is_resumed(options: InferOptions, uninterrupted: dict[str, bytes]) -> None:
     options = replace(options, write=WITH_PROBABILITIES, resume=True)  # which a first run may be told too
     _stopped(options, 3)
     _stopped(options, 2)  # within those that are there already
@@ -372,7 +374,7 @@ def test_resuming_a_complete_run_does_nothing(options: InferOptions) -> None:
         ("temporal", {"temporal": False}),
     ],
 )
-def test_resuming_with_other_settings(options: InferOptions, key: str, change: dict[str, Any]) -> None:
+def test_resuming_with_other_settings_is_refused(options: InferOptions, key: str, change: dict[str, Any]) -> None:
     _stopped(options, 2)
     before = _pictures(Path(options.output))
     with pytest.raises(InputError, match=rf"was begun with {key} .*, now it is .*; expected the same.*--overwrite"):
@@ -380,7 +382,7 @@ def test_resuming_with_other_settings(options: InferOptions, key: str, change: d
     assert _pictures(Path(options.output)) == before
 
 
-def test_resuming_with_other_files(
+def test_resuming_with_other_files_is_refused(
     options: InferOptions, clip: Path, flow: Path, tmp_path: Path, networks: ModuleType, make_clip: MakeClip
 ) -> None:
     source = shutil.copy(clip, tmp_path / "clip.mkv")
@@ -398,7 +400,7 @@ def test_resuming_with_other_files(
         infer(replace(options, resume=True))
 
 
-def test_resuming_pictures_that_have_changed(options: InferOptions, tmp_path: Path) -> None:
+def test_resuming_images_of_another_size_is_refused(options: InferOptions, tmp_path: Path) -> None:
     def draw(width: int) -> None:
         for index in range(4):
             cv2.imwrite(str(tmp_path / "pictures" / f"{index}.png"), np.zeros((20, width, 3), np.uint8))
@@ -413,7 +415,7 @@ def test_resuming_pictures_that_have_changed(options: InferOptions, tmp_path: Pa
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"settings": 3}'])
-def test_resuming_with_an_unreadable_report(options: InferOptions, text: str) -> None:
+def test_resuming_with_an_unreadable_report_is_refused(options: InferOptions, text: str) -> None:
     _stopped(options, 2)
     (Path(options.output) / "run.json").write_text(text)
     with pytest.raises(InputError, match=r"run\.json cannot be read.*--overwrite"):
@@ -421,10 +423,10 @@ def test_resuming_with_an_unreadable_report(options: InferOptions, text: str) ->
     assert infer(replace(options, overwrite=True))["complete"]
 
 
-# --- what is in the way
+# --- existing files
 
 
-def test_an_earlier_run_is_not_touched(options: InferOptions) -> None:
+def test_an_earlier_run_is_not_changed(options: InferOptions) -> None:
     infer(options)
     before = {path: path.stat().st_mtime_ns for path in Path(options.output).rglob("*")}
     with pytest.raises(OutputError, match=r"holds an earlier run; expected a new folder.*--resume.*--overwrite.*-o"):
@@ -446,7 +448,9 @@ def test_overwrite_leaves_nothing_of_the_earlier_run(options: InferOptions) -> N
     assert notes.read_text() == "mine"
 
 
-def test_overwrite_needs_a_run_that_works(options: InferOptions, tmp_path: Path, networks: ModuleType) -> None:
+def test_overwrite_keeps_the_earlier_run_until_the_first_mask(
+    options: InferOptions, tmp_path: Path, networks: ModuleType
+) -> None:
     infer(options)
     before = {path: path.read_bytes() for path in Path(options.output).rglob("*.*")}
     with pytest.raises(ModelFileError, match="not finite"):
@@ -455,7 +459,7 @@ def test_overwrite_needs_a_run_that_works(options: InferOptions, tmp_path: Path,
 
 
 @pytest.mark.parametrize("flags", [{}, {"resume": True}, {"overwrite": True}])
-def test_masks_that_are_not_ours_are_never_replaced(options: InferOptions, flags: dict[str, bool]) -> None:
+def test_masks_of_others_are_never_replaced(options: InferOptions, flags: dict[str, bool]) -> None:
     theirs = Path(options.output) / "masks" / "00000.png"
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(b"drawn by hand")
@@ -464,7 +468,7 @@ def test_masks_that_are_not_ours_are_never_replaced(options: InferOptions, flags
     assert theirs.read_bytes() == b"drawn by hand"
 
 
-# --- bad input
+# --- wrong input
 
 
 @pytest.mark.parametrize(
@@ -494,7 +498,7 @@ def test_masks_that_are_not_ours_are_never_replaced(options: InferOptions, flags
         ({"amcnet": "{tmp}/text.mp4"}, r"text\.mp4 is not an ONNX file"),
     ],
 )
-def test_bad_input_is_named_and_leaves_nothing(
+def test_wrong_inputs_are_refused_and_write_nothing(
     options: InferOptions, tmp_path: Path, networks: ModuleType, change: dict[str, Any], says: str
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -515,7 +519,7 @@ def test_bad_input_is_named_and_leaves_nothing(
     assert not Path(options.output).exists()
 
 
-def test_a_bad_picture_in_the_middle_keeps_what_came_before(options: InferOptions, tmp_path: Path) -> None:
+def test_a_damaged_image_keeps_the_masks_before_it(options: InferOptions, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     for index in range(6):
         cv2.imwrite(str(tmp_path / "pictures" / f"{index}.png"), np.full((20, 30, 3), 40 * index, np.uint8))
@@ -535,7 +539,7 @@ def test_a_bad_picture_in_the_middle_keeps_what_came_before(options: InferOption
 # --- output that cannot be written
 
 
-def test_a_file_in_the_folders_place(options: InferOptions, tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(options: InferOptions, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OutputError, match=r"cannot write .*file.*: Not a directory; .*-o"):
@@ -544,7 +548,7 @@ def test_a_file_in_the_folders_place(options: InferOptions, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_must_not_be_written(options: InferOptions, tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_refused(options: InferOptions, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(OutputError, match=r"cannot write .*Permission denied"):
         infer(replace(options, output=tmp_path / "locked" / "out"))
@@ -565,7 +569,7 @@ except OutputError as error:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no limit of a file's size")
 @pytest.mark.parametrize(("limit", "file"), [(0, "run.json"), (5_000, "overlay.mp4")])
-def test_a_full_disk(options: InferOptions, tmp_path: Path, limit: int, file: str) -> None:
+def test_a_full_disk_leaves_a_resumable_run(options: InferOptions, tmp_path: Path, limit: int, file: str) -> None:
     source = tmp_path / "noise"
     source.mkdir()
     for index in range(30):
@@ -610,7 +614,7 @@ def test_a_folder_in_use_is_refused(options: InferOptions, flags: dict[str, bool
 
 
 @pytest.mark.parametrize("change", ["bytes", "modified", "ends_sha256"])
-def test_resuming_with_another_file_in_the_sources_place(
+def test_resuming_with_a_replaced_source_is_refused(
     options: InferOptions, clip: Path, tmp_path: Path, change: str
 ) -> None:
     source = Path(shutil.copy2(clip, tmp_path / "clip.mkv"))
@@ -621,7 +625,7 @@ def test_resuming_with_another_file_in_the_sources_place(
         data[-1] ^= 1
     source.write_bytes(data + bytes(change == "bytes"))
     os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns + 1_000_000 * (change == "modified")))
-    says = rf"clip\.mkv has changed since .*out was begun: {change} was .*, now it is .*Fix: put .*or start anew by"
+    says = rf"clip\.mkv has changed since .*out was begun: {change} was .*, now it is .*Fix: put .*or start again with"
     with pytest.raises(InputError, match=says):
         infer(replace(options, resume=True))
     source.write_bytes(clip.read_bytes())

@@ -1,4 +1,4 @@
-"""`amc-infer` as a person meets it: what it prints, its exit status, Ctrl-C, and what it can do without."""
+"""The command `amc-infer`: printed text, exit status, Ctrl-C, and imports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from processes import wait_for
 
 from amcnet.runtime import cli
 from amcnet.runtime.frame import SourceInfo
@@ -27,23 +27,17 @@ from amcnet.runtime.output.progress import Progress
 MakeClip = Callable[..., Path]
 Picture = Callable[..., NDArray[np.uint8]]
 Run = Callable[..., tuple[int, str, str]]
+CommandLine = Callable[[str, Callable[[], int]], Run]
 
 COMMAND = Path(sys.executable).with_name("amc-infer")
 INFO = SourceInfo(name="clip.mp4", time_base=Fraction(1, 25), expected_frames=50)
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """`run(*arguments) -> (exit status, standard output, standard error)`, in an empty folder."""
+def run(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """`run(*arguments) -> (exit status, stdout, stderr)`, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["amc-infer", *map(str, arguments)])
-        status = cli.main()
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
+    return command_line("amc-infer", cli.main)
 
 
 @pytest.fixture
@@ -51,10 +45,10 @@ def clip(tmp_path: Path, make_clip: MakeClip) -> Path:
     return make_clip(tmp_path / "clip.mp4", frames=4)
 
 
-# --- what it says
+# --- printed text
 
 
-def test_a_run_ends_in_a_summary(run: Run, clip: Path, amcnet_onnx: Path) -> None:
+def test_a_run_prints_a_summary(run: Run, clip: Path, amcnet_onnx: Path) -> None:
     kinds = "masks,probabilities,overlay"
     status, out, err = run(clip, "--amcnet", amcnet_onnx, "--flow", "dis", "--threshold", "0.4", "--write", kinds)
     assert (status, err) == (0, "")
@@ -72,14 +66,14 @@ def test_a_run_ends_in_a_summary(run: Run, clip: Path, amcnet_onnx: Path) -> Non
     assert len(list(Path("clip-amcnet/probabilities").iterdir())) == 4
 
 
-def test_a_file_whose_name_begins_with_a_dash(run: Run, clip: Path, amcnet_onnx: Path) -> None:
+def test_a_file_name_that_begins_with_a_dash_is_no_option(run: Run, clip: Path, amcnet_onnx: Path) -> None:
     clip.rename(clip.with_name("-clip.mp4"))
     status, _, err = run("-clip.mp4", "--amcnet", amcnet_onnx)
     assert (status, err) == (0, "")
     assert len(list(Path("-clip-amcnet/masks").iterdir())) == 4
 
 
-def test_the_default_folder_of_a_numbered_pattern(run: Run, amcnet_onnx: Path) -> None:
+def test_the_output_of_a_numbered_pattern_is_named_after_its_folder(run: Run, amcnet_onnx: Path) -> None:
     Path("shots").mkdir()
     for number in (1, 2):
         cv2.imwrite(f"shots/{number:03d}.png", np.zeros((48, 64, 3), np.uint8))
@@ -125,7 +119,7 @@ def test_an_empty_name_is_refused(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("precision", "name"), [("fp32", "amcnet-light.onnx"), ("int8", "amcnet-light.int8.onnx")])
-def test_without_a_network_the_trained_one_inside_is_used(run: Run, clip: Path, precision: str, name: str) -> None:
+def test_without_a_network_the_bundled_one_is_used(run: Run, clip: Path, precision: str, name: str) -> None:
     status, _, err = run(clip, "--frames", "1", "--precision", precision)
     assert status == 0
     assert "untrained" not in err
@@ -133,7 +127,7 @@ def test_without_a_network_the_trained_one_inside_is_used(run: Run, clip: Path, 
     assert (used["name"], used["precision"]) == (name, precision)
 
 
-def test_notes_are_told(run: Run, make_clip: MakeClip, tmp_path: Path, networks: object) -> None:
+def test_notes_are_printed(run: Run, make_clip: MakeClip, tmp_path: Path, networks: object) -> None:
     whole = make_clip(tmp_path / "whole.mkv", frames=20).read_bytes()
     Path("cut.mkv").write_bytes(whole[: len(whole) * 3 // 4])
     amcnet = networks.make_amcnet(tmp_path / "seeded.onnx", untrained=True)  # type: ignore[attr-defined]
@@ -165,7 +159,7 @@ def test_errors_are_one_line_and_status_2(
     assert list(Path().iterdir()) == [Path("clip.mp4")]
 
 
-def test_a_second_run_says_how_to_go_on(run: Run, clip: Path, amcnet_onnx: Path) -> None:
+def test_a_second_run_names_resume_and_overwrite(run: Run, clip: Path, amcnet_onnx: Path) -> None:
     assert run(clip, "--amcnet", amcnet_onnx)[0] == 0
     status, _, err = run(clip, "--amcnet", amcnet_onnx)
     assert status == 2
@@ -183,7 +177,7 @@ def test_resume_and_overwrite_exclude_each_other(run: Run, clip: Path) -> None:
     assert not Path("clip-amcnet").exists()
 
 
-def test_an_error_on_the_way_says_what_is_finished(run: Run, amcnet_onnx: Path) -> None:
+def test_an_error_during_a_run_reports_the_finished_frames(run: Run, amcnet_onnx: Path) -> None:
     Path("shots").mkdir()
     for index in range(4):
         cv2.imwrite(f"shots/{index}.png", np.zeros((8, 8, 3), np.uint8))
@@ -224,7 +218,7 @@ def test_the_output_is_named_after_the_source(
 # --- progress
 
 
-def test_plain_lines_now_and_then_where_nobody_watches(
+def test_progress_without_a_terminal_is_printed_as_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter([100.0, 104.0, 110.0, 115.0, 121.0])  # seconds at frames 10, 20, …; the next lines are due at 110, 120
@@ -249,7 +243,7 @@ def test_a_source_of_unknown_length(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert capsys.readouterr().err == "standard input: frame 51, 2.5 frames/s\n"
 
 
-def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -276,16 +270,9 @@ def _start(*arguments: object, **pipes: int) -> subprocess.Popen[str]:
         signal.signal(signal.SIGINT, default)
 
 
-def _wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """As long as it takes, unless the process ends before."""
-    while not happened():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are of another kind")
 @pytest.mark.parametrize("frames", [1, 20])
-def test_ctrl_c_ends_it_in_order(
+def test_ctrl_c_leaves_a_resumable_run(
     tmp_path: Path, make_clip: MakeClip, amcnet_onnx: Path, pwcnet_onnx: Path, frames: int
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=1500)
@@ -293,7 +280,7 @@ def test_ctrl_c_ends_it_in_order(
     arguments = [clip, "-o", output, "--amcnet", amcnet_onnx, "--flow", pwcnet_onnx]
     process = _start(*arguments)
     try:
-        _wait_for(lambda: (output / "masks" / f"{frames - 1:05d}.png").exists(), process)
+        wait_for(lambda: (output / "masks" / f"{frames - 1:05d}.png").exists(), process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
     finally:
@@ -314,7 +301,7 @@ def test_ctrl_c_ends_it_in_order(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are of another kind")
-def test_a_second_ctrl_c_ends_even_what_waits_for_a_stalled_pipe(tmp_path: Path, amcnet_onnx: Path) -> None:
+def test_a_second_ctrl_c_ends_a_run_that_waits_for_a_pipe(tmp_path: Path, amcnet_onnx: Path) -> None:
     frame = b"FRAME\n" + bytes(64 * 48 * 3 // 2)
     process = _start("-", "-o", tmp_path / "out", "--amcnet", amcnet_onnx, stdin=subprocess.PIPE)
     try:
@@ -322,7 +309,7 @@ def test_a_second_ctrl_c_ends_even_what_waits_for_a_stalled_pipe(tmp_path: Path,
         process.stdin.buffer.write(b"YUV4MPEG2 W64 H48 F25:1\n" + 40 * frame)  # and then no more, nor an end
         process.stdin.buffer.flush()
         # Some of the last frames are still in its buffers: whatever it does now, it waits for more of them soon.
-        _wait_for(lambda: (tmp_path / "out" / "masks" / "00020.png").exists(), process)
+        wait_for(lambda: (tmp_path / "out" / "masks" / "00020.png").exists(), process)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         assert [process.stderr.readline() for _ in range(2)][1].startswith("stopping after the current frame")
@@ -335,14 +322,14 @@ def test_a_second_ctrl_c_ends_even_what_waits_for_a_stalled_pipe(tmp_path: Path,
     assert json.loads((tmp_path / "out" / "run.json").read_text())["complete"] is False
 
 
-def test_the_handler_of_ctrl_c_is_given_back(run: Run, clip: Path, amcnet_onnx: Path) -> None:
+def test_the_handler_of_ctrl_c_is_restored(run: Run, clip: Path, amcnet_onnx: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     assert run(clip, "--amcnet", amcnet_onnx)[0] == 0
     assert run(clip, "--amcnet", amcnet_onnx)[0] == 2
     assert signal.getsignal(signal.SIGINT) is before
 
 
-# --- what it does without, and how much it takes
+# --- imports and memory
 
 _WITHOUT = """
 import sys
@@ -359,7 +346,7 @@ sys.exit(status)
 """
 
 
-def test_it_needs_neither_torch_nor_onnx(clip: Path, amcnet_onnx: Path, pwcnet_onnx: Path) -> None:
+def test_the_command_imports_neither_torch_nor_onnx(clip: Path, amcnet_onnx: Path, pwcnet_onnx: Path) -> None:
     for flow in ("dis", pwcnet_onnx):
         output = clip.with_name(f"out-{Path(flow).name}")
         arguments = [str(value) for value in (clip, "-o", output, "--amcnet", amcnet_onnx, "--flow", flow)]
@@ -368,7 +355,7 @@ def test_it_needs_neither_torch_nor_onnx(clip: Path, amcnet_onnx: Path, pwcnet_o
         assert len(list((output / "masks").iterdir())) == 4
 
 
-def test_help_waits_for_no_video_library() -> None:
+def test_help_imports_no_video_library() -> None:
     code = (
         "import sys; from amcnet.runtime.cli import main\ntry: main()\n"
         "finally: print(sorted({'numpy', 'cv2', 'av', 'tqdm', 'onnxruntime'} & set(sys.modules)))"

@@ -1,4 +1,4 @@
-"""`amc-infer --engine` and `Segmenter.load(engine=…)` on a made-up GPU, against the same network in ONNX Runtime."""
+"""`amc-infer --engine` and `Segmenter.load(engine=…)` on a fake GPU, compared with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _masks(folder: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(("model", "size"), [("pwcnet", (128, 64)), ("raft", (101, 75))])
-def test_engines_give_the_masks_of_their_onnx_files(
+def test_engines_compute_the_masks_of_their_onnx_files(
     model: str,
     size: tuple[int, int],
     on_fake_gpu: OnFakeGpu,
@@ -141,7 +141,7 @@ def test_a_pipeline_engine_gives_all_masks_and_can_be_resumed(
         np.testing.assert_array_equal(again, before)
 
 
-def test_what_a_resumed_run_must_share(
+def test_resuming_with_another_engine_is_refused(
     on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path, clip: Path
 ) -> None:
     engine = make_engine(tmp_path / "x.engine", "pipeline")
@@ -176,12 +176,12 @@ def test_frames_of_another_size_are_named(
     assert done.stderr.endswith("export-onnx pipeline --video-size 64x48\n")
 
 
-def test_what_does_not_go_together(make_engine: MakeEngine, tmp_path: Path, amcnet_onnx: Path) -> None:
+def test_incompatible_options_are_refused(make_engine: MakeEngine, tmp_path: Path, amcnet_onnx: Path) -> None:
     pipeline = make_engine(tmp_path / "pipeline.engine", "pipeline")
     pwcnet = make_engine(tmp_path / "pwcnet.engine", "pwcnet")
     with pytest.raises(InputError, match=r"both .*amcnet\.onnx and .*pipeline\.engine were given"):
         Segmenter.load(amcnet_onnx, engine=pipeline)
-    with pytest.raises(InputError, match=r"flow '.*pwcnet\.engine' was given, but .*pipeline\.engine makes its own"):
+    with pytest.raises(InputError, match=r"flow '.*pwcnet\.engine' was given, but .*pipeline\.engine computes its own"):
         Segmenter.load(engine=pipeline, flow=pwcnet)
     with pytest.raises(EngineError, match=r"pwcnet\.engine holds the model 'pwcnet'; expected 'amcnet' or 'pipel"):
         Segmenter.load(engine=pwcnet)
@@ -189,14 +189,14 @@ def test_what_does_not_go_together(make_engine: MakeEngine, tmp_path: Path, amcn
         Segmenter.load(amcnet_onnx, flow=pipeline)
 
 
-def test_without_a_gpu_nothing_is_run_on_the_cpu_instead(
+def test_an_engine_without_a_gpu_is_an_error(
     make_engine: MakeEngine, tmp_path: Path, clip: Path, amcnet_onnx: Path
 ) -> None:
     if Machine.here().has_gpu:
         pytest.skip("this machine has a GPU")
     with pytest.raises(EngineError, match="no GPU or no driver was found"):
         Segmenter.load(engine=make_engine(tmp_path / "x.engine", "amcnet"))
-    with pytest.raises(BackendError, match=r"the GPU was asked for|was asked for the GPU"):
+    with pytest.raises(BackendError, match=r"expected onnxruntime-gpu|fell back to the CPU"):
         Segmenter.load(amcnet_onnx, device="cuda")
     with pytest.raises(InputError, match="device is 'tpu'; expected cpu or cuda"):
         Segmenter.load(amcnet_onnx, device="tpu")

@@ -1,4 +1,4 @@
-"""Each input of the shared test data that an earlier version got wrong gives what its README expects."""
+"""Inputs of the shared test data that earlier versions handled wrongly give the results that its README expects."""
 
 from __future__ import annotations
 
@@ -55,25 +55,25 @@ def _even(rate: float, frames: int) -> Any:
     return pytest.approx([index / rate for index in range(frames)], abs=0.001)
 
 
-def test_a_title_in_latin1(run: Callable[[str], Run]) -> None:
+def test_a_title_in_latin1_is_read(run: Callable[[str], Run]) -> None:
     result = run("latin1_title.avi")
     assert len(result.masks) == 12
     assert (result.report["truncated"], result.report["notes"]) == (False, [])
 
 
-def test_b_frames_in_avi(run: Callable[[str], Run]) -> None:
+def test_b_frames_in_avi_have_even_times(run: Callable[[str], Run]) -> None:
     result = run("bframes_h264.avi")
     assert len(result.masks) == 12
     assert np.diff(result.times) == pytest.approx([1 / 24] * 11)
 
 
-def test_the_stream_with_the_default_flag(run: Callable[[str], Run]) -> None:
+def test_the_stream_with_the_default_flag_is_read(run: Callable[[str], Run]) -> None:
     result = run("thumb_first_default_second.mkv")
     assert (len(result.masks), result.pixels.shape) == (12, (180, 320, 3))
     assert any("2 video streams" in note for note in result.report["notes"])
 
 
-def test_pq(run: Callable[[str], Run], shared: Shared) -> None:
+def test_pq_video_is_tone_mapped(run: Callable[[str], Run], shared: Shared) -> None:
     result = run("hdr_pq.mp4")
     assert len(result.masks) == 12
     assert any("HDR (PQ" in note for note in result.report["notes"])
@@ -85,7 +85,7 @@ def test_pq(run: Callable[[str], Run], shared: Shared) -> None:
     assert np.abs(result.pixels[road].astype(float) - expected[road]).mean() < 8
 
 
-def test_untagged_720_lines(run: Callable[[str], Run], shared: Shared) -> None:
+def test_untagged_720p_is_bt709(run: Callable[[str], Run], shared: Shared) -> None:
     result = run("bars_untagged_720.mp4")
     assert len(result.masks) == 3
     assert ["hardly anything moves" in note for note in result.report["notes"]] == [True]
@@ -101,12 +101,12 @@ def test_untagged_720_lines(run: Callable[[str], Run], shared: Shared) -> None:
     assert np.abs(old.astype(int) - expected).max() >= 30
 
 
-def test_the_sample_aspect_ratio(run: Callable[[str], Run]) -> None:
+def test_the_sample_aspect_ratio_is_kept(run: Callable[[str], Run]) -> None:
     assert run("sar16_11.mp4").ratio == Fraction(16, 11)
 
 
 @pytest.mark.parametrize("name", ["animated.png", "animated.webp"])
-def test_animations(run: Callable[[str], Run], name: str) -> None:
+def test_animations_have_all_their_frames(run: Callable[[str], Run], name: str) -> None:
     result = run(name)
     assert (len(result.masks), len(result.times)) == (8, 8)
     seconds = [row["seconds"] for row in result.report["frame_list"]]
@@ -116,18 +116,18 @@ def test_animations(run: Callable[[str], Run], name: str) -> None:
     assert result.end == pytest.approx(sum(delays), abs=0.001)
 
 
-def test_the_last_delay_of_a_gif(run: Callable[[str], Run]) -> None:
+def test_the_last_delay_of_a_gif_is_kept(run: Callable[[str], Run]) -> None:
     result = run("gif_last_delay.gif")
     assert len(result.masks) == 8
     assert result.end == pytest.approx(1.96)
 
 
-def test_a_transport_stream_that_starts_at_40000_s(run: Callable[[str], Run]) -> None:
+def test_a_transport_stream_that_starts_at_40000_s_begins_at_0(run: Callable[[str], Run]) -> None:
     result = run("ts_start40000.ts")
     assert result.times == _even(24, 12)
 
 
-def test_joined_transport_streams(run: Callable[[str], Run], tmp_path: Path) -> None:
+def test_joined_transport_streams_are_read_whole(run: Callable[[str], Run], tmp_path: Path) -> None:
     result = run("ts_joined_short.ts")
     assert len(result.masks) == 36
     # The sound begins 23 ms before the frames.
@@ -139,7 +139,7 @@ def test_joined_transport_streams(run: Callable[[str], Run], tmp_path: Path) -> 
     assert 66 <= len(packets) <= 69
 
 
-def test_a_cut_fragmented_mp4(run: Callable[[str], Run]) -> None:
+def test_a_cut_fragmented_mp4_is_truncated(run: Callable[[str], Run]) -> None:
     result = run("c60_x8_frag.mp4")
     assert len(result.masks) == 3
     assert result.report["truncated"]

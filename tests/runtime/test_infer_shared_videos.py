@@ -1,4 +1,4 @@
-"""Every file of the shared videos ends in masks, or in an error that names it and leaves nothing."""
+"""Each of the shared videos gives masks, or an error that names it and leaves no files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from amcnet.runtime.infer import InferOptions, infer
 MASKS = 36  # how many of the 60 files hold frames; test_reader_shared_videos.py says for each why it does or does not
 
 
-def test_all_sixty_files(shared: Callable[[str], Path], amcnet_onnx: Path, tmp_path: Path) -> None:
+def test_all_shared_videos_give_masks_or_an_error(
+    shared: Callable[[str], Path], amcnet_onnx: Path, tmp_path: Path
+) -> None:
     root = shared("data/videos")
     videos = sorted(path for path in root.rglob("*") if path.is_file() and path.name != "LICENSE")
     assert len(videos) == 60
@@ -45,7 +47,9 @@ def test_all_sixty_files(shared: Callable[[str], Path], amcnet_onnx: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_size_that_changes_on_the_way(shared: Callable[[str], Path], amcnet_onnx: Path, tmp_path: Path) -> None:
+def test_a_size_that_changes_within_the_video_is_accepted(
+    shared: Callable[[str], Path], amcnet_onnx: Path, tmp_path: Path
+) -> None:
     video = shared("data/videos/vpf/test_res_change.h264")
     report = infer(InferOptions(source=video, output=tmp_path / "out", amcnet=amcnet_onnx, stride=8))
     sizes = [
@@ -56,7 +60,7 @@ def test_a_size_that_changes_on_the_way(shared: Callable[[str], Path], amcnet_on
     assert any("change size" in note for note in report["notes"])
 
 
-def test_a_damaged_video_is_segmented_as_far_as_it_goes(
+def test_a_damaged_video_is_segmented_as_far_as_it_decodes(
     shared: Callable[[str], Path], amcnet_onnx: Path, tmp_path: Path
 ) -> None:
     video = shared("data/videos/decord/corrupted.mp4")

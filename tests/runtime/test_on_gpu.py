@@ -95,7 +95,7 @@ def test_copies_events_and_graphs() -> None:
         np.testing.assert_array_equal(twin.host, wanted)
 
 
-def test_memory_that_is_not_there_is_an_error_and_leaves_the_gpu_usable() -> None:
+def test_out_of_memory_is_an_error_and_leaves_the_gpu_usable() -> None:
     with Device() as device, device.current():
         with pytest.raises(BackendError, match="CUDA error CUDA_ERROR_"):
             PinnedBuffer((1 << 46,), np.uint8)
@@ -104,7 +104,7 @@ def test_memory_that_is_not_there_is_an_error_and_leaves_the_gpu_usable() -> Non
             stream.synchronize()
 
 
-def test_onnx_runtime_on_cuda_answers_as_on_the_cpu() -> None:
+def test_onnx_runtime_on_cuda_agrees_with_the_cpu() -> None:
     if "CUDA" not in Machine.here().onnxruntime_providers:
         pytest.skip("the installed ONNX Runtime is the one for CPUs: pip install 'amcnet[gpu]'")
     file = OnnxFile.read(DEFAULT_AMCNET)
@@ -115,7 +115,7 @@ def test_onnx_runtime_on_cuda_answers_as_on_the_cpu() -> None:
 
 
 @pytest.mark.parametrize("fp16", [False, True])
-def test_an_engine_answers_as_onnx_runtime_in_two_threads(build: Build, fp16: bool) -> None:
+def test_an_engine_in_two_threads_agrees_with_onnx_runtime(build: Build, fp16: bool) -> None:
     engine = build(DEFAULT_AMCNET, fp16)
     with OnnxRuntimeBackend(OnnxFile.read(DEFAULT_AMCNET), 2) as cpu, open_backend(engine, 1) as gpu:
         expected = [cpu.run(_inputs(seed))["mask"] for seed in range(6)]
@@ -125,7 +125,7 @@ def test_an_engine_answers_as_onnx_runtime_in_two_threads(build: Build, fp16: bo
         assert np.abs(a - b).max() < (0.1 if fp16 else 0.01)
 
 
-def test_the_inspector_finds_halves(build: Build) -> None:
+def test_the_inspector_finds_fp16_layers(build: Build) -> None:
     with Engine(build(DEFAULT_AMCNET, True)) as engine:
         counts = kernel_precisions(engine.layers())
     assert counts.get("half", 0) > 0, counts
@@ -142,7 +142,7 @@ def test_memory_does_not_grow_with_calls(build: Build) -> None:
     assert free[20] - free[-1] < 32 << 20
 
 
-def test_a_pipeline_answers_as_onnx_runtime(build: Build, pipeline_onnx: Path) -> None:
+def test_a_pipeline_agrees_with_onnx_runtime(build: Build, pipeline_onnx: Path) -> None:
     frames = _frames(7)
     with OnnxRuntimeBackend(OnnxFile.read(pipeline_onnx), 2) as cpu, open_pipeline(build(pipeline_onnx)) as gpu:
         answers = list(gpu.masks(iter(frames), StageTimes()))

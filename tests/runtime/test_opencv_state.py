@@ -1,4 +1,4 @@
-"""OpenCV's process-wide settings: the same in the command and in the Python API, and the caller's own afterwards."""
+"""Process-wide settings of OpenCV: equal in the command and the Python API, and restored afterwards."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_frames_for_calibration_are_chosen_and_made_with_one_thread(
     assert cv2.getNumThreads() == 3
 
 
-def test_of_two_videos_at_once_the_last_one_restores(clip: Path, amcnet_onnx: Path) -> None:
+def test_two_videos_at_once_restore_the_setting_when_both_end(clip: Path, amcnet_onnx: Path) -> None:
     with Segmenter.load(amcnet_onnx) as segmenter:
         first, second = segmenter.video(clip), segmenter.video(clip)
         next(first)
@@ -83,7 +83,7 @@ def test_of_two_videos_at_once_the_last_one_restores(clip: Path, amcnet_onnx: Pa
         assert cv2.getNumThreads() == 3
 
 
-def test_a_video_that_fails_or_is_dropped_restores(tmp_path: Path, clip: Path, amcnet_onnx: Path) -> None:
+def test_a_video_that_fails_or_is_dropped_restores_the_setting(tmp_path: Path, clip: Path, amcnet_onnx: Path) -> None:
     with Segmenter.load(amcnet_onnx) as segmenter:
         dropped = segmenter.video(clip)
         next(dropped)
@@ -99,9 +99,7 @@ def test_a_video_that_fails_or_is_dropped_restores(tmp_path: Path, clip: Path, a
     assert cv2.getNumThreads() == 3
 
 
-def test_pictures_decoded_by_two_threads_at_once_leave_the_log_level(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_decoding_images_in_two_threads_restores_the_log_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first to begin ends first: storing and restoring alone would leave OpenCV silent for good."""
     path = tmp_path / "0.png"
     cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
@@ -131,7 +129,7 @@ def test_pictures_decoded_by_two_threads_at_once_leave_the_log_level(
         LOG.setLogLevel(before)
 
 
-def test_a_damaged_picture_is_an_error_and_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_image_is_an_error_and_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "0.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     before = LOG.getLogLevel()

@@ -1,4 +1,4 @@
-"""The same items and errors as without a thread, never far ahead, and no thread left behind however it ends."""
+"""Prefetching: the same items and errors as without a thread, a bounded queue, and no thread left behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_items_come_in_order(ahead: int) -> None:
     assert _threads() == []
 
 
-def test_an_error_comes_where_it_would_have_come() -> None:
+def test_an_error_is_raised_in_the_place_of_its_item() -> None:
     def broken() -> Iterator[int]:
         yield from range(3)
         raise KeyError("fourth")
@@ -36,7 +36,7 @@ def test_an_error_comes_where_it_would_have_come() -> None:
     assert _threads() == []
 
 
-def test_it_works_while_the_caller_does_but_at_most_so_many_items_wait() -> None:
+def test_items_are_made_ahead_up_to_a_limit() -> None:
     taken, leads = 0, []
     made = [threading.Event() for _ in range(100)]
 
@@ -89,7 +89,7 @@ if sys.argv[1] == "raise":
 
 
 @pytest.mark.parametrize(("how", "status"), [("fall off the end", 0), ("raise", 3)])
-def test_a_program_that_ends_with_open_chains_ends_well(how: str, status: int) -> None:
+def test_a_program_that_leaves_chains_open_exits_normally(how: str, status: int) -> None:
     command = [sys.executable, "-c", _LEFT_OPEN, how]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (status, "one\n", "")

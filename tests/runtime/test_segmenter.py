@@ -1,4 +1,4 @@
-"""The Python API: a mask for each frame, equal to what the formula gives, and nothing left running behind it."""
+"""The Python API: masks equal to the formula, errors, and the end of all threads."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_each_frame_of_a_clip_gets_its_mask(segmenter: Segmenter, tmp_path: Path
         assert 0.1 < m.mask.mean() < 0.9
 
 
-def test_the_probability_is_the_formulas(segmenter: Segmenter, networks: ModuleType) -> None:
+def test_the_probability_equals_the_formula(segmenter: Segmenter, networks: ModuleType) -> None:
     # Of the network's own size nothing is resized, so that the formula is all there is.
     (frame,) = _frames((384, 384))
     (m,) = segmenter.masks([frame], _Recorded())
@@ -106,7 +106,7 @@ def test_the_probability_is_the_formulas(segmenter: Segmenter, networks: ModuleT
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.62])
-def test_the_threshold_divides_the_probability(amcnet_onnx: Path, threshold: float) -> None:
+def test_the_mask_is_the_probability_above_the_threshold(amcnet_onnx: Path, threshold: float) -> None:
     with Segmenter.load(amcnet_onnx, threshold=threshold) as segmenter:
         (m,) = segmenter.masks(_frames((40, 30)), _Recorded())
         np.testing.assert_array_equal(m.mask, m.probability >= threshold)
@@ -145,7 +145,7 @@ def test_a_probability_that_reaches_the_threshold_is_inside(amcnet_onnx: Path, t
     assert backend.name == "closed"
 
 
-def test_flow_is_asked_from_each_frame_to_the_next(segmenter: Segmenter) -> None:
+def test_flow_is_computed_from_each_frame_to_the_next(segmenter: Segmenter) -> None:
     flow = _Recorded()
     assert [m.index for m in segmenter.masks(_frames(*[(8, 8)] * 4), flow)] == [0, 1, 2, 3]
     assert flow.pairs == [(0, 1), (1, 2), (2, 3), (3, None)]
@@ -157,26 +157,26 @@ def test_masks_have_their_frames_sizes(segmenter: Segmenter) -> None:
     assert [m.mask.shape[::-1] for m in segmenter.masks(_frames(*sizes), _Recorded())] == sizes
 
 
-def test_pictures_of_different_sizes_in_a_folder(segmenter: Segmenter, tmp_path: Path) -> None:
+def test_images_of_different_sizes_in_a_folder_are_segmented(segmenter: Segmenter, tmp_path: Path) -> None:
     for index, (width, height) in enumerate([(60, 40), (41, 61), (1, 1)]):
         cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((height, width, 3), 90 * index, np.uint8))
     assert [m.mask.shape for m in segmenter.video(tmp_path)] == [(40, 60), (61, 41), (1, 1)]
 
 
-def test_a_single_picture_has_no_motion(segmenter: Segmenter, tmp_path: Path, networks: ModuleType) -> None:
+def test_a_single_image_has_no_motion(segmenter: Segmenter, tmp_path: Path, networks: ModuleType) -> None:
     (frame,) = _frames((384, 384))
     cv2.imwrite(str(tmp_path / "one.png"), frame.pixels[..., ::-1])
     (m,) = segmenter.video(tmp_path / "one.png")
     np.testing.assert_allclose(m.probability, networks.expected_mask(frame.pixels, WHITE), atol=1e-5)
 
 
-def test_video_takes_what_open_frames_takes(segmenter: Segmenter, tmp_path: Path, make_clip: MakeClip) -> None:
+def test_video_accepts_the_arguments_of_open_frames(segmenter: Segmenter, tmp_path: Path, make_clip: MakeClip) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=10)
     answers = list(segmenter.video(str(clip), start=1, frames=3, stride=4))
     assert [(m.index, m.pts_seconds) for m in answers] == [(0, 0.04), (1, 0.2), (2, 0.36)]
 
 
-def test_video_chooses_the_stream_and_the_deinterlacing(
+def test_video_passes_stream_and_deinterlacing_on(
     segmenter: Segmenter, tmp_path: Path, kinds: ModuleType, clip_picture: Callable[..., Any]
 ) -> None:
     two = kinds.two_streams(tmp_path / "two.mkv", [(3, (64, 48), True), (3, (96, 64), False)], clip_picture)
@@ -191,9 +191,7 @@ def test_video_chooses_the_stream_and_the_deinterlacing(
         next(segmenter.video(two, deinterlace="maybe"))
 
 
-def test_a_segmenter_serves_one_video_after_the_other(
-    segmenter: Segmenter, tmp_path: Path, make_clip: MakeClip
-) -> None:
+def test_a_segmenter_segments_several_videos(segmenter: Segmenter, tmp_path: Path, make_clip: MakeClip) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=4)
     first, second = ([m.probability for m in segmenter.video(clip)] for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -201,7 +199,7 @@ def test_a_segmenter_serves_one_video_after_the_other(
 
 @pytest.mark.parametrize("taken", [1, 3])
 @pytest.mark.parametrize("by", ["break", "close", "error"])
-def test_a_video_that_is_left_early(
+def test_a_video_left_early_ends_its_threads(
     segmenter: Segmenter, tmp_path: Path, make_clip: MakeClip, taken: int, by: str
 ) -> None:
     masks = segmenter.video(make_clip(tmp_path / "clip.mp4", frames=30))
@@ -216,7 +214,7 @@ def test_a_video_that_is_left_early(
     # `_no_thread_is_left` has the last word.
 
 
-def test_an_error_in_the_middle_comes_after_the_masks_before_it(segmenter: Segmenter, tmp_path: Path) -> None:
+def test_an_error_is_raised_after_the_masks_of_earlier_frames(segmenter: Segmenter, tmp_path: Path) -> None:
     for index in range(4):
         cv2.imwrite(str(tmp_path / f"{index}.png"), np.zeros((4, 4, 3), np.uint8))
     (tmp_path / "3.png").write_bytes(b"no picture")
@@ -250,12 +248,14 @@ def test_flow_by_pwcnet_and_from_files(
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, float("nan")])
-def test_a_threshold_that_is_none(amcnet_onnx: Path, threshold: float) -> None:
+def test_thresholds_out_of_range_are_refused(amcnet_onnx: Path, threshold: float) -> None:
     with pytest.raises(InputError, match=r"threshold is .*expected a number between 0 and 1"):
         Segmenter.load(amcnet_onnx, threshold=threshold)
 
 
-def test_what_load_refuses(amcnet_onnx: Path, pwcnet_onnx: Path, tmp_path: Path, networks: ModuleType) -> None:
+def test_load_refuses_wrong_files_and_options(
+    amcnet_onnx: Path, pwcnet_onnx: Path, tmp_path: Path, networks: ModuleType
+) -> None:
     with pytest.raises(InputError, match="flow 'raft' is neither 'dis', a file of PWC-Net or RAFT, nor a folder"):
         Segmenter.load(amcnet_onnx, flow="raft")
     with pytest.raises(ModelFileError, match=r"pwcnet\.onnx holds the model 'pwcnet'; expected 'amcnet'"):
@@ -268,7 +268,7 @@ def test_what_load_refuses(amcnet_onnx: Path, pwcnet_onnx: Path, tmp_path: Path,
         Segmenter.load(networks.make_amcnet(tmp_path / "bare.onnx", metadata=False))
 
 
-def test_masks_of_frames_take_the_flow_that_was_loaded(
+def test_masks_of_frames_use_the_flow_given_to_load(
     segmenter: Segmenter, amcnet_onnx: Path, tmp_path: Path, make_clip: MakeClip
 ) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=4)
@@ -284,21 +284,21 @@ def test_masks_of_frames_take_the_flow_that_was_loaded(
         next(network.masks(_frames((4, 4)), None, StageTimes()))
 
 
-def test_it_cannot_be_used_after_its_block(amcnet_onnx: Path) -> None:
+def test_a_closed_segmenter_cannot_be_used(amcnet_onnx: Path) -> None:
     with Segmenter.load(amcnet_onnx) as segmenter:
         pass
     with pytest.raises(ValueError, match="is closed"):
         list(segmenter.masks(_frames((4, 4)), _Recorded()))
 
 
-def test_the_package_offers_it() -> None:
+def test_the_package_exports_segmenter() -> None:
     assert amcnet.Segmenter is Segmenter
     with pytest.raises(AttributeError, match="'Segmentor'"):
         _ = amcnet.Segmentor
 
 
 @pytest.mark.parametrize(("cores", "at_once", "threads"), [(1, 1, 1), (2, 2, 1), (8, 4, 2), (64, 4, 16)])
-def test_the_cores_are_shared_out_among_a_few_frames(
+def test_cores_are_divided_among_concurrent_frames(
     cores: int, at_once: int, threads: int, amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "available_cores", lambda: cores)

@@ -1,4 +1,4 @@
-"""A process-wide setting is held once however many hold it, and restored by the last one."""
+"""A process-wide setting is set by the first of several holders and restored by the last."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def setting(library: _Library) -> SharedSetting:
     return SharedSetting(lambda: library.value, library.write, 1)
 
 
-def test_blocks_may_nest(library: _Library, setting: SharedSetting) -> None:
+def test_nested_blocks_restore_the_setting(library: _Library, setting: SharedSetting) -> None:
     with setting:
         with setting:
             assert library.value == 1
@@ -64,7 +64,7 @@ def test_the_last_of_two_overlapping_blocks_restores(library: _Library, setting:
     assert library.value == 8
 
 
-def test_many_threads_leave_it_as_it_was(library: _Library, setting: SharedSetting) -> None:
+def test_many_threads_restore_the_setting(library: _Library, setting: SharedSetting) -> None:
     def hold(_: int) -> bool:
         with setting:
             return library.value == 1
@@ -74,7 +74,7 @@ def test_many_threads_leave_it_as_it_was(library: _Library, setting: SharedSetti
     assert library.value == 8
 
 
-def test_what_somebody_else_sets_in_the_meantime_stays(library: _Library, setting: SharedSetting) -> None:
+def test_a_value_set_by_others_in_the_meantime_is_kept(library: _Library, setting: SharedSetting) -> None:
     with setting:
         library.value = 3
     assert library.value == 3
@@ -91,7 +91,7 @@ def test_a_setting_that_cannot_be_written_is_not_held(library: _Library) -> None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_child_forked_while_another_thread_changes_it_can_use_it() -> None:
+def test_a_child_forked_during_a_change_can_use_the_setting() -> None:
     reading, forked = threading.Event(), threading.Event()
 
     def read() -> int:

@@ -91,7 +91,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-def test_a_closed_terminal(tmp_path: Path, make_clip: MakeClip, amcnet_onnx: Path) -> None:
+def test_a_closed_terminal_ends_the_run(tmp_path: Path, make_clip: MakeClip, amcnet_onnx: Path) -> None:
     clip, output = make_clip(tmp_path / "clip.mp4", frames=60), tmp_path / "out"
     # In place of the signal that it sends itself, it waits for the terminal to be closed.
     waits = "os.write(1, b'ready')\n            while os.isatty(1): time.sleep(0.01)\n"
@@ -120,14 +120,14 @@ sys.exit(main())
 
 @pytest.mark.parametrize("package", ["", "batch."])
 @pytest.mark.parametrize("name", ["numpy", "cv2", "av.container", "amcnet.runtime.segmenter", "tqdm"])
-def test_ctrl_c_while_libraries_are_imported(tmp_path: Path, package: str, name: str) -> None:
+def test_ctrl_c_during_imports_prints_no_traceback(tmp_path: Path, package: str, name: str) -> None:
     code = _WHILE_IMPORTING.format(package=package, name=name)
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (130, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_is_ignored_or_handled_stays_so(number: signal.Signals) -> None:
+def test_signals_that_are_ignored_or_handled_are_not_changed(number: signal.Signals) -> None:
     received: list[Any] = []
     for handler in (signal.SIG_IGN, lambda *_: received.append(True)):
         signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Quantiles from the histogram are those of the samples, to a bin's width."""
+"""Quantiles from the histogram equal those of the samples within the width of a bin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BIN = 10 ** (1 / 200) - 1  # 1.2 %
 
 
 @pytest.mark.parametrize("count", [1, 2, 99, 1000])
-def test_quantiles_are_those_of_the_samples(count: int) -> None:
+def test_quantiles_equal_those_of_numpy(count: int) -> None:
     samples = np.random.default_rng(count).lognormal(1.0, 1.5, count)
     times = StageTimes()
     for sample in samples:
@@ -25,14 +25,14 @@ def test_quantiles_are_those_of_the_samples(count: int) -> None:
 
 
 @pytest.mark.parametrize("latency_ms", [0.0, 1e-9, 1e9])
-def test_nothing_is_too_short_or_too_long(latency_ms: float) -> None:
+def test_times_of_any_length_have_quantiles(latency_ms: float) -> None:
     times = StageTimes()
     times.add("decode", latency_ms)
     p50 = times.quantiles_ms()["decode"]["p50"]
     assert p50 == pytest.approx(1e-3, rel=0.02) if latency_ms < 1 else p50 == pytest.approx(1e6, rel=0.02)
 
 
-def test_it_times_what_stands_in_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 100.03, 200.0, 200.002, 300.0])
     monkeypatch.setattr(stage_times, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     times = StageTimes()

@@ -29,7 +29,7 @@ def _images(count: int) -> list[NDArray[np.uint8]]:
     return [np.roll(RGB, 3 * index, axis=1) for index in range(count)]
 
 
-def test_the_masks_are_those_of_masks(segmenter: Segmenter) -> None:
+def test_stream_gives_the_masks_of_masks(segmenter: Segmenter) -> None:
     images, times = _images(5), StageTimes()
     frames = [Frame.from_array(image, index=index, pts_seconds=index / 25) for index, image in enumerate(images)]
     for streamed, expected in zip(segmenter.stream(images, times=times), segmenter.masks(frames), strict=True):
@@ -48,7 +48,7 @@ def test_streamed_masks_are_not_filtered_in_time(amcnet_onnx: Path, segmenter: S
         np.testing.assert_array_equal(ours, unfiltered.probability)
 
 
-def test_a_mask_comes_before_the_frame_after_the_next_is_asked_for(segmenter: Segmenter) -> None:
+def test_a_mask_needs_only_the_next_frame(segmenter: Segmenter) -> None:
     asked: list[int] = []
 
     def camera() -> Iterator[NDArray[np.uint8]]:
@@ -77,7 +77,7 @@ def test_a_buffer_may_be_used_again(segmenter: Segmenter) -> None:
         np.testing.assert_array_equal(reused.probability, fresh.probability)
 
 
-def test_times_rise_from_0_and_a_frame_keeps_its_own(segmenter: Segmenter) -> None:
+def test_arrays_are_timed_from_0_and_frames_keep_their_times(segmenter: Segmenter) -> None:
     seconds = [m.pts_seconds for m in segmenter.stream(_images(3))]
     assert seconds[0] == 0
     assert sorted(set(seconds)) == seconds
@@ -85,7 +85,7 @@ def test_times_rise_from_0_and_a_frame_keeps_its_own(segmenter: Segmenter) -> No
     assert [m.pts_seconds for m in segmenter.stream(own)] == [7.5, 8.5, 9.5]
 
 
-def test_no_frame_and_a_single_frame(segmenter: Segmenter) -> None:
+def test_an_empty_stream_and_a_single_frame(segmenter: Segmenter) -> None:
     assert list(segmenter.stream([])) == []
     assert len(list(segmenter.stream([RGB]))) == 1
 
@@ -93,7 +93,7 @@ def test_no_frame_and_a_single_frame(segmenter: Segmenter) -> None:
 @pytest.mark.parametrize("crop", [np.s_[:, :], np.s_[::-1, ::2], np.s_[5:40, 3:50]], ids=["whole", "strides", "part"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("layout", ["gray", "rgb", "bgr", "rgba", "bgra"])
-def test_arrays_of_all_kinds(layout: str, dtype: Any, crop: Any) -> None:
+def test_arrays_of_all_supported_types_are_accepted(layout: str, dtype: Any, crop: Any) -> None:
     values = RGB.astype(dtype) * (257 if dtype == np.uint16 else 1)
     alpha = np.full((*RGB.shape[:2], 1), 9, dtype)
     made = {
@@ -124,11 +124,11 @@ def test_arrays_of_all_kinds(layout: str, dtype: Any, crop: Any) -> None:
         (None, r"frame 1: a frame is a builtins\.NoneType"),
     ],
 )
-def test_arrays_that_are_no_frames(segmenter: Segmenter, array: Any, says: str) -> None:
+def test_other_arrays_are_refused(segmenter: Segmenter, array: Any, says: str) -> None:
     with pytest.raises(InputError, match=says):
         list(segmenter.stream([RGB, array]))
 
 
-def test_an_order_that_is_none(segmenter: Segmenter) -> None:
+def test_an_unknown_channel_order_is_refused(segmenter: Segmenter) -> None:
     with pytest.raises(InputError, match="order: got 'yuv', expected rgb or bgr"):
         list(segmenter.stream([RGB], order="yuv"))

@@ -14,11 +14,11 @@ from amcnet.benchmarks.accuracy.bootstrap import intervals, mean_interval
 from amcnet.runtime.errors import InputError
 
 
-def test_equal_values_have_no_interval() -> None:
+def test_equal_values_have_an_interval_of_zero_width() -> None:
     assert mean_interval([0.25] * 6) == (0.25, 0.25)
 
 
-def test_two_values() -> None:
+def test_the_interval_of_two_values() -> None:
     # A quarter of the draws takes the first value twice, another quarter the second.
     assert mean_interval([0.2, 0.8]) == (pytest.approx(0.2), pytest.approx(0.8))
 
@@ -44,12 +44,12 @@ def test_a_paired_difference_is_narrower_than_the_results() -> None:
 
 
 @pytest.mark.parametrize("values", [[], [0.5]])
-def test_one_sequence_is_too_few(values: list[float]) -> None:
+def test_one_sequence_has_no_interval(values: list[float]) -> None:
     with pytest.raises(InputError, match=rf"needs two or more: got {len(values)}"):
         mean_interval(values)
 
 
-def test_the_intervals_of_an_evaluation(
+def test_an_evaluation_has_intervals(
     tmp_path: Path,
     write_pictures: Callable[[Path, dict[str, NDArray[np.uint8]]], None],
     moving_square: Callable[[Iterable[int]], dict[str, NDArray[np.uint8]]],

@@ -37,7 +37,7 @@ def folders(tmp_path: Path, write_pictures: WritePictures, moving_square: Moving
     return "--masks", tmp_path / "masks", "--annotations", tmp_path / "annotations"
 
 
-def test_table(amc_eval: Run, folders: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_is_printed(amc_eval: Run, folders: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert amc_eval(*folders) == 0
     out, err = capsys.readouterr()
     lines = [line.split() for line in out.splitlines()]
@@ -49,7 +49,7 @@ def test_table(amc_eval: Run, folders: tuple[object, ...], capsys: pytest.Captur
     assert err == ""  # no progress bar without a terminal
 
 
-def test_bootstrap(
+def test_bootstrap_intervals_are_printed(
     amc_eval: Run, folders: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = tmp_path / "out.json"
@@ -69,7 +69,7 @@ def test_bootstrap(
     assert "needs two or more: got 1" in capsys.readouterr().err
 
 
-def test_json_and_contact_sheet(amc_eval: Run, folders: tuple[object, ...], tmp_path: Path) -> None:
+def test_json_and_contact_sheet_are_written(amc_eval: Run, folders: tuple[object, ...], tmp_path: Path) -> None:
     wanted, figures, sheet = tmp_path / "wanted.txt", tmp_path / "out.json", tmp_path / "out.png"
     wanted.write_text("# only this\n\nshifted\nshifted\n")
     assert amc_eval(*folders, "--sequences", wanted, "--json", figures, "--contact-sheet", sheet) == 0
@@ -85,7 +85,7 @@ def test_json_and_contact_sheet(amc_eval: Run, folders: tuple[object, ...], tmp_
     )  # no temporary file stays
 
 
-def test_video(
+def test_the_stability_of_a_video_is_printed(
     amc_eval: Run,
     tmp_path: Path,
     write_pictures: WritePictures,

@@ -40,7 +40,7 @@ def at(image: NDArray[np.uint8], x: float, y: float) -> list[int]:
     return [int(value) for value in image[round(y * CELL / 60), round(x * CELL / 60)]]
 
 
-def test_colors_on_black(evaluation: Evaluation) -> None:
+def test_hits_misses_and_false_pixels_are_colored(evaluation: Evaluation) -> None:
     sheet = contact_sheet(evaluation)
     assert sheet.shape == (STRIP_TOP + 145 + 3 + 12, 1600, 3)
     # 18 frames count, 00001 to 00018, 7 are shown: 1 4 7 9 12 15 18 (positions 0, 3, 6, 8, 11, 14, 17).
@@ -53,14 +53,14 @@ def test_colors_on_black(evaluation: Evaluation) -> None:
     assert at(empty, 25, 20) == pytest.approx([34, 94, 217], abs=1)
 
 
-def test_the_worst_frame_alone_has_a_red_frame(evaluation: Evaluation) -> None:
+def test_only_the_worst_frame_has_a_red_border(evaluation: Evaluation) -> None:
     sheet = contact_sheet(evaluation)
     row = STRIP_TOP + 70
     framed = [tuple(sheet[row, 12 + column * (CELL + 8) - 2]) == (255, 40, 40) for column in range(7)]
     assert framed == [False, False, False, False, False, True, False]
 
 
-def test_images_lie_below_and_are_subdued(
+def test_images_are_drawn_darkened_below_the_masks(
     evaluation: Evaluation, tmp_path: Path, write_pictures: WritePictures
 ) -> None:
     blue_bgr = np.full((80, 120, 3), (255, 0, 0), np.uint8)  # of another size than the masks: fitted
@@ -81,7 +81,7 @@ def test_frames_without_object_are_black(tmp_path: Path, write_pictures: WritePi
     assert not cell(sheet, 0).any()
 
 
-def test_short_and_upright_sequences_fit(
+def test_short_and_portrait_sequences_fit(
     tmp_path: Path, write_pictures: WritePictures, moving_square: MovingSquare
 ) -> None:
     upright = {name: np.ascontiguousarray(pixels.T) for name, pixels in moving_square([20, 20, 20]).items()}

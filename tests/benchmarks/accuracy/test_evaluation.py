@@ -45,7 +45,7 @@ def test_osvos_masks_get_the_official_scores(shared: Callable[[str], Path]) -> N
     assert found["frames"] == 409 - 2 * 6
 
 
-def test_figures_by_hand(folders: tuple[Path, Path]) -> None:
+def test_scores_equal_a_count_by_hand(folders: tuple[Path, Path]) -> None:
     found = evaluate(*folders).to_json()
     assert found["protocol"] == "davis16"
     assert set(found["versions"]) == {"amcnet", "numpy", "opencv"}
@@ -76,7 +76,7 @@ def test_each_frame_has_its_scores_and_the_worst_is_found(
     assert stay.worst.pair.name == "00002"
 
 
-def test_layouts_are_equal(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_layouts_of_folders_have_equal_scores(folders: tuple[Path, Path], tmp_path: Path) -> None:
     masks, annotations = folders
     expected = evaluate(masks, annotations, sequences=["walk"]).to_json()["sequences"]["walk"]
     as_infer_writes = tmp_path / "run"

@@ -18,7 +18,7 @@ def official_decay(inner: list[float]) -> float:
     return float(np.mean(first) - np.mean(last)) if first and last else math.nan
 
 
-def test_by_hand() -> None:
+def test_statistics_equal_a_count_by_hand() -> None:
     values = [0.9, 0.7, 0.5, 0.6, 0.2]
     score = Score.of(values, values)
     assert score.mean == pytest.approx(0.58)
@@ -26,7 +26,7 @@ def test_by_hand() -> None:
     assert score.decay == pytest.approx(0.8 - 0.4)  # quarters share their borders: (0.9, 0.7) and (0.6, 0.2)
 
 
-def test_ends_count_for_the_mean_only() -> None:
+def test_first_and_last_frames_count_for_the_mean_only() -> None:
     values = [0.0, 0.9, 0.8, 0.0]
     score = Score.of(values, values[1:-1])
     assert (score.mean, score.recall) == (pytest.approx(0.425), 1.0)
@@ -39,21 +39,21 @@ def test_decay_is_the_official_one_up_to_256_frames(frames: int) -> None:
     assert Score.of(inner, inner).decay == official_decay(inner)
 
 
-def test_decay_of_300_frames_where_the_official_one_wraps_to_nothing() -> None:
+def test_decay_of_300_frames_has_no_overflow() -> None:
     inner = [1 - i / 297 for i in range(298)]  # 300 frames without their ends, falling from 1 to 0
     # Quarters 0..74 and 223..297, whose middles lie 223 frames apart. The official last quarter is 223..41: empty.
     assert Score.of(inner, inner).decay == pytest.approx(223 / 297)
     assert math.isnan(official_decay(inner))
 
 
-def test_decay_of_400_frames_where_the_official_one_takes_wrong_frames() -> None:
+def test_decay_of_400_frames_uses_the_right_frames() -> None:
     inner = [1 - i / 397 for i in range(398)]
     # Quarters 0..99 and 298..397. The official last quarter is 42..141.
     assert Score.of(inner, inner).decay == pytest.approx(298 / 397)
     assert official_decay(inner) == pytest.approx(42 / 397)
 
 
-def test_sequences_that_are_too_short() -> None:
+def test_short_sequences_have_no_recall_and_decay() -> None:
     score = Score.of([0.8, 0.6], [])
     assert score.mean == pytest.approx(0.7)
     assert math.isnan(score.recall)

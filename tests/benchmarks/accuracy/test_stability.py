@@ -50,7 +50,7 @@ def test_masks_that_jump_are_not_stable() -> None:
     assert stability.to_json()["temporal_stability"]["mean"] == stability.mean
 
 
-def test_empty_masks() -> None:
+def test_stability_of_empty_masks() -> None:
     empty, square = np.zeros((40, 60), np.bool_), masks_at([10])[0]
     assert temporal_stability([empty, empty], [flow(0)]).mean == 1
     assert temporal_stability([empty, square], [flow(0)]).mean == 0

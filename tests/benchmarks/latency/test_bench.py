@@ -70,7 +70,7 @@ def rich(report: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def test_a_report_of_the_bundled_network(report: dict[str, Any]) -> None:
+def test_a_report_has_all_parts(report: dict[str, Any]) -> None:
     assert [network["name"] for network in report["networks"]] == [path.name for path in BUNDLED]
     network = report["networks"][0]
     (row,) = network["rows"]
@@ -133,7 +133,7 @@ def _tiny_pwcnet(path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_files_alternate_and_those_of_equal_names_have_their_folders(tmp_path: Path) -> None:
+def test_files_of_equal_names_are_named_with_their_folders(tmp_path: Path) -> None:
     files = []
     for folder in ("old", "new"):
         (tmp_path / folder).mkdir()
@@ -252,7 +252,9 @@ def test_a_browser_shows_it_without_errors(rich: dict[str, Any], tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_scaling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scaling_over_sizes_batches_lengths_and_videos_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(scaling, "RESOLUTIONS", ((96, 64), (192, 128)))
     monkeypatch.setattr(scaling, "BATCHES", (1, 2))
     monkeypatch.setattr(scaling, "LENGTHS", (4, 8))
@@ -313,7 +315,7 @@ def test_a_video_that_fails_ends_the_others(failing: str, tmp_path: Path, monkey
 
 
 @pytest.mark.slow
-def test_an_engine_on_a_made_up_gpu(
+def test_an_engine_is_measured_on_a_fake_gpu(
     on_fake_gpu: Callable[..., subprocess.CompletedProcess[str]],
     make_engine: Callable[..., Path],
     amcnet_onnx: Path,

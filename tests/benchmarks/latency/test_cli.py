@@ -32,7 +32,7 @@ def options_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return run
 
 
-def test_the_length_of_a_measurement(options_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quick_and_stable_set_the_length_of_a_measurement(options_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
     usual, quick = options_of(), options_of("--quick")
     assert (usual.measure.stable_seconds, usual.quick, usual.limit_s) == (None, False, 120)
     assert quick.quick

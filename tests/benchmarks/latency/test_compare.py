@@ -46,14 +46,14 @@ def _rounds(mean_ms: float, seed: int, wobble: float = 0.0) -> Any:
     return mean_ms * rng.normal(1, wobble, (5, 1)) * rng.normal(1, 0.02, (5, 20))
 
 
-def test_the_same_machine_twice_cannot_be_told_apart(tmp_path: Path) -> None:
+def test_two_equal_reports_do_not_differ(tmp_path: Path) -> None:
     (row,) = compare(_report(tmp_path / "a", _rounds(10, 1)), _report(tmp_path / "b", _rounds(10, 2)))
     assert row.verdict == "not significant"
     assert row.low < 0 < row.high
     assert not row.is_regression(0)
 
 
-def test_slower_and_faster(tmp_path: Path) -> None:
+def test_slower_and_faster_files_are_recognized(tmp_path: Path) -> None:
     a, b = _report(tmp_path / "a", _rounds(10, 1)), _report(tmp_path / "b", _rounds(12, 2))
     (slower,), (faster,) = compare(a, b), compare(b, a)
     assert (slower.verdict, faster.verdict) == ("slower", "faster")
@@ -64,7 +64,7 @@ def test_slower_and_faster(tmp_path: Path) -> None:
     assert not faster.is_regression(0)
 
 
-def test_a_machine_that_was_slower_is_no_regression(tmp_path: Path) -> None:
+def test_a_slower_machine_is_no_regression(tmp_path: Path) -> None:
     a = _report(tmp_path / "a", _rounds(10, 1), machine_ms=7)
     b = _report(tmp_path / "b", _rounds(12, 2), machine_ms=8.4)
     (row,) = compare(a, b)

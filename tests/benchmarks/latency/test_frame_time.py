@@ -31,19 +31,19 @@ def test_frames_that_come_in_pairs_take_half_of_the_time_between_pairs() -> None
     assert frame_gaps_ms(done_s[::2], at_once=1) == pytest.approx([1000, 1000])
 
 
-def test_network_bound() -> None:
+def test_a_run_limited_by_the_network_is_recognized() -> None:
     said = verdict({"decode": 2.0, "flow": 15.0, "network": 31.0, "encode": 8.0}, cores_busy=0.5, at_once=2)
     assert (
         said == "network-bound: a faster network helps until flow is the bottleneck (31.0 ms per frame, flow 15.0 ms)"
     )
 
 
-def test_decode_bound() -> None:
+def test_a_run_limited_by_decoding_is_recognized() -> None:
     said = verdict({"decode": 20.0, "flow": 15.0, "network": 3.0, "encode": 8.0}, cores_busy=0.5, at_once=2)
     assert said == "decode-bound: a faster network has no effect (decode takes 20.0 ms per frame)"
 
 
-def test_cpu_bound() -> None:
+def test_a_run_limited_by_the_processor_is_recognized() -> None:
     threads = {
         "decode": 0.0,
         "flow": 20.0,
@@ -54,7 +54,7 @@ def test_cpu_bound() -> None:
     assert "the network is 50% of the work, so halving its time saves about 25% per frame" in said
 
 
-def test_a_run_of_the_default(tmp_path: Path) -> None:
+def test_a_run_of_the_bundled_network_is_measured(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     write_clip(clip, 16)
     report = frame_time(clip, amcnet=None, flow="dis", frames=14)

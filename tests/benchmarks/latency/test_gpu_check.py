@@ -47,7 +47,7 @@ class _Backend(Closeable):
         ("pwcnet", "flow", 0.04, False),  # in both directions: 0.057 px
     ],
 )
-def test_bounds_of_agreement(model: str, output: str, shift: float, passed: bool) -> None:
+def test_agreement_with_the_cpu_is_judged_by_the_bounds(model: str, output: str, shift: float, passed: bool) -> None:
     result = compare(_Backend(output), _Backend(output, shift), model, "fp16", BATCHES, seconds=0.05)
     assert result["passed"] is passed
     assert (result["backend"], result["reference"]) == (f"by {shift}", "by 0.0")

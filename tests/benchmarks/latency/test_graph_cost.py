@@ -25,7 +25,7 @@ def _cost(folder: Path, graph: str) -> GraphCost:
     return graph_cost(path)
 
 
-def test_a_convolution(tmp_path: Path) -> None:
+def test_cost_of_a_convolution(tmp_path: Path) -> None:
     cost = _cost(
         tmp_path,
         """net (float[1,3,8,10] x, float[16,3,3,3] w, float[16] b) => (float[1,16,4,5] y)
@@ -99,7 +99,7 @@ def test_a_quantized_convolution_moves_bytes(tmp_path: Path) -> None:
     ]
 
 
-def test_a_function_of_ours_is_counted_inside(tmp_path: Path) -> None:
+def test_operators_inside_functions_are_counted(tmp_path: Path) -> None:
     model = parser.parse_model(
         HEADER
         + """net (float[1,8,4,6] image, float[1,8,4,6] flow) => (float[1,8,4,6] out)
@@ -119,7 +119,7 @@ def test_a_shape_that_cannot_be_inferred_is_an_error(tmp_path: Path) -> None:
         )
 
 
-def test_the_networks_parts_have_names() -> None:
+def test_costs_are_grouped_by_parts_of_the_network() -> None:
     cost = graph_cost(DEFAULT_AMCNET)
     groups = cost.groups()
     assert {"image_stages", "flow_stages", "AmcCoAttention", "corrections", "head"} <= set(groups)
@@ -131,7 +131,7 @@ def test_the_networks_parts_have_names() -> None:
     assert report["layers"][0]["flops"] == 2 * max(layer.macs for layer in cost.layers)
 
 
-def test_the_default_costs_what_pytorch_counts() -> None:
+def test_the_cost_of_the_default_network_equals_the_count_of_pytorch() -> None:
     config = AMCNetConfig.from_json(OnnxFile.read(DEFAULT_AMCNET).metadata[CONFIG])
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network = AMCNet(config).eval()

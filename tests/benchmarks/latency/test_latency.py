@@ -60,7 +60,7 @@ def test_rounds_are_added_until_the_median_is_accurate() -> None:
     assert not Latency(rounds_ms=latency.rounds_ms[:2]).is_stable
 
 
-def test_rounds_are_added_only_for_so_long(work_of: Callable[[float], Work]) -> None:
+def test_rounds_are_added_up_to_a_time_limit(work_of: Callable[[float], Work]) -> None:
     options = MeasureOptions(runs=4, rounds=2, warm_up_seconds=0, stable_seconds=10)
     restless = iter(np.geomspace(1, 1e9, 1000).tolist())
     latency = measure({"it": work_of(0.5)}, options, _clock(restless))["it"]
@@ -92,7 +92,7 @@ def test_bootstrap_samples_are_medians_of_resampled_rounds() -> None:
     assert low < 49.5 < high
 
 
-def test_warm_up_ends_when_it_is_steady_and_does_not_count() -> None:
+def test_warm_up_ends_when_times_are_stable_and_is_not_counted() -> None:
     slow_start = iter([90.0, 70, 50, 30, 20, *[10.0] * 1000])
     latency = measure({"it": lambda: None}, MeasureOptions(runs=20, rounds=2), _clock(slow_start))["it"]
     assert latency.warm_up_runs == 13  # the first window of five whose median is that of the next five: 3 to 7
@@ -116,7 +116,7 @@ def work_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Work]:
     return of
 
 
-def test_work_that_never_becomes_steady_is_measured_all_the_same(work_of: Callable[[float], Work]) -> None:
+def test_work_that_never_becomes_stable_is_measured(work_of: Callable[[float], Work]) -> None:
     growing = iter(np.geomspace(1, 1e9, 1000).tolist())
     options = MeasureOptions(runs=4, rounds=2, warm_up_seconds=0.5)
     latency = measure({"it": work_of(1 / 64)}, options, _clock(growing))["it"]
@@ -124,13 +124,13 @@ def test_work_that_never_becomes_steady_is_measured_all_the_same(work_of: Callab
     assert len(latency.samples_ms) == 4
 
 
-def test_slow_work_ends_after_its_seconds(work_of: Callable[[float], Work]) -> None:
+def test_slow_work_ends_after_the_time_limit(work_of: Callable[[float], Work]) -> None:
     options = MeasureOptions(runs=1000, seconds=2, rounds=2, warm_up_seconds=0)
     latency = measure({"it": work_of(0.25)}, options)["it"]
     assert latency.samples_ms == [250] * 8  # four in each of two seconds
 
 
-def test_workloads_alternate_and_reverse_their_order() -> None:
+def test_workloads_alternate_in_both_orders() -> None:
     calls: list[str] = []
     works = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
     measure(works, MeasureOptions(runs=4, rounds=2, warm_up_seconds=0))
@@ -146,7 +146,7 @@ def test_drift_is_a_warning() -> None:
     ]
 
 
-def test_a_machine_that_slows_down_favors_nobody() -> None:
+def test_a_machine_that_slows_down_favors_no_workload() -> None:
     # Both slow down alike from round to round; the second one takes twice as long throughout.
     ours = Latency(rounds_ms=((10.0, 10.0), (15.0, 15.0), (30.0, 30.0)))
     other = Latency(rounds_ms=((20.0, 20.0), (30.0, 30.0), (60.0, 60.0)))

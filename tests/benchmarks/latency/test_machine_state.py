@@ -85,7 +85,7 @@ def test_a_gpu_that_is_throttled_or_shared_is_named() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="reads /proc of Linux")
-def test_own_work_is_not_counted_as_that_of_others() -> None:
+def test_own_work_is_not_counted_as_other_load() -> None:
     with MachineWatch() as watch:
         end = time.process_time() + 0.3
         while time.process_time() < end:

@@ -35,7 +35,7 @@ def test_each_kind_of_noise_is_a_warning(name: str, value: float, expected: str)
     assert "Wait and measure again, or go on" in warning
 
 
-def test_it_is_measured() -> None:
+def test_noise_is_measured() -> None:
     noise = measure_noise(0.05)
     assert noise.jitter >= 0
     assert noise.to_json()["score"] == round(noise.score, 2)

@@ -1,4 +1,4 @@
-"""Progress of amc-bench, on a clock that is set."""
+"""Progress of amc-bench, with a clock that the tests set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def test_lines_where_there_is_no_terminal(clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_without_a_terminal_is_printed_as_lines(
+    clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
     progress = BenchProgress()
     progress("loading a.onnx")
     progress("loading b.onnx")
@@ -34,7 +36,7 @@ def test_lines_where_there_is_no_terminal(clock: SimpleNamespace, capsys: pytest
     ]
 
 
-def test_a_bar_on_a_terminal(
+def test_progress_on_a_terminal_is_a_bar(
     clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

@@ -19,7 +19,7 @@ def _cost(*layers: tuple[float, float]) -> GraphCost:
     )
 
 
-def test_the_target_is_met_or_not_and_only_the_same_network_counts() -> None:
+def test_the_target_counts_for_the_same_network_only() -> None:
     papers = _cost((PAPER_FLOPS, 1e9))
     assert target(114.0, papers, (384, 384)) == {
         "target_ms": 57.0,
@@ -38,7 +38,7 @@ def test_the_papers_latency_is_a_quarter_of_its_gpus_peak() -> None:
     assert paper_share() == pytest.approx(0.25, abs=0.01)
 
 
-def test_shares_of_the_peaks() -> None:
+def test_shares_of_the_peaks_are_computed() -> None:
     shares = achieved(20.0, _cost((1e9, 1e8)), MeasuredPeaks(flops_per_second={"fp32": 1e11}, bytes_per_second=2e10))
     assert shares["flops_per_second"] == 5e10
     assert shares["share_of_compute"] == 0.5
@@ -49,7 +49,7 @@ def test_shares_of_the_peaks() -> None:
     )
 
 
-def test_a_disturbed_peak_is_replaced_by_a_greater_one() -> None:
+def test_the_larger_of_two_measured_peaks_is_kept() -> None:
     first = MeasuredPeaks(flops_per_second={"fp32": 1e11, "int8": 9e11}, bytes_per_second=2e10)
     second = MeasuredPeaks(flops_per_second={"fp32": 3e11, "int8": 8e11}, bytes_per_second=1e10)
     assert first.or_better(second) == MeasuredPeaks(

@@ -20,7 +20,7 @@ def _write_pair(folder: Path, name: str, shift: tuple[int, int]) -> None:
     np.savez(folder / f"{name}_flow.npz", flow=np.full((160, 200, 2), shift, np.float32))
 
 
-def test_the_error_of_a_method_is_that_to_the_known_flow(tmp_path: Path) -> None:
+def test_the_error_is_the_distance_to_the_known_flow(tmp_path: Path) -> None:
     _write_pair(tmp_path, "Drawn_0", (4, -2))
     _write_pair(tmp_path, "Drawn_1", (-3, 1))
     _write_pair(tmp_path, "Other_0", (2, 2))
@@ -46,6 +46,6 @@ def test_unknown_flow_does_not_count() -> None:
     assert end_point_error(np.zeros((1, 3, 2), np.float32), known) == 3
 
 
-def test_a_folder_without_pairs(tmp_path: Path) -> None:
+def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no \*_flow\.npz; expected frame pairs"):
         read_pairs(tmp_path)

@@ -126,7 +126,7 @@ def _iou(first: NDArray[np.float32], second: NDArray[np.float32], threshold: flo
     return float((a & b).sum() / (a | b).sum())
 
 
-def test_contract_and_metadata_stay(network: Network) -> None:
+def test_inputs_outputs_and_metadata_are_kept(network: Network) -> None:
     fp32, fp16 = onnx.load(network.fp32), onnx.load(network.fp16)
     assert list(fp16.graph.input) == list(fp32.graph.input)
     assert list(fp16.graph.output) == list(fp32.graph.output)
@@ -135,14 +135,14 @@ def test_contract_and_metadata_stay(network: Network) -> None:
     assert after == before | {"amcnet.precision": "fp16"}
 
 
-def test_it_is_valid_and_nothing_stands_in_tensorrts_way(network: Network) -> None:
+def test_the_file_is_valid_and_supported_by_tensorrt(network: Network) -> None:
     # strict_mode fails where an operator's inputs differ in type, inside function bodies too.
     onnx.checker.check_model(onnx.inliner.inline_local_functions(onnx.load(network.fp16)), full_check=True)
     assert lint(network.fp32) == []
     assert lint(network.fp16) == []
 
 
-def test_it_runs_in_onnx_runtime_and_is_finite(network: Network) -> None:
+def test_outputs_in_onnx_runtime_are_finite(network: Network) -> None:
     for expected, result in zip(network.expected, _run(network.fp16, network.inputs), strict=True):
         assert result.dtype == expected.dtype == np.float32
         assert result.shape == expected.shape
@@ -160,7 +160,7 @@ def test_the_file_is_half_as_large(pwcnet: Network) -> None:
     assert pwcnet.fp16.stat().st_size < 0.52 * pwcnet.fp32.stat().st_size
 
 
-def test_masks_stay(pipeline: Network) -> None:
+def test_masks_agree_with_fp32(pipeline: Network) -> None:
     expected, rounded = pipeline.expected[0], pipeline.rounded[0]
     assert 1e-5 < np.abs(rounded - expected).max() < 2e-3  # not 0: it does round
     assert _iou(expected, rounded, 0.5) >= 0.995
@@ -168,7 +168,7 @@ def test_masks_stay(pipeline: Network) -> None:
     assert _iou(expected, rounded, float(np.median(expected))) >= 0.985
 
 
-def test_masks_and_attention_maps_of_the_light_network_stay(light: Network) -> None:
+def test_masks_and_attention_maps_of_the_light_network_agree_with_fp32(light: Network) -> None:
     outputs = list(zip(light.expected, light.rounded, strict=True))
     assert len(outputs) == 7  # the mask, five attention maps and the co-attention scores
     for expected, rounded in outputs:
@@ -177,7 +177,7 @@ def test_masks_and_attention_maps_of_the_light_network_stay(light: Network) -> N
 
 
 @pytest.mark.parametrize("name", ["pwcnet", "raft"])
-def test_flow_stays_within_a_twentieth_of_a_pixel(name: str, request: pytest.FixtureRequest) -> None:
+def test_flow_agrees_with_fp32_within_a_twentieth_of_a_pixel(name: str, request: pytest.FixtureRequest) -> None:
     network: Network = request.getfixturevalue(name)
     expected, rounded = network.expected[0], network.rounded[0]
     assert np.median(np.hypot(expected[:, 0], expected[:, 1])) > 1
@@ -198,7 +198,7 @@ def test_correlation_and_coordinates_of_raft_stay_fp32(raft: Network) -> None:
 
 
 @pytest.mark.slow
-def test_polygraphy_compares_the_two(pwcnet: Network, tmp_path: Path) -> None:
+def test_polygraphy_finds_both_files_equal(pwcnet: Network, tmp_path: Path) -> None:
     def run(model: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).parent / "polygraphy"
         command = [sys.executable, program, "run", model, "--onnxrt", *arguments]
@@ -212,7 +212,7 @@ def test_polygraphy_compares_the_two(pwcnet: Network, tmp_path: Path) -> None:
         assert "Comparing Output: 'flow'" in result.stdout
 
 
-def test_large_flow_is_finer_with_fp32_rules(pwcnet: Network, tmp_path: Path) -> None:
+def test_fp32_rules_make_large_flow_more_accurate(pwcnet: Network, tmp_path: Path) -> None:
     model = onnx.load(pwcnet.fp32)
     bias = next(t for t in model.graph.initializer if t.name == "network.context.6.bias")
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(6), bias.name))  # 120 px
@@ -240,7 +240,7 @@ def test_weights_stored_in_fp16_are_read_without_a_cast(light: Network) -> None:
     assert not any(node.op_type == "Cast" and node.input[0] in stored for node in model.graph.node)
 
 
-def test_a_probed_range_makes_an_fp32_region(light: Network, tmp_path: Path) -> None:
+def test_a_measured_range_makes_an_fp32_region(light: Network, tmp_path: Path) -> None:
     report = probe_ranges(light.fp32, [light.inputs])
     # Sums over 64×64 pixels reach 45000 here; such means stay FP32 by rule, whatever the frames.
     assert {name for region in report.fp32_regions for name in region.nodes} <= set(
@@ -275,7 +275,7 @@ def test_weights_beyond_fp16_are_an_error_or_clipped_and_counted(pwcnet: Network
     assert stored[f"{tensor.name}/fp16"][0, 0, 0, :2].tolist() == [65504, -65504]
 
 
-def test_refuses_what_it_cannot_do(pwcnet: Network, tmp_path: Path) -> None:
+def test_files_that_cannot_be_converted_are_refused(pwcnet: Network, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"got precision 'fp16', expected 'fp32'\. Fix: export-onnx pwcnet"):
         convert_to_fp16(pwcnet.fp16, tmp_path / "x.onnx")
     untyped = onnx.load(pwcnet.fp32)
@@ -288,7 +288,7 @@ def test_refuses_what_it_cannot_do(pwcnet: Network, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["untyped.onnx"]
 
 
-def test_rounding_rounds_what_onnx_runtime_does_not(tmp_path: Path) -> None:
+def test_emulation_rounds_operators_that_onnx_runtime_computes_in_fp32(tmp_path: Path) -> None:
     model = onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["": 17]>
         g (float[2] x) => (float[2] y) { h = Cast <to = 10> (x) r = Relu (h) y = Cast <to = 1> (r) }
@@ -299,7 +299,7 @@ def test_rounding_rounds_what_onnx_runtime_does_not(tmp_path: Path) -> None:
     assert _run(tmp_path / "emulated.onnx", {"x": x})[0].tolist() == [1, np.inf]
 
 
-def test_multiply_adds_as_counted_by_hand(tmp_path: Path) -> None:
+def test_multiply_adds_equal_a_count_by_hand(tmp_path: Path) -> None:
     model = onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["": 17]>
         g (float[N, 4, 8, 10] x) => (float[N, 6, 6] y) {
@@ -323,6 +323,6 @@ def test_multiply_adds_as_counted_by_hand(tmp_path: Path) -> None:
     assert graph_cost(tmp_path / "m.onnx").by_precision() == {"fp16": conv + transposed, "fp32": matmul}
 
 
-def test_multiply_adds_inside_functions_count(pwcnet: Network) -> None:
+def test_multiply_adds_inside_functions_are_counted(pwcnet: Network) -> None:
     # The finest correlation alone, at 32×16 with 32 channels: 9 products of 32 pixels with 40 in each of 16 rows.
     assert graph_cost(pwcnet.fp16).by_precision()["fp32"] > 9 * 16 * 32 * 40 * 32

@@ -1,4 +1,4 @@
-"""Each rule matches the nodes that it is for, and no others."""
+"""Each rule matches its nodes and no others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _fp32_nodes(
 MAP = {"inputs": "float[1, 4, 8, 8] x", "output": "float[1, 4, 8, 8] y"}
 
 
-def test_raw_pixels_up_to_the_first_convolution() -> None:
+def test_raw_pixels_stay_fp32_up_to_the_first_convolution() -> None:
     body = """
         [cast] c = Cast <to = 1> (x) [scale] s = Mul (c, k) [resize] r = MatMul (s, m)
         [join] j = Concat <axis = 1> (r, s) [conv] f = Conv (j, w) [relu] y = Relu (f)
@@ -43,7 +43,7 @@ def test_raw_pixels_up_to_the_first_convolution() -> None:
     assert found == dict.fromkeys(["cast", "scale", "resize", "join"], "raw pixels")
 
 
-def test_flow_from_its_head_on_but_not_where_features_join() -> None:
+def test_flow_stays_fp32_from_its_head_on_except_where_features_join() -> None:
     body = """
         [first] a = Conv <pads = [1, 1, 1, 1]> (x, w) [head] f = Conv <pads = [1, 1, 1, 1]> (a, h)
         [up] u = ConvTranspose (f, t) [up_features] v = ConvTranspose (a, tf) [scaled] p = Mul (f, k)
@@ -60,7 +60,7 @@ def test_flow_from_its_head_on_but_not_where_features_join() -> None:
     assert _fp32_nodes(body, weights=weights, **MAP) == dict.fromkeys(["head", "up", "scaled"], "flow")
 
 
-def test_neither_scores_of_gates_nor_pooled_channels_are_flow() -> None:
+def test_gate_scores_and_pooled_channels_are_no_flow() -> None:
     body = """
         [first] a = Conv <pads = [1, 1, 1, 1]> (x, w) [score] s = Conv <pads = [1, 1, 1, 1]> (a, h)
         [gate] g, i = amcnet.AmcCoAttentionGate (a, a, s) [two] p = Conv (g, one) [back] b = Conv (p, back)
@@ -81,13 +81,13 @@ def test_neither_scores_of_gates_nor_pooled_channels_are_flow() -> None:
         ("ReduceMax <axes = [2, 3]> (a)", False),  # exact in any type
     ],
 )
-def test_means_over_maps(node: str, stays_fp32: bool) -> None:
+def test_means_over_maps_stay_fp32(node: str, stays_fp32: bool) -> None:
     body = f"[first] a = Conv <pads = [1, 1, 1, 1]> (x, w) [mean] m = {node} [add] y = Add (a, m)"
     found = _fp32_nodes(body, weights={"w": (4, 4, 3, 3)}, **MAP)
     assert found == ({"mean": "means over maps"} if stays_fp32 else {})
 
 
-def test_ends_from_the_last_convolution_on() -> None:
+def test_outputs_stay_fp32_from_the_last_convolution_on() -> None:
     body = """
         [head] h = Conv <pads = [1, 1, 1, 1]> (x, w) [inner] i = Sigmoid (h) [used] u = Mul (h, i)
         [last] l = Conv <pads = [1, 1, 1, 1]> (u, w) [up] r = Resize (l, , s) [end] y = Sigmoid (r)
@@ -101,7 +101,7 @@ def test_a_function_without_a_rule_stays_fp32() -> None:
     assert _fp32_nodes(body, weights={"w": (4, 4, 3, 3)}, **MAP) == {"call": "function without a rule"}
 
 
-def test_each_function_of_ours_has_a_rule() -> None:
+def test_each_function_of_the_package_has_a_rule() -> None:
     assert {rule.name for rule in DEFAULT.functions} == {function.name for function in functions(17)}
 
 
@@ -115,7 +115,7 @@ CALLS = {
 
 @pytest.mark.parametrize("opset", [17, 18])
 @pytest.mark.parametrize("name", CALLS)
-def test_functions_take_fp16_and_are_fp32_inside(name: str, opset: int, tmp_path: Path) -> None:
+def test_functions_take_fp16_and_compute_in_fp32(name: str, opset: int, tmp_path: Path) -> None:
     """The feature maps at the call are FP16; the operators that the rule is for are FP32."""
     call, exact = CALLS[name]
     body = f"""

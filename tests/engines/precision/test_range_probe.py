@@ -45,7 +45,7 @@ def _inputs(value: float, batch: int = 1) -> dict[str, NDArray[np.float32]]:
     return {"x": x}
 
 
-def test_maxima_over_all_batches(model: Path) -> None:
+def test_maxima_are_taken_over_all_batches(model: Path) -> None:
     report = probe_ranges(model, iter([_inputs(2), _inputs(16, batch=3), _inputs(4)]))
     assert report.frames == 3
     expected = {"x": 16, "scaled": 1600, "mean": 0.25, "less": 1600.25, "sigmoid": 0.5, "root": 4, "y": 4}
@@ -64,7 +64,7 @@ def test_the_nodes_around_a_large_tensor_stay_fp32(model: Path) -> None:
     assert regions["scaled"].reason == "|scaled| reaches 1.64e+04, more than a quarter of 65504"
 
 
-def test_a_mean_whose_sum_is_large(model: Path) -> None:
+def test_a_mean_with_a_large_sum_stays_fp32(model: Path) -> None:
     # 64 values of 300: a mean of 300 is harmless, the sum of 19200 on the way is not.
     report = probe_ranges(model, [{"x": np.full((1, 2, 8, 8), 300, np.float32)}])
     (region,) = [region for region in report.fp32_regions if region.tensor == "mean"]
@@ -72,7 +72,7 @@ def test_a_mean_whose_sum_is_large(model: Path) -> None:
     assert region.reason == "mean sums up to 1.92e+04, more than a quarter of 65504"
 
 
-def test_the_report_is_json(model: Path) -> None:
+def test_the_report_can_be_written_as_json(model: Path) -> None:
     report = probe_ranges(model, [_inputs(164)])
     written = report.to_json()
     assert json.loads(json.dumps(written)) == written  # a card reads what it wrote
@@ -80,17 +80,17 @@ def test_the_report_is_json(model: Path) -> None:
     assert written["fp32_regions"][0]["nodes"] == ["scale", "less"]
 
 
-def test_what_is_not_finite(model: Path) -> None:
+def test_values_that_are_not_finite_are_refused(model: Path) -> None:
     with pytest.raises(ModelFileError, match=r"the tensor 'root' in .* has NaN or infinite values on frame 1"):
         probe_ranges(model, [_inputs(1), _inputs(-1)])
 
 
-def test_inputs_that_do_not_fit(model: Path) -> None:
+def test_inputs_that_do_not_fit_are_refused(model: Path) -> None:
     with pytest.raises(ModelFileError, match=r"cannot run: got x 1x2x8x9, expected x Nx2x8x8"):
         probe_ranges(model, [{"x": np.zeros((1, 2, 8, 9), np.float32)}])
 
 
-def test_no_input_batches(model: Path) -> None:
+def test_an_empty_list_of_batches_is_refused(model: Path) -> None:
     with pytest.raises(ValueError, match="got no input batches, expected at least one"):
         probe_ranges(model, [])
 
@@ -100,7 +100,7 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
-def test_memory_grows_neither_with_frames_nor_with_tensors(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_frames_or_tensors(tmp_path: Path) -> None:
     steps = "".join(f"[n{i}] t{i + 1} = Neg (t{i}) " for i in range(100))
     types = ", ".join(f"float[1000, 1000] t{i}" for i in range(1, 100))
     text = '<ir_version: 8, opset_import: ["": 17]> g (float[1000, 1000] t0) => (float[1000, 1000] t100)'

@@ -1,4 +1,4 @@
-"""For SM 7.5 products of maps and constant matrices become convolutions, and compute the same."""
+"""For SM 7.5, products of maps and constant matrices become convolutions with the same results."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_products_with_constants_become_convolutions(tmp_path: Path) -> None:
     np.testing.assert_allclose(square, x @ x.swapaxes(2, 3), rtol=1e-5)
 
 
-def test_attention_of_an_int8_file_is_fp16(tmp_path: Path) -> None:
+def test_attention_of_an_int8_file_becomes_fp16(tmp_path: Path) -> None:
     model = onnx.parser.parse_model("""
 <ir_version: 8, opset_import: ["": 17, "amcnet": 1]>
 g (float[1, 8, 4, 4] x) => (float[1, 8, 4, 4] y) <float[1, 8, 4, 4] r, float[1, 8, 4, 4] c> {

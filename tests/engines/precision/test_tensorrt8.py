@@ -1,4 +1,4 @@
-"""Files for TensorRT 8.6: rewritten for its parser they compute the same, and what it does not support is found."""
+"""Files rewritten for TensorRT 8.6 compute the same, and unsupported constructs are found."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from amcnet.engines.precision.onnx_lint import lint, require_buildable
 from amcnet.engines.precision.tensorrt8 import rewrite
-from amcnet.engines.tensorrt8_types import file_types
+from amcnet.engines.tensorrt8_builder import file_types
 from amcnet.export import Exported
 from amcnet.export.compare.onnx_run import onnx_run
 from amcnet.runtime.errors import ModelFileError
@@ -102,7 +102,7 @@ def test_a_cast_keeps_the_name_of_an_output_and_takes_the_type_of_the_other_inpu
         ("y = Relu (x)", "bfloat16", "TensorRT 8 has no Relu of bfloat16, only of FP32, FP16, INT8"),
     ],
 )
-def test_what_it_does_not_support_is_found(body: str, kind: str, what: str, tmp_path: Path) -> None:
+def test_unsupported_operators_are_found(body: str, kind: str, what: str, tmp_path: Path) -> None:
     path = _model(tmp_path, body, inputs=f"{kind}[4, 4] x", output=f"{kind}[4, 4] y")
     (finding,) = lint(path, tensorrt8=True)
     assert (finding.where, finding.what) == ("y", what)
@@ -118,7 +118,7 @@ def test_what_it_does_not_support_is_found(body: str, kind: str, what: str, tmp_
         ("y = Sqrt (x)", "double"),
     ],
 )
-def test_what_it_supports_is_not_reported(body: str, kind: str, tmp_path: Path) -> None:
+def test_supported_operators_are_accepted(body: str, kind: str, tmp_path: Path) -> None:
     path = _model(tmp_path, body, inputs=f"{kind}[4, 4] x", output=f"{kind}[4, 4] y")
     assert lint(path, tensorrt8=True) == []
 

@@ -1,4 +1,4 @@
-"""The accuracy gate passes what agrees with the FP32 file, with figures computed by hand, and nothing else."""
+"""The accuracy gate accepts files that agree with the FP32 file, by figures computed by hand, and no others."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _without_one(inputs: Inputs) -> Inputs:
     return {"mask": mask}
 
 
-def test_masks_are_held_to_their_mean_iou(write: Callable[..., OnnxFile]) -> None:
+def test_masks_below_the_mean_iou_are_refused(write: Callable[..., OnnxFile]) -> None:
     reference, fp16 = write(MASK), write(MASK, "fp16.onnx", precision="fp16")
     gate = _gate(reference, INSIDE, -INSIDE, min_iou=0.83)
     assert gate.engine(fp16, _without_one, "L4 (SM 8.9)") == {
@@ -84,7 +84,7 @@ def test_masks_are_held_to_their_mean_iou(write: Callable[..., OnnxFile]) -> Non
 
 
 @pytest.mark.parametrize(("precision", "frames"), [("fp32", 67), ("fp16", 67), ("int8", 17)])
-def test_the_bound_is_that_of_the_precision(precision: str, frames: int, write: Callable[..., OnnxFile]) -> None:
+def test_the_bound_depends_on_the_precision(precision: str, frames: int, write: Callable[..., OnnxFile]) -> None:
     # The IoU of one frame is 2/3: among 67 the mean is 0.99502, among 66 0.99495; 0.9804 among 17, 0.979 among 16.
     reference, file = write(MASK), write(MASK, "x.onnx", precision=precision)
     others = [-INSIDE] * (frames - 1)
@@ -95,7 +95,7 @@ def test_the_bound_is_that_of_the_precision(precision: str, frames: int, write: 
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("fp16", 0.05), ("int8", 0.5)])
-def test_flow_is_held_to_its_median(precision: str, bound: float, write: Callable[..., OnnxFile]) -> None:
+def test_flow_above_the_median_error_is_refused(precision: str, bound: float, write: Callable[..., OnnxFile]) -> None:
     reference = write(FLOW, model="pwcnet")
     file = write(FLOW, "x.onnx", model="pwcnet", precision=precision)
     x = np.ones((1, 2, 1, 4), np.float32)
@@ -124,7 +124,7 @@ def test_fp16_is_emulated_where_onnx_runtime_computes_in_fp32(write: Callable[..
         _gate(reference, x).file(OnnxFile.read(tmp_path / "fp16.onnx"), tmp_path)
 
 
-def test_a_file_that_agrees(write: Callable[..., OnnxFile], tmp_path: Path) -> None:
+def test_a_file_that_agrees_is_accepted(write: Callable[..., OnnxFile], tmp_path: Path) -> None:
     reference = write(MASK)
     phases: list[str] = []
     gate = AccuracyGate(reference=reference, input_batches=[{"x": INSIDE}] * 2, min_iou=None, on_phase=phases.append)
@@ -134,7 +134,7 @@ def test_a_file_that_agrees(write: Callable[..., OnnxFile], tmp_path: Path) -> N
     assert phases == [f"comparing int8.onnx in ONNX Runtime on the CPU, frame {index}/2" for index in (1, 2)]
 
 
-def test_only_the_fp32_file_of_the_same_checkpoint_is_a_reference(write: Callable[..., OnnxFile]) -> None:
+def test_the_reference_must_be_the_fp32_file_of_the_same_checkpoint(write: Callable[..., OnnxFile]) -> None:
     file = write(MASK, "x.onnx", precision="fp16")
     for reference in (write(MASK, checkpoint_sha256="another"), write(MASK, precision="int8")):
         with pytest.raises(
@@ -143,7 +143,7 @@ def test_only_the_fp32_file_of_the_same_checkpoint_is_a_reference(write: Callabl
             _gate(reference, INSIDE).engine(file, _without_one, "L4")
 
 
-def test_frames_that_do_not_fit(write: Callable[..., OnnxFile]) -> None:
+def test_frames_that_do_not_fit_are_refused(write: Callable[..., OnnxFile]) -> None:
     reference = write(MASK)
     with pytest.raises(ModelFileError, match=r"reference\.onnx cannot run: got x 1x1x1x3, expected x 1x1x1x4"):
         _gate(reference, INSIDE[..., 1:]).engine(reference, _without_one, "L4")

@@ -1,4 +1,4 @@
-"""Two forms of a network compared, against values worked out by hand."""
+"""Comparison of two forms of a network, with values computed by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _gives(name: str, *values: object) -> Run:
     return lambda inputs: {name: np.array(values[int(inputs["number"])], np.float32)}
 
 
-def test_masks() -> None:
+def test_masks_are_compared_by_iou_and_difference() -> None:
     all_set, half_set, none = [[1.0, 1.0, 1.0, 0.5]], [[0.9, 0.9, 0.0, 0.4]], [[0.0, 0.0, 0.49, 0.0]]
     found = mask_fidelity(
         _gives("mask", all_set, all_set, none, half_set), _gives("mask", all_set, half_set, none, none), BATCHES
@@ -27,7 +27,7 @@ def test_masks() -> None:
     assert found.to_json() == {"frames": 4, "mean_iou": 0.625, "iou_p1": found.iou_p1, "flipped": 0.25}
 
 
-def test_flow() -> None:
+def test_flow_is_compared_by_end_point_error() -> None:
     still = np.zeros((1, 2, 2, 2))
     shifted = still + np.array([3, 4]).reshape(1, 2, 1, 1)
     corner = still.copy()
@@ -42,7 +42,7 @@ def test_flow() -> None:
 
 
 @pytest.mark.parametrize(("measure", "name"), [(mask_fidelity, "mask"), (flow_fidelity, "flow")])
-def test_values_that_are_not_finite_are_no_fidelity(measure: object, name: str) -> None:
+def test_values_that_are_not_finite_are_refused(measure: object, name: str) -> None:
     good, bad = np.zeros((1, 2, 1, 1)), np.full((1, 2, 1, 1), np.nan)
     with pytest.raises(ModelFileError, match=name):
         measure(_gives(name, good), _gives(name, bad), BATCHES[:1])  # type: ignore[operator]

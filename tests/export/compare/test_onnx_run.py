@@ -19,19 +19,19 @@ g (float[N, 2] x) => (float[N, 2] y, float[N, 2] z) { y = Neg (x) z = Abs (x) }
 
 
 @pytest.mark.parametrize("in_order", [False, True])
-def test_outputs_by_name(in_order: bool, tmp_path: Path) -> None:
+def test_outputs_are_returned_by_name(in_order: bool, tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(TEXT), tmp_path / "m.onnx")
     outputs = onnx_run(tmp_path / "m.onnx", in_order=in_order)({"x": np.array([[1, -2]], np.float32)})
     assert {name: value.tolist() for name, value in outputs.items()} == {"y": [[-1, 2]], "z": [[1, 2]]}
 
 
-def test_what_does_not_fit(tmp_path: Path) -> None:
+def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(TEXT), tmp_path / "m.onnx")
     with pytest.raises(ModelFileError, match=r"m\.onnx cannot run: got x 1x3, expected x Nx2"):
         onnx_run(tmp_path / "m.onnx")({"x": np.zeros((1, 3), np.float32)})
 
 
-def test_what_onnx_runtime_refuses(tmp_path: Path) -> None:
+def test_a_file_refused_by_onnx_runtime_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"\x08\x08")
     with pytest.raises(BackendError, match=r"ONNX Runtime .* refuses .*m\.onnx: "):
         onnx_run(tmp_path / "m.onnx")

@@ -1,4 +1,4 @@
-"""BF16: the masks of the FP32 file, only where processor and library have it."""
+"""BF16: agreement with FP32 masks, and the processors and libraries that support it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RESULTS = Path(__file__).resolve().parents[3] / "benchmarks/results/bf16.json"
         ("processor: 0\nFeatures\t: fp asimd\n", False),
     ],
 )
-def test_processors_that_have_bf16(tmp_path: Path, text: str, expected: bool) -> None:
+def test_processors_with_bf16_are_recognized(tmp_path: Path, text: str, expected: bool) -> None:
     (tmp_path / "cpuinfo").write_text(text)
     assert multiplies_bf16(tmp_path / "cpuinfo") == expected
     assert not multiplies_bf16(tmp_path / "absent")
@@ -54,7 +54,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return make
 
 
-def test_it_is_refused_with_the_reason_and_the_fix(machine: Callable[..., None]) -> None:
+def test_bf16_is_refused_with_the_reason_and_the_fix(machine: Callable[..., None]) -> None:
     machine(bf16=False)
     with pytest.raises(BackendError, match=r"has no BF16 instructions; .* Fix: leave out --precision bf16"):
         Segmenter.load(precision="bf16")
@@ -70,13 +70,15 @@ def test_it_is_refused_with_the_reason_and_the_fix(machine: Callable[..., None])
         Segmenter.load(engine="a.engine", precision="bf16")
 
 
-def test_files_of_the_user_take_it_on_request_only(amcnet_onnx: Path, machine: Callable[..., None]) -> None:
+def test_files_of_the_user_are_computed_in_bf16_on_request_only(
+    amcnet_onnx: Path, machine: Callable[..., None]
+) -> None:
     machine()
     assert SegmenterPlan.make(amcnet_onnx, precision="bf16").precision == "bf16"
     assert SegmenterPlan.make(amcnet_onnx).precision == "fp32"
 
 
-def test_on_arm_it_is_an_option_of_onnx_runtime(
+def test_on_arm_bf16_is_an_option_of_onnx_runtime(
     amcnet_onnx: Path, machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine(arm=True)
@@ -103,7 +105,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_masks_are_those_of_fp32_and_equal_in_each_call(clip: Path) -> None:
+def test_masks_agree_with_fp32_and_are_equal_in_each_call(clip: Path) -> None:
     file = OnnxFile.read(DEFAULT_AMCNET)
     batches = [item.inputs for item in ClipInputs(file, [clip])]
     with open_backend.open_backend(file, 1) as exact, open_backend.open_backend(file, 1, bf16=True) as rounded:
@@ -117,7 +119,7 @@ def test_masks_are_those_of_fp32_and_equal_in_each_call(clip: Path) -> None:
     np.testing.assert_array_equal(first, again)
 
 
-def test_a_report_has_the_precision_that_was_computed_in(clip: Path, tmp_path: Path) -> None:
+def test_the_report_names_the_computed_precision(clip: Path, tmp_path: Path) -> None:
     report = infer(InferOptions(source=clip, output=tmp_path / "out", precision="bf16"))
     assert report["settings"]["files"]["amcnet"]["precision"] == "bf16"
     assert "CPU, BF16, " in report["backend"]

@@ -1,4 +1,4 @@
-"""The cache of compiled networks: the same answers from it, and no run that fails because of it."""
+"""The cache of compiled networks: equal outputs, and no failure of a run by the cache."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _files(cache: CompiledCache) -> list[Path]:
     return sorted(cache.folder.iterdir())
 
 
-def test_what_was_written_is_read(cache: CompiledCache) -> None:
+def test_written_files_are_read(cache: CompiledCache) -> None:
     assert cache.read(KEY) is None
     cache.write(KEY, b"compiled")
     assert cache.read(dict(reversed(KEY.items()))) == b"compiled"
@@ -55,7 +55,7 @@ def test_what_was_written_is_read(cache: CompiledCache) -> None:
         lambda stored: bytes(len(stored)),
     ],
 )
-def test_a_broken_file_is_not_used_and_replaced(cache: CompiledCache, change: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_file_is_replaced(cache: CompiledCache, change: Callable[[bytes], bytes]) -> None:
     cache.write(KEY, b"compiled network")
     (path,) = _files(cache)
     path.write_bytes(change(path.read_bytes()))
@@ -71,7 +71,7 @@ def test_another_users_file_is_not_used(cache: CompiledCache, monkeypatch: pytes
     assert cache.read(KEY) is None
 
 
-def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_disables_the_cache(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for cache in (CompiledCache(tmp_path / "file" / "cache"), CompiledCache(tmp_path / "file"), CompiledCache(None)):
         cache.write(KEY, b"compiled")
@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "in the way"
 
 
-def test_many_writers_at_once(cache: CompiledCache) -> None:
+def test_concurrent_writers_leave_a_valid_file(cache: CompiledCache) -> None:
     contents = [bytes([index]) * 100_000 for index in range(8)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda content: cache.write(KEY, content), contents * 5))
@@ -87,7 +87,7 @@ def test_many_writers_at_once(cache: CompiledCache) -> None:
     assert len(_files(cache)) == 1
 
 
-def test_the_files_used_least_recently_go(cache: CompiledCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_files_are_deleted(cache: CompiledCache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 3500)
     for index in range(3):
         cache.write({"file": index}, bytes(1000))
@@ -100,7 +100,7 @@ def test_the_files_used_least_recently_go(cache: CompiledCache, monkeypatch: pyt
     assert cache.read({"file": 4}) is None, "one file alone is too large"
 
 
-def test_the_systems_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_is_in_the_folder_of_the_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     folders = {}
@@ -133,7 +133,7 @@ def test_the_systems_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "path", [DEFAULT_AMCNET, pytest.param(DEFAULT_INT8, marks=pytest.mark.slow)], ids=["fp32", "int8"]
 )
-def test_a_network_from_the_cache_answers_the_same(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_cached_network_has_the_same_outputs(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     file = OnnxFile.read(path)
@@ -163,7 +163,7 @@ with OpenVinoBackend(OnnxFile.read(sys.argv[1]), 1) as network:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no limit of a file's size")
-def test_a_full_disk_and_a_read_only_home(tmp_path: Path) -> None:
+def test_a_full_disk_or_read_only_home_is_no_error(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     (tmp_path / "file").touch()
     for cache in (tmp_path, tmp_path / "file"):

@@ -1,4 +1,4 @@
-"""Nothing waits for ever: first inferences that meet, a forked child, a library's call that never returns."""
+"""Situations that could hang: concurrent first inferences, a forked child, a library call that never returns."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _in_forked_child(work: object, *arguments: object) -> str:
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("library", _LIBRARIES)
-def test_a_forked_child_is_told_what_to_do(library: str) -> None:
+def test_a_forked_child_gets_an_error_with_the_fix(library: str) -> None:
     file = OnnxFile.read(DEFAULT_AMCNET)
     with OpenVinoBackend(file, 1) if library == "OpenVINO" else OnnxRuntimeBackend(file, 1) as backend:
         said = _in_forked_child(_error_of_run, backend)
@@ -118,7 +118,7 @@ def test_a_forked_child_is_told_what_to_do(library: str) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_segmenter_in_a_forked_child(clip: Path, amcnet_onnx: Path) -> None:
+def test_a_segmenter_in_a_forked_child_is_an_error(clip: Path, amcnet_onnx: Path) -> None:
     with Segmenter.load(amcnet_onnx) as segmenter:
         assert "forked from it" in _in_forked_child(_error_of_video, segmenter, clip)
         assert sum(1 for _ in segmenter.video(clip)) == 4, "the parent's is as before"
@@ -161,7 +161,9 @@ sys.exit(infer() if which == "amc-infer" else another())
 @pytest.mark.parametrize(
     "keeps_gil", [False, pytest.param(True, marks=pytest.mark.skipif(sys.platform != "linux", reason="needs glibc"))]
 )
-def test_a_second_ctrl_c_ends_what_never_returns(tmp_path: Path, clip: Path, keeps_gil: bool, which: str) -> None:
+def test_a_second_ctrl_c_ends_a_call_that_never_returns(
+    tmp_path: Path, clip: Path, keeps_gil: bool, which: str
+) -> None:
     command = [sys.executable, "-c", _STUCK, str(keeps_gil), which, str(clip), str(tmp_path / "out")]
     # SIGINT may be ignored where the tests run in the background; the child would take that over.
     default = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""ONNX Runtime as a backend: what it answers, and what it says when it, or the file, is not as it should be."""
+"""ONNX Runtime as a backend: its outputs, and the errors for wrong files and installations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
     monkeypatch.setattr(onnxruntime_session, "version", version)
 
 
-def test_it_gives_the_outputs_by_name(amcnet_onnx: Path, networks: ModuleType) -> None:
+def test_outputs_are_returned_by_name(amcnet_onnx: Path, networks: ModuleType) -> None:
     file = OnnxFile.read(amcnet_onnx)
     with OnnxRuntimeBackend(file, 1) as network:
         outputs = network.run(INPUTS)
@@ -40,7 +40,7 @@ def test_it_gives_the_outputs_by_name(amcnet_onnx: Path, networks: ModuleType) -
         network.run(INPUTS)
 
 
-def test_further_outputs_are_given_on_request(tmp_path: Path, amcnet_onnx: Path) -> None:
+def test_further_outputs_are_returned_on_request(tmp_path: Path, amcnet_onnx: Path) -> None:
     model = onnx.load(str(amcnet_onnx))
     model.graph.output.append(onnx.helper.make_tensor_value_info("logits", 1, None))
     onnx.save(model, str(tmp_path / "more.onnx"))
@@ -61,7 +61,7 @@ def test_outputs_that_are_not_finite_are_refused(tmp_path: Path, networks: Modul
         network.run(INPUTS)
 
 
-def test_one_infinite_value_is_enough(amcnet_onnx: Path) -> None:
+def test_a_single_infinite_value_is_refused(amcnet_onnx: Path) -> None:
     image = INPUTS["image"].copy()
     image[0, 1, 200, 300] = np.nan
     with (
@@ -80,7 +80,7 @@ def test_inputs_that_do_not_fit_are_named(tmp_path: Path, networks: ModuleType) 
         network.run(INPUTS)
 
 
-def test_other_names_are_known_when_it_is_loaded(tmp_path: Path, networks: ModuleType) -> None:
+def test_wrong_output_names_are_refused_on_loading(tmp_path: Path, networks: ModuleType) -> None:
     file = OnnxFile.read(networks.make_amcnet(tmp_path / "salience.onnx", output="salience"))
     with pytest.raises(
         ModelFileError, match=r"the inputs image, flow_image and the outputs salience; expected .* and mask:"
@@ -91,7 +91,7 @@ def test_other_names_are_known_when_it_is_loaded(tmp_path: Path, networks: Modul
         OnnxRuntimeBackend(file, 1)
 
 
-def test_a_file_that_the_library_refuses(tmp_path: Path, amcnet_onnx: Path) -> None:
+def test_a_file_refused_by_the_library_is_an_error(tmp_path: Path, amcnet_onnx: Path) -> None:
     model = onnx.load(str(amcnet_onnx))
     model.graph.node[0].op_type = "MadeUpOperator"
     onnx.save(model, str(tmp_path / "odd.onnx"))
@@ -99,27 +99,27 @@ def test_a_file_that_the_library_refuses(tmp_path: Path, amcnet_onnx: Path) -> N
         OnnxRuntimeBackend(OnnxFile.read(tmp_path / "odd.onnx"), 1)
 
 
-def test_without_either_package(amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_package_the_error_names_the_extra(amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _installed(monkeypatch)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendError, match=r"needs ONNX Runtime, which is not installed.*amcnet\[cpu\].*amcnet\[gpu\]"):
         OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1)
 
 
-def test_with_both_packages(amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_packages_at_once_are_refused(amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _installed(monkeypatch, "onnxruntime", "onnxruntime-gpu")
     with pytest.raises(BackendError, match=r"onnxruntime 1\.23\.4 and onnxruntime-gpu 1\.23\.4 are both.*uninstall"):
         OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1)
 
 
-def test_with_a_package_that_cannot_be_imported(amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_cannot_be_imported_is_an_error(amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _installed(monkeypatch, "onnxruntime-gpu")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendError, match=r"onnxruntime-gpu 1\.23\.4 is installed but cannot be imported"):
         OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1)
 
 
-def test_a_package_of_another_name_will_do(amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builds_of_other_names_are_accepted(amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _installed(monkeypatch)  # as onnxruntime-openvino or a build of one's own look
     with OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1) as network:
         assert "mask" in network.run(INPUTS)

@@ -1,4 +1,4 @@
-"""ONNX Runtime on a GPU, without one: what is asked of it, its I/O binding on the CPU, and its silent retreats."""
+"""ONNX Runtime for GPUs, tested on the CPU: its options, I/O binding, and the detection of its fallback to the CPU."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _inputs(seed: int) -> dict[str, NDArray[np.float32]]:
     return {name: rng.normal(size=(1, 3, 384, 384)).astype(np.float32) for name in ("image", "flow_image")}
 
 
-def test_the_gpus_answers_are_the_cpus_and_memory_is_bound_once(library: Any, amcnet_onnx: Path) -> None:
+def test_gpu_outputs_equal_the_cpu_and_memory_is_bound_once(library: Any, amcnet_onnx: Path) -> None:
     file = OnnxFile.read(amcnet_onnx)
     expected = onnxruntime.InferenceSession(amcnet_onnx, providers=["CPUExecutionProvider"])
     with OnnxRuntimeBackend(file, 1, "cuda") as network:
@@ -128,7 +128,7 @@ def test_the_gpus_answers_are_the_cpus_and_memory_is_bound_once(library: Any, am
         network.run(_inputs(0))
 
 
-def test_the_library_is_silent_while_it_searches_kernels_only(library: Any, amcnet_onnx: Path) -> None:
+def test_the_log_is_silenced_only_during_the_kernel_search(library: Any, amcnet_onnx: Path) -> None:
     with OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda") as network:
         assert library.severities == [4, 2], "fatal while the session opens, and the library's own afterwards"
         network.run(_inputs(0))
@@ -137,7 +137,7 @@ def test_the_library_is_silent_while_it_searches_kernels_only(library: Any, amcn
         assert library.severities == [4, 2] * 2
 
 
-def test_threads_take_turns(library: Any, amcnet_onnx: Path) -> None:
+def test_concurrent_threads_are_serialized(library: Any, amcnet_onnx: Path) -> None:
     expected = onnxruntime.InferenceSession(amcnet_onnx, providers=["CPUExecutionProvider"])
     together = Barrier(2)
 
@@ -154,7 +154,7 @@ def test_threads_take_turns(library: Any, amcnet_onnx: Path) -> None:
         assert binding.runs == 4
 
 
-def test_a_network_that_no_graph_can_hold_runs_without(library: Any, amcnet_onnx: Path) -> None:
+def test_a_network_that_cannot_be_captured_runs_without_a_graph(library: Any, amcnet_onnx: Path) -> None:
     library.graphs = False
     with OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda") as network:
         assert network.name == "ONNX Runtime 1.22.0, CUDA, no CUDA graph"
@@ -173,17 +173,17 @@ def test_inputs_of_another_shape_are_bound_anew_or_refused(library: Any, amcnet_
     assert [binding.graphs for binding in library.session.bindings] == [{"1"}, {"2"}], "a graph is for one shape"
 
 
-def test_a_gpu_that_was_not_got_is_an_error(library: Any, amcnet_onnx: Path) -> None:
+def test_a_session_without_the_gpu_is_an_error(library: Any, amcnet_onnx: Path) -> None:
     library.got = ["CPUExecutionProvider"]
-    message = r"1\.22\.0 was asked for the GPU and took the CPU: .*pip install 'amcnet\[gpu\]'; amc-check"
+    message = r"1\.22\.0 fell back to the CPU: .*pip install 'amcnet\[gpu\]'; amc-check"
     with pytest.raises(BackendError, match=message):
         OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda")
 
 
-def test_the_library_for_cpus_is_known_before_the_file_is_loaded(amcnet_onnx: Path, recwarn: Any) -> None:
+def test_a_cpu_only_library_is_an_error_before_the_file_is_loaded(amcnet_onnx: Path, recwarn: Any) -> None:
     if CUDA in onnxruntime.get_available_providers():
         pytest.skip("this is the library for GPUs")
-    message = r"is the one for CPUs, and the GPU was asked for; replace it: pip uninstall -y onnxruntime && pip install"
+    message = r"runs on CPUs only; expected onnxruntime-gpu for --device cuda\. Fix: pip uninstall -y onnxruntime"
     with pytest.raises(BackendError, match=message):
         OnnxRuntimeBackend(OnnxFile.read(amcnet_onnx), 1, "cuda")
     assert not recwarn.list

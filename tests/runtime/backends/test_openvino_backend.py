@@ -1,4 +1,4 @@
-"""OpenVINO as a backend: the same answers as ONNX Runtime, for files with our functions in them too."""
+"""OpenVINO as a backend: agreement with ONNX Runtime, also for files with functions of this package."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_float_is_float(clip: Path) -> None:
+def test_fp32_is_computed_in_fp32(clip: Path) -> None:
     file = OnnxFile.read(DEFAULT_AMCNET)
     with OpenVinoBackend(file, 1) as ours, OnnxRuntimeBackend(file, 1) as other:
         for item in ClipInputs(file, [clip]):
@@ -43,14 +43,14 @@ def test_float_is_float(clip: Path) -> None:
             np.testing.assert_allclose(found, expected, atol=1e-4)  # BF16, its own choice, is 1e-2 away
 
 
-def test_int8_is_the_same_network(clip: Path) -> None:
+def test_int8_agrees_with_onnx_runtime(clip: Path) -> None:
     file = OnnxFile.read(DEFAULT_INT8)
     with OpenVinoBackend(file, 1) as ours, OnnxRuntimeBackend(file, 1) as other:
         input_batches = [item.inputs for item in ClipInputs(file, [clip])]
         assert mask_fidelity(other.run, ours.run, input_batches).mean_iou > 0.9
 
 
-def test_several_frames_at_once(amcnet_onnx: Path) -> None:
+def test_concurrent_calls_agree_with_onnx_runtime(amcnet_onnx: Path) -> None:
     input_batches = [{name: np.full((1, 3, 384, 384), k, np.float32) for name in INPUTS} for k in range(8)]
     with OpenVinoBackend(OnnxFile.read(amcnet_onnx), 1) as network, ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda feed: network.run(feed)["mask"][0, 0, 0, 0], input_batches))
@@ -58,9 +58,7 @@ def test_several_frames_at_once(amcnet_onnx: Path) -> None:
     assert len(set(found)) == 8
 
 
-def test_it_is_taken_where_it_is_installed(
-    amcnet_onnx: Path, pwcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_openvino_is_used_if_installed(amcnet_onnx: Path, pwcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_backend(OnnxFile.read(amcnet_onnx), 1) as network:
         assert network.name.startswith("OpenVINO 20")
         assert network.name.endswith("CPU, 1 thread a frame")
@@ -84,7 +82,7 @@ def test_it_is_taken_where_it_is_installed(
     assert not runs_in_openvino(OnnxFile.read(amcnet_onnx))
 
 
-def test_what_it_says(tmp_path: Path, amcnet_onnx: Path, networks: ModuleType) -> None:
+def test_errors_name_the_file_and_the_cause(tmp_path: Path, amcnet_onnx: Path, networks: ModuleType) -> None:
     network = OpenVinoBackend(OnnxFile.read(amcnet_onnx), 1)
     with network, pytest.raises(ModelFileError, match="cannot be run on"):
         network.run({name: np.zeros((1, 2, 384, 384), np.float32) for name in INPUTS})

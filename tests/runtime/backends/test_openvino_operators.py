@@ -51,7 +51,7 @@ def _values(shape: Shape, scale: float) -> NDArray[np.float32]:
     [("AmcCoAttentionGate", [6, 2], 2), ("AmcCoAttention", [6], 1), ("AmcCorrelation", [6], 1), ("AmcWarp", [2], 1)],
 )
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 7, 12), (2, 5, 4), (1, 1, 2), (1, 3, 1)])
-def test_each_operator(
+def test_each_operator_agrees_with_onnx_runtime(
     tmp_path: Path, operator: str, others: list[int], outputs: int, batch: int, height: int, width: int
 ) -> None:
     shapes = [(batch, channels, height, width) for channels in (6, *others)]
@@ -65,7 +65,7 @@ def test_each_operator(
         np.testing.assert_allclose(found[index], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_flow_of_pwcnet_is_that_of_onnx_runtime(exported: Callable[[str], Exported]) -> None:
+def test_the_flow_of_pwcnet_agrees_with_onnx_runtime(exported: Callable[[str], Exported]) -> None:
     file = exported("pwcnet").file
     rng = np.random.default_rng(0)
     inputs = {name: rng.random((1, 3, 64, 128), np.float32) for name in ("frame", "next_frame")}

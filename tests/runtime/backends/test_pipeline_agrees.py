@@ -1,4 +1,4 @@
-"""pipeline.onnx, where all is in one graph, gives the mask that the runtime makes step by step."""
+"""pipeline.onnx, a single graph, computes the mask that the runtime computes in steps."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from amcnet.models import RAFTConfig
 
 
 @pytest.mark.slow
-def test_pipeline_and_runtime_make_the_same_mask(exported: Callable[[str], Exported], tmp_path: Path) -> None:
+def test_pipeline_and_runtime_compute_the_same_mask(exported: Callable[[str], Exported], tmp_path: Path) -> None:
     amcnet, pwcnet, pipeline = (exported(name).file.path for name in ("amcnet", "pwcnet", "pipeline"))
     _same_mask(amcnet, pwcnet, pipeline, PIPELINE_SIZE, tmp_path)
 
 
 @pytest.mark.slow
-def test_so_do_those_with_the_light_network(tmp_path: Path) -> None:
+def test_pipeline_and_runtime_agree_with_the_light_network(tmp_path: Path) -> None:
     size = (150, 90)
     amcnet = export_amcnet(SEED, tmp_path, config=LIGHT).file.path
     pwcnet = export_pwcnet(SEED, tmp_path, size=(192, 128)).file.path
@@ -34,7 +34,7 @@ def test_so_do_those_with_the_light_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_so_do_those_with_raft(tmp_path: Path) -> None:
+def test_pipeline_and_runtime_agree_with_raft(tmp_path: Path) -> None:
     size, config = (150, 90), RAFTConfig(iterations=2)
     amcnet = export_amcnet(SEED, tmp_path, config=SMALL).file.path
     raft = export_raft(SEED, tmp_path, config=config, size=size).file.path

@@ -1,4 +1,4 @@
-"""ResourcePool: one thread at a time in each, no more than there were threads at once, all closed at the end."""
+"""ResourcePool: one thread per resource, no more resources than concurrent threads, and all closed at the end."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ class _ExecutionSlot:
 
 
 @pytest.fixture
-def lanes() -> ResourcePool[_ExecutionSlot]:
+def pool() -> ResourcePool[_ExecutionSlot]:
     _ExecutionSlot.made = []
     return ResourcePool(_ExecutionSlot)
 
 
-def test_one_after_the_other_share_a_lane(lanes: ResourcePool[_ExecutionSlot]) -> None:
+def test_sequential_calls_share_one_slot(pool: ResourcePool[_ExecutionSlot]) -> None:
     for _ in range(3):
-        with lanes.take() as lane:
-            assert lane is _ExecutionSlot.made[0]
-    with pytest.raises(ValueError, match="in the block"), lanes.take():
+        with pool.take() as slot:
+            assert slot is _ExecutionSlot.made[0]
+    with pytest.raises(ValueError, match="in the block"), pool.take():
         raise ValueError("in the block")
-    with lanes.take(), lanes.take():
+    with pool.take(), pool.take():
         pass
     assert len(_ExecutionSlot.made) == 2
 
 
-def test_threads_at_once_have_one_each(lanes: ResourcePool[_ExecutionSlot]) -> None:
+def test_concurrent_threads_have_one_slot_each(pool: ResourcePool[_ExecutionSlot]) -> None:
     together = threading.Barrier(4)
     taken: list[_ExecutionSlot] = []
 
     def work() -> None:
-        with lanes.take() as lane:
-            taken.append(lane)
+        with pool.take() as slot:
+            taken.append(slot)
             together.wait()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -52,12 +52,12 @@ def test_threads_at_once_have_one_each(lanes: ResourcePool[_ExecutionSlot]) -> N
     for thread in threads:
         thread.join()
     assert len(set(map(id, taken))) == len(_ExecutionSlot.made) == 4
-    lanes.close()
-    lanes.close()
-    assert [lane.closed for lane in _ExecutionSlot.made] == [1] * 4
+    pool.close()
+    pool.close()
+    assert [slot.closed for slot in _ExecutionSlot.made] == [1] * 4
 
 
-def test_a_lane_that_cannot_be_made_is_none(lanes: ResourcePool[_ExecutionSlot]) -> None:
+def test_a_slot_that_cannot_be_made_is_not_kept(pool: ResourcePool[_ExecutionSlot]) -> None:
     def fail() -> _ExecutionSlot:
         raise MemoryError
 

@@ -1,4 +1,4 @@
-"""Engines as a backend on a made-up GPU: their answers, threads at once, graphs, and how they end."""
+"""Engines as a backend on a fake GPU: outputs, concurrent threads, CUDA graphs, errors and release of memory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _log(path: Path) -> list[tuple[str, str, int, int]]:
     return [(stream, what, int(begin), int(end)) for stream, what, begin, end in rows]
 
 
-def test_it_answers_as_the_formula_and_replays_one_graph(
+def test_outputs_equal_the_formula_and_one_graph_is_replayed(
     on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
 ) -> None:
     code = """
@@ -87,7 +87,7 @@ with open_backend(file, threads=1, extra_outputs=extra) as network:
         assert downloads == 2 * (1 + len(extra)), "one per output, to warm up and by the graph"
 
 
-def test_threads_at_once_have_a_context_each_and_overlap(
+def test_concurrent_threads_have_a_context_each_and_overlap(
     on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
 ) -> None:
     code = """
@@ -125,7 +125,7 @@ with open_backend(file, threads=1) as network:
     assert _done(on_fake_gpu(IMPORTS + code, engine)).endswith("fp16, no CUDA graph\n")
 
 
-def test_what_it_refuses(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_wrong_inputs_are_refused(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
     code = """
 def said(error_of, *arguments):
     try:
@@ -158,7 +158,9 @@ said(open_backend, EngineFile.read(sys.argv[2]), 1)
     assert [row[1] for row in _log(log)].count(NOTHING_LEFT) == 2
 
 
-def test_a_gpu_that_fails_in_the_middle(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_a_gpu_that_fails_during_a_run_is_an_error(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
+) -> None:
     code = """
 try:
     with open_backend(file, threads=1) as network:
@@ -173,7 +175,7 @@ except AmcNetError as error:
     assert "GPU work failed: CUDA error" in said
 
 
-def test_half_outputs_come_as_float(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_fp16_outputs_are_returned_as_fp32(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
     code = """
 with open_backend(file, threads=1) as network:
     mask = network.run(inputs(0))["mask"]

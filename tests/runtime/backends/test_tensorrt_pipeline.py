@@ -1,4 +1,4 @@
-"""pipeline.engine on a made-up GPU: each pair's mask, frames uploaded once, streams that overlap, early ends."""
+"""pipeline.engine on a fake GPU: masks, one upload per frame, overlapping streams, and clips left early."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ print(list(times.quantiles_ms()))
     assert stages == "['upload', 'network']"
 
 
-def test_without_a_frame_ahead_a_mask_comes_before_the_frame_after_the_next(
-    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
-) -> None:
+def test_a_live_mask_needs_only_the_next_frame(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
     code = """
 asked = []
 
@@ -89,7 +87,9 @@ with open_pipeline(file) as pipeline:
     _done(on_fake_gpu(IMPORTS + code, make_engine(tmp_path / "x.engine", "pipeline")))
 
 
-def test_a_frame_goes_up_once_and_all_overlap(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_each_frame_is_uploaded_once_and_stages_overlap(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
+) -> None:
     code = """
 with open_pipeline(file) as pipeline:
     frames = list(clip(12))
@@ -131,7 +131,7 @@ with open_pipeline(file) as pipeline:
     assert log.read_text().splitlines()[-1].startswith("0 released:memories=0,streams=0,events=0,graphs=0")
 
 
-def test_errors_come_after_the_masks_before_them(
+def test_errors_are_raised_after_the_masks_before_them(
     on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
 ) -> None:
     code = """

@@ -43,7 +43,7 @@ def _csv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("amcnet.runtime.batch.summary.is_installed", lambda module: False)
 
 
-def test_the_outputs_are_those_of_amc_infer(
+def test_the_outputs_equal_those_of_amc_infer(
     options: Options, make_videos: MakeVideos, tmp_path: Path, amcnet_onnx: Path
 ) -> None:
     make_videos("day1/a", "b")
@@ -76,7 +76,7 @@ def test_the_outputs_are_those_of_amc_infer(
     assert page.count("data:image/png;base64,") == 6
 
 
-def test_other_outputs_than_masks(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
+def test_all_kinds_of_output_are_written(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
     make_videos("a")
     result = run_batch(options(infer={"write": ("alpha-png", "boxes")}, jobs=1))
     assert (result.done, result.failed) == (1, [])
@@ -102,7 +102,7 @@ def test_images_keep_their_names(options: Options, tmp_path: Path) -> None:
         ({"threshold": 1.5}, "threshold is"),
     ],
 )
-def test_wrong_outputs_are_named_before_a_video_is_begun(
+def test_wrong_outputs_are_refused_before_a_video_is_begun(
     options: Options, make_videos: MakeVideos, tmp_path: Path, infer: dict[str, Any], says: str
 ) -> None:
     make_videos("a")
@@ -111,7 +111,7 @@ def test_wrong_outputs_are_named_before_a_video_is_begun(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_video_that_fails_ends_no_other(
+def test_a_failed_video_does_not_end_the_others(
     options: Options,
     make_videos: MakeVideos,
     faulty_segment: Any,
@@ -167,7 +167,7 @@ def test_failures_of_the_network_end_the_batch(
         run_batch(options(jobs=1, retries=0), segment=faulty_segment)
 
 
-def test_what_is_done_is_passed_over(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
+def test_finished_videos_are_skipped(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
     make_videos("a", "b", "c")
     broken, out = tmp_path / "videos" / "broken.mp4", tmp_path / "out"
     broken.write_text("no video")
@@ -259,14 +259,16 @@ def test_a_second_batch_on_one_folder_is_refused(options: Options, make_videos: 
             run_batch(options(shard=Shard(1, 2)))
 
 
-def test_an_empty_shard_is_done(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
+def test_an_empty_shard_ends_without_an_error(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
     make_videos("a")
     results = [run_batch(options(shard=Shard(index, 50), limit=1)) for index in range(50)]
     assert sum(result.done for result in results) == 1
     assert not any(result.failed for result in results)
 
 
-def test_image_folders(options: Options, tmp_path: Path, clip_picture: Callable[..., Any]) -> None:
+def test_folders_of_images_are_segmented_as_clips(
+    options: Options, tmp_path: Path, clip_picture: Callable[..., Any]
+) -> None:
     import cv2
 
     for name in ("one", "two"):
@@ -292,7 +294,7 @@ def test_a_missing_video_of_a_list_fails_alone(options: Options, make_videos: Ma
     assert "there is no such file or folder" in message
 
 
-def test_a_network_that_cannot_be_loaded_is_one_error(
+def test_a_network_that_cannot_be_loaded_is_a_single_error(
     options: Options, make_videos: MakeVideos, tmp_path: Path, amcnet_onnx: Path
 ) -> None:
     make_videos("a", "b")
@@ -307,7 +309,7 @@ def _with_an_unknown_operator(network: Path) -> bytes:
     return network.read_bytes().replace(b"Sigmoid", b"Sigmund")
 
 
-def test_bad_options_write_nothing(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
+def test_wrong_options_write_nothing(options: Options, make_videos: MakeVideos, tmp_path: Path) -> None:
     make_videos("a")
     with pytest.raises(InputError, match="threshold is 2"):
         run_batch(options(infer={"threshold": 2}))

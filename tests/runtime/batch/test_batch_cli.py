@@ -1,4 +1,4 @@
-"""`amc-batch` as a person meets it: what it prints, its exit status, Ctrl-C, SIGKILL."""
+"""The command `amc-batch`: printed text, exit status, Ctrl-C and SIGKILL."""
 
 from __future__ import annotations
 
@@ -15,28 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import wait_for
 
 from amcnet.runtime.batch import cli
 from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET
 
 MakeVideos = Callable[..., None]
 Run = Callable[..., tuple[int, str, str]]
+CommandLine = Callable[[str, Callable[[], int]], Run]
 _COMMAND = [sys.executable, "-c", "import sys; from amcnet.runtime.batch.cli import main; sys.exit(main())"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are of another kind")
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """`run(*arguments) -> (exit status, standard output, standard error)`, in tmp_path."""
+def run(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """`run(*arguments) -> (exit status, stdout, stderr)`, in tmp_path."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["amc-batch", *map(str, arguments)])
-        status = cli.main()
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
+    return command_line("amc-batch", cli.main)
 
 
 def test_all_done_is_status_0_and_some_failed_is_3(
@@ -59,10 +54,10 @@ def test_all_done_is_status_0_and_some_failed_is_3(
     assert lines[0] == "1 videos to do; in an earlier run 2 were done and 0 failed (--retry-failed)"
     assert lines[1] == lines[2], "at once, and at the end"
     assert lines[2].startswith("failed: broken.mp4: ")
-    assert lines[3:] == ["try these again by --retry-failed"]
+    assert lines[3:] == ["try these again with --retry-failed"]
 
 
-def test_a_video_whose_name_begins_with_a_dash(run: Run, make_videos: MakeVideos, amcnet_onnx: Path) -> None:
+def test_a_file_name_that_begins_with_a_dash_is_no_option(run: Run, make_videos: MakeVideos, amcnet_onnx: Path) -> None:
     make_videos("a")
     Path("videos/a.mp4").rename("-a.mp4")
     assert run("-a.mp4", "-o", "out", "--amcnet", amcnet_onnx, "--jobs", 1)[0] == 0
@@ -119,7 +114,7 @@ def test_wrong_usage_is_status_2(run: Run, arguments: list[str]) -> None:
     assert not Path("out").exists()
 
 
-def test_help_waits_for_no_video_library() -> None:
+def test_help_imports_no_video_library() -> None:
     code = (
         "import sys; from amcnet.runtime.batch.cli import main\ntry: main()\n"
         "finally: print(sorted({'numpy', 'cv2', 'av', 'tqdm', 'onnxruntime'} & set(sys.modules)))"
@@ -129,7 +124,7 @@ def test_help_waits_for_no_video_library() -> None:
     assert done.stdout.endswith("129 SIGHUP\n[]\n")
 
 
-def test_every_option_of_amc_infer_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_options_of_amc_infer_exist(capsys: pytest.CaptureFixture[str]) -> None:
     from dataclasses import fields
 
     from amcnet.runtime.infer import InferOptions
@@ -157,7 +152,7 @@ def test_a_dry_run_writes_nothing_and_estimates(
     assert [path.name for path in tmp_path.iterdir()] == ["videos"]
 
 
-def test_a_dry_run_tells_that_the_disk_is_full(
+def test_a_dry_run_reports_too_little_space(
     run: Run, make_videos: MakeVideos, amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_videos("a", frames=3)
@@ -167,7 +162,7 @@ def test_a_dry_run_tells_that_the_disk_is_full(
     assert out.splitlines()[-1] == "out has 0.0 MiB free. Fix: free some space, or write less with --write"
 
 
-def test_a_dry_run_of_unreadable_videos(run: Run, amcnet_onnx: Path) -> None:
+def test_a_dry_run_of_unreadable_videos_gives_no_estimate(run: Run, amcnet_onnx: Path) -> None:
     Path("videos").mkdir()
     Path("videos/broken.mp4").write_text("no video")
     status, out, _ = run("videos", "-o", "out", "--amcnet", amcnet_onnx, "--dry-run")
@@ -175,7 +170,7 @@ def test_a_dry_run_of_unreadable_videos(run: Run, amcnet_onnx: Path) -> None:
     assert out.splitlines()[-1] == "no estimate: of 1 videos none can be read or tells its length"
 
 
-# --- ended from outside
+# --- signals
 
 
 def _start(*arguments: object) -> subprocess.Popen[str]:
@@ -191,13 +186,6 @@ def _start(*arguments: object) -> subprocess.Popen[str]:
         )
     finally:
         signal.signal(signal.SIGINT, default)
-
-
-def _wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """As long as it takes, unless the process ends before."""
-    while not happened():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
 
 
 def _children(process: subprocess.Popen[str]) -> list[Path]:
@@ -216,14 +204,14 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_the_videos_in_hand_resumable(
+def test_a_signal_leaves_unfinished_videos_resumable(
     make_videos: MakeVideos, tmp_path: Path, amcnet_onnx: Path, number: signal.Signals
 ) -> None:
     make_videos("a", "b", "c", frames=300)
     out = tmp_path / "out"
     process = _start(tmp_path / "videos", "-o", out, "--amcnet", amcnet_onnx, "--jobs", 2)
     try:
-        _wait_for(lambda: all((out / name / "masks" / "00003.png").exists() for name in "ab"), process)
+        wait_for(lambda: all((out / name / "masks" / "00003.png").exists() for name in "ab"), process)
         os.killpg(process.pid, number)  # a terminal and `timeout` send it to all processes of the command
         _, err = process.communicate()
     finally:
@@ -240,11 +228,11 @@ def test_a_signal_leaves_the_videos_in_hand_resumable(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
-def test_ctrl_c_while_the_processes_start(make_videos: MakeVideos, tmp_path: Path, amcnet_onnx: Path) -> None:
+def test_ctrl_c_ends_processes_that_are_starting(make_videos: MakeVideos, tmp_path: Path, amcnet_onnx: Path) -> None:
     make_videos("a", "b")
     process = _start(tmp_path / "videos", "-o", tmp_path / "out", "--amcnet", amcnet_onnx, "--jobs", 2)
     try:
-        _wait_for(lambda: len(_children(process)) >= 2, process)  # one keeps track of shared memory
+        wait_for(lambda: len(_children(process)) >= 2, process)  # one keeps track of shared memory
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate()
     finally:
@@ -288,7 +276,7 @@ def _random_moments(seconds: float) -> Iterator[Callable[[], bool]]:
 
 @posix
 @pytest.mark.parametrize("at_random", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_killed_and_started_again_gives_the_same_files(
+def test_a_killed_batch_started_again_writes_the_same_files(
     make_videos: MakeVideos, tmp_path: Path, amcnet_onnx: Path, at_random: bool
 ) -> None:
     make_videos("a", "day/b", "c", frames=40 if at_random else 12)
@@ -319,7 +307,7 @@ def test_killed_and_started_again_gives_the_same_files(
     assert _results(killed) == _results(whole)
 
 
-# --- without what is not needed
+# --- bundled network
 
 
 def test_the_bundled_network_is_used_without_options(run: Run, make_videos: MakeVideos) -> None:

@@ -94,7 +94,9 @@ def _status(bucket: Any, relative: str) -> dict[str, Any]:
     return status
 
 
-def test_from_a_bucket_to_a_bucket(options: Options, make_videos: MakeVideos, bucket: Any, tmp_path: Path) -> None:
+def test_videos_of_a_bucket_are_segmented_into_a_bucket(
+    options: Options, make_videos: MakeVideos, bucket: Any, tmp_path: Path
+) -> None:
     make_videos("day1/a", "b")
     (tmp_path / "videos" / "broken.mp4").write_text("no video")
     run_batch(options(retries=0))
@@ -120,7 +122,7 @@ def test_from_a_bucket_to_a_bucket(options: Options, make_videos: MakeVideos, bu
     assert (again.done, again.earlier, len(again.failed)) == (0, 2, 1)
 
 
-def test_a_video_that_was_begun_or_changed_is_done_anew(
+def test_an_unfinished_or_changed_video_is_segmented_again(
     options: Options, make_videos: MakeVideos, bucket: Any, tmp_path: Path, make_clip: Callable[..., Path]
 ) -> None:
     make_videos("a", "b", "c", frames=3)
@@ -137,7 +139,7 @@ def test_a_video_that_was_begun_or_changed_is_done_anew(
     assert _status(bucket, "b.mp4")["frames"] == 2
 
 
-def test_what_is_found_in_a_bucket(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_videos_are_found_in_a_bucket(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("v/b.MP4", "v/day 1/ä.webm", "v/note.txt", "v/.h.mp4", "v/.git/x.mp4", "v/run/overlay.mp4"):
         bucket.pipe(f"bkt/{name}", b"x")
     bucket.pipe("bkt/v/run/run.json", b"{}")
@@ -200,7 +202,7 @@ def _command(
     return status, capsys.readouterr().err
 
 
-def test_a_bucket_that_does_not_exist_is_one_error(
+def test_a_bucket_that_does_not_exist_is_a_single_error(
     make_videos: MakeVideos,
     bucket: Any,
     tmp_path: Path,
@@ -222,7 +224,7 @@ def test_a_bucket_that_does_not_exist_is_one_error(
     assert bucket.ls("") == ["bkt"]
 
 
-def test_a_bucket_that_refuses_is_one_error(
+def test_a_bucket_without_permission_is_a_single_error(
     make_videos: MakeVideos,
     refusing: None,
     tmp_path: Path,
@@ -253,7 +255,7 @@ def test_nothing_is_uploaded_if_the_run_fails(bucket: Any) -> None:
     assert not bucket.exists("bkt/out/run.json")
 
 
-def test_addresses_need_their_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_without_their_library_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"^foo://bkt/v: ValueError: Protocol not known: foo"):
         find_videos(("foo://bkt/v",), "out")
     monkeypatch.setattr("amcnet.runtime.extras.is_installed", lambda module: False)

@@ -31,7 +31,7 @@ def _decode(counts: str, height: int, width: int) -> NDArray[np.bool_]:
     return pixels.reshape(width, height).T
 
 
-def test_masks_as_run_lengths(make_clip: MakeClip, tmp_path: Path, amcnet_onnx: Path) -> None:
+def test_rows_have_masks_as_run_lengths(make_clip: MakeClip, tmp_path: Path, amcnet_onnx: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", frames=5)
     segment = SegmentVideos(amcnet=str(amcnet_onnx), column="file", frames=4)
     row = segment({"file": str(clip), "label": 3})
@@ -44,7 +44,7 @@ def test_masks_as_run_lengths(make_clip: MakeClip, tmp_path: Path, amcnet_onnx: 
     assert segment({"file": clip.read_bytes()})["masks"] == row["masks"]
 
 
-def test_masks_as_files(make_clip: MakeClip, tmp_path: Path, amcnet_onnx: Path) -> None:
+def test_masks_are_written_to_files(make_clip: MakeClip, tmp_path: Path, amcnet_onnx: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", frames=3)
     segment = SegmentVideos(amcnet=str(amcnet_onnx), output=str(tmp_path / "out"))
     row = segment({"path": str(clip)})
@@ -55,7 +55,7 @@ def test_masks_as_files(make_clip: MakeClip, tmp_path: Path, amcnet_onnx: Path) 
     assert segment({"path": str(clip)}) == row, "a row that Ray repeats gives the same"
 
 
-def test_errors_belong_to_their_row(tmp_path: Path, amcnet_onnx: Path) -> None:
+def test_errors_are_in_their_row(tmp_path: Path, amcnet_onnx: Path) -> None:
     segment = SegmentVideos(amcnet=str(amcnet_onnx))
     row = segment({"path": str(tmp_path / "gone.mp4")})
     assert (row["frames"], row["masks"]) == (0, [])

@@ -1,4 +1,4 @@
-"""Parts of a batch by themselves: progress, summary, status files, shares of the processors."""
+"""Parts of a batch: progress, summary, status files, distribution of processors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from masks import write_mask
 
 from amcnet.runtime.batch import progress as progress_module
 from amcnet.runtime.batch import summary as summary_module
@@ -23,7 +24,6 @@ from amcnet.runtime.batch.summary import Summary
 from amcnet.runtime.batch.video import Video
 from amcnet.runtime.batch.worker_process import share_out
 from amcnet.runtime.machine_info import available_cores
-from amcnet.runtime.output.mask_files import write_mask
 
 A, B = Video("/v/a.mp4", "a.mp4", "a"), Video("/v/b.mp4", "b.mp4", "b")
 
@@ -31,7 +31,9 @@ A, B = Video("/v/a.mp4", "a.mp4", "a"), Video("/v/b.mp4", "b.mp4", "b")
 # --- progress
 
 
-def test_plain_lines_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_without_a_terminal_is_printed_as_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     clock = iter([100.0, 105.0, 110.0, 112.0, 120.0])
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
     progress = BatchProgress()
@@ -49,7 +51,7 @@ def test_plain_lines_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     ]
 
 
-def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -85,7 +87,7 @@ def _status(video: Video, state: str = "done", message: str = "") -> Status:
     )
 
 
-def test_a_status_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_status_file_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "ä\udcff.mp4.json"
     _status(A).write(path)
     assert Status.read(path) == _status(A)
@@ -93,7 +95,7 @@ def test_a_status_file_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 0}', '{"schema": 1, "state": "done"}', "\x00"])
-def test_a_status_file_that_is_not_understood_is_none(tmp_path: Path, content: str) -> None:
+def test_a_status_file_that_is_not_understood_is_ignored(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.json").write_text(content)
     assert Status.read(tmp_path / "a.json") is None
     assert Status.read(tmp_path / "gone.json") is None
@@ -120,7 +122,7 @@ def test_the_key_of_a_source(tmp_path: Path) -> None:
 # --- the summary
 
 
-def test_the_page_escapes_and_puts_failures_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_is_escaped_and_lists_failures_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary_module, "is_installed", lambda module: False)
     layout, odd = Layout(tmp_path), Video("/v/<b>.mp4", "<b>&\udcff.mp4", "<b>")
     waiting = Video("/v/w.mp4", "w.mp4", "w")
@@ -136,7 +138,7 @@ def test_the_page_escapes_and_puts_failures_first(tmp_path: Path, monkeypatch: p
     assert not [word for word in ("http:", "https:", 'src="/') if word in page], "one file, no network"
 
 
-def test_a_long_page_says_where_the_rest_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_page_names_the_file_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary_module, "is_installed", lambda module: False)
     monkeypatch.setattr("amcnet.runtime.batch.summary_page._MOST_ROWS", 2)
     videos = [Video(f"/{place}", f"{place}.mp4", str(place)) for place in range(5)]
@@ -178,7 +180,7 @@ def test_the_worst_mask_is_the_one_that_jumps(tmp_path: Path) -> None:
     assert json.dumps(samples)
 
 
-def test_a_single_mask_is_first_and_middle(tmp_path: Path) -> None:
+def test_a_single_mask_is_shown_as_first_and_middle(tmp_path: Path) -> None:
     samples = mask_samples([write_mask(tmp_path, 0, np.ones((2, 2), bool))])
     assert [(sample["name"], sample["frame"]) for sample in samples] == [("first", 0), ("middle", 0)]
 
@@ -196,18 +198,18 @@ def test_a_change_of_size_is_no_jump(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("cores", "jobs"), [(1, 1), (2, 2), (8, 3), (16, 16)])
-def test_processors_are_shared_out(cores: int, jobs: int) -> None:
+def test_processors_are_divided_among_processes(cores: int, jobs: int) -> None:
     shares = share_out(list(range(cores)), jobs)
     assert [core for share in shares for core in share] == list(range(cores))
     assert len(shares) == jobs
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_more_processes_than_processors() -> None:
+def test_more_processes_than_processors_share_them() -> None:
     assert [list(share) for share in share_out([3, 5], 5)] == [[3], [5], [3], [5], [3]]
 
 
-def test_the_number_of_processes(tmp_path: Path) -> None:
+def test_the_number_of_processes_depends_on_cores_and_memory(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 9 kB\nMemAvailable:  104857600 kB\n")
     assert default_jobs(on_gpu=False, meminfo=meminfo) == available_cores()

@@ -66,7 +66,7 @@ class Watch(BatchProgress):
 
 
 @pytest.mark.slow
-def test_200_clips_of_which_some_fail(
+def test_200_clips_are_segmented_of_which_some_fail(
     options: Options, make_videos: MakeVideos, faulty_segment: Any, cluster: Any, tmp_path: Path
 ) -> None:
     videos = tmp_path / "videos"
@@ -88,7 +88,7 @@ def test_200_clips_of_which_some_fail(
 
 
 @pytest.mark.slow
-def test_the_videos_of_a_lost_node_are_done_by_another(
+def test_the_videos_of_a_lost_node_are_segmented_on_another(
     options: Options, make_videos: MakeVideos, cluster: Any, tmp_path: Path, amcnet_onnx: Path
 ) -> None:
     make_videos("a", "b", "c", "d", frames=300)
@@ -113,7 +113,7 @@ def test_the_videos_of_a_lost_node_are_done_by_another(
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_the_videos_in_hand_resumable(
+def test_ctrl_c_leaves_unfinished_videos_resumable(
     options: Options, make_videos: MakeVideos, cluster: Any, tmp_path: Path
 ) -> None:
     make_videos("a", "b", "c", frames=300)
@@ -141,7 +141,7 @@ def _command(
 
 
 @pytest.mark.slow
-def test_ray_of_another_version_is_one_error(
+def test_ray_of_another_version_is_an_error(
     make_videos: MakeVideos,
     cluster: Any,
     tmp_path: Path,
@@ -161,7 +161,7 @@ def test_ray_of_another_version_is_one_error(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_address_where_no_ray_runs_is_one_error(
+def test_an_address_without_ray_is_an_error(
     make_videos: MakeVideos,
     tmp_path: Path,
     amcnet_onnx: Path,
@@ -184,13 +184,13 @@ def test_an_address_where_no_ray_runs_is_one_error(
 
 
 @pytest.mark.parametrize("address", ["ray://host:10001", "host", "host:port", ":6379"])
-def test_what_is_no_address(address: str) -> None:
+def test_other_texts_are_no_address(address: str) -> None:
     pytest.importorskip("ray", reason=_MISSING)
     with pytest.raises(BackendError, match="expected HOST:PORT, such as"), open_cluster(address):
         pass
 
 
-def test_a_machine_without_a_cluster_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_cluster_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray", reason=_MISSING)
 
     def init(**_: Any) -> None:
@@ -202,7 +202,7 @@ def test_a_machine_without_a_cluster_is_one_error(monkeypatch: pytest.MonkeyPatc
         pass
 
 
-def test_ray_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ray_is_an_error_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("amcnet.runtime.extras.is_installed", lambda module: False)
     with pytest.raises(BackendError, match=r"needs Ray, .*pip install 'amcnet\[ray\]'"), open_cluster("auto"):
         pass
@@ -212,7 +212,7 @@ def test_ray_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     ("on_gpu", "jobs", "count", "asked"),
     [(False, None, 6, {"num_cpus": 1, "num_gpus": 0}), (True, None, 3, {"num_cpus": 1, "num_gpus": 1})],
 )
-def test_an_actor_asks_for_what_it_uses(
+def test_an_actor_requests_the_resources_that_it_uses(
     on_gpu: bool, jobs: int | None, count: int, asked: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = pytest.importorskip("ray", reason=_MISSING)

@@ -1,4 +1,4 @@
-"""Sources to videos: folders, patterns, lists, and what is refused."""
+"""From sources to videos: folders, patterns and lists, and errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_folder_is_searched_to_any_depth() -> None:
     assert _found("v/") == _found("v") == _found(os.path.abspath("v"))
 
 
-def test_results_of_earlier_runs_are_no_sources() -> None:
+def test_results_of_earlier_runs_are_not_found() -> None:
     _touch("out/a/overlay.mp4", "v/old/run.json", "v/old/overlay.mp4", "v/own/overlay.mp4")
     _touch("v/old/alpha.mov", "v/old/matte.mkv", "v/old/alpha.webm", "v/old/background.mp4", "v/old/contours.mp4")
     found = _found(".")
@@ -104,7 +104,7 @@ def test_an_unreadable_folder_is_refused_with_permissions() -> None:
         Path("v/day 1").chmod(0o755)
 
 
-def test_an_unreadable_folder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_fails_to_list_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def scandir(path: str) -> object:
         raise PermissionError(13, "Permission denied", path)
 
@@ -129,7 +129,7 @@ gone.mp4
 """
 
 
-def test_a_list_of_lines() -> None:
+def test_a_list_has_a_path_per_line() -> None:
     Path("lists").mkdir()
     Path("lists/videos.txt").write_text(_LIST.replace("./v/../", "").replace("v/", "../v/"), encoding="utf-8")
     Path("videos.txt").write_text(_LIST, encoding="utf-8")
@@ -167,13 +167,13 @@ def test_json_lines_may_name_the_output() -> None:
         ('{"source": "a.mp4", "output": "../a"}', r".*a\.mp4: got '\.\./a' for its output; expected a path without"),
     ],
 )
-def test_lines_that_are_not_understood(line: str, says: str) -> None:
+def test_wrong_lines_of_a_list_are_refused(line: str, says: str) -> None:
     Path("list.jsonl").write_text(f"v/a.mkv\n{line}\n")
     with pytest.raises(InputError, match=f"^{says}"):
         find_videos(("list.jsonl",), OUT)
 
 
-def test_a_list_that_is_no_text() -> None:
+def test_a_binary_list_is_refused() -> None:
     Path("list.txt").write_bytes(b"v/a.mkv\nv/\xff.mp4\n")
     with pytest.raises(InputError, match=r"^list\.txt: the list cannot be read \(byte 10 is not UTF-8\)"):
         find_videos(("list.txt",), OUT)
@@ -196,13 +196,13 @@ def _videos(*relatives: str) -> list[Video]:
         (["ä" * 120 + ".mp4"], ".* has 240 bytes; expected at most 236"),
     ],
 )
-def test_outputs_in_the_way_of_each_other_are_refused(relatives: list[str], says: str) -> None:
+def test_overlapping_outputs_are_refused(relatives: list[str], says: str) -> None:
     with pytest.raises(InputError, match=f"^{says}"):
         require_distinct(_videos(*relatives))
 
 
 def test_duplicates_are_refused() -> None:
-    with pytest.raises(InputError, match=r"/v/a\.mkv: the video is listed twice; expected each once$"):
+    with pytest.raises(InputError, match=r"/v/a\.mkv: the video is listed twice; expected each video once$"):
         require_distinct(find_videos(("v", "v/a.mkv"), OUT))
     same_name = [Video("/1", "a.mp4", "a"), Video("/2", "a.mp4", "b")]
     with pytest.raises(InputError, match=r"^/1 and /2 are both named a\.mp4"):
@@ -234,6 +234,6 @@ def test_a_shard_does_not_depend_on_the_other_videos_nor_on_the_process() -> Non
 
 
 @pytest.mark.parametrize("text", ["8/8", "1", "a/b", "-1/3", "0/0", "1/2/3", "²/3"])
-def test_what_is_no_shard(text: str) -> None:
+def test_other_texts_are_no_shard(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="expected I/N with I from 0 to N-1, such as 0/8"):
         Shard.parse(text)

@@ -59,7 +59,7 @@ def run(tmp_path: Path, options: DemoOptions) -> Callable[..., segmentation.Resu
 # --- a run
 
 
-def test_a_run_gives_the_selected_files(run: Callable[..., segmentation.Results], clip: Path, tmp_path: Path) -> None:
+def test_a_run_returns_the_selected_files(run: Callable[..., segmentation.Results], clip: Path, tmp_path: Path) -> None:
     found = run(clip)
     assert [path.name for path in found.files] == ["my clip-masks.zip", "my clip-overlay.mp4"]
     with zipfile.ZipFile(found.files[0]) as archive:
@@ -73,7 +73,7 @@ def test_a_run_gives_the_selected_files(run: Callable[..., segmentation.Results]
         run(clip, outputs=())
 
 
-def test_progress_has_the_time_left(
+def test_progress_shows_the_remaining_time(
     run: Callable[..., segmentation.Results], clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segmentation, "_PROGRESS_EVERY_SECONDS", 0)
@@ -89,7 +89,7 @@ def test_progress_has_the_time_left(
     assert left[0] % (FRAMES - 2) == 0, "four frames at a whole number of seconds each"
 
 
-def test_a_video_that_is_too_long(
+def test_a_video_that_is_too_long_is_refused(
     run: Callable[..., segmentation.Results], tmp_path: Path, make_clip: MakeClip
 ) -> None:
     long = make_clip(tmp_path / "long.mp4", frames=FRAMES + 1)
@@ -132,7 +132,7 @@ def test_one_model_is_loaded_at_a_time(options: DemoOptions, amcnet_onnx: Path, 
 # --- visitors
 
 
-def test_visitors_have_folders_of_their_own(tmp_path: Path) -> None:
+def test_each_visitor_has_a_separate_folder(tmp_path: Path) -> None:
     visitors = Visitors(tmp_path)
     one, other = visitors.get("1"), visitors.get("2")
     assert visitors.get("1") is one
@@ -220,7 +220,7 @@ def _status(path: str, body: bytes | None = None) -> int:
         ("/gradio_api/info", 403),
     ],
 )
-def test_routes(path: str, status: int) -> None:
+def test_only_routes_of_the_page_are_served(path: str, status: int) -> None:
     assert _status(path) == status
 
 
@@ -239,7 +239,7 @@ def test_an_event_cannot_name_an_address(path: str) -> None:
 # --- the command
 
 
-def test_what_the_command_refuses(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(cli, "require", lambda *_: None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

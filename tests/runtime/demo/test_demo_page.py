@@ -149,7 +149,9 @@ def _links(page: Any) -> list[str]:
     return links
 
 
-def test_two_visitors(served: Served, open_chromium: Callable[[], Any], tmp_path: Path, make_clip: MakeClip) -> None:
+def test_two_visitors_get_their_own_results(
+    served: Served, open_chromium: Callable[[], Any], tmp_path: Path, make_clip: MakeClip
+) -> None:
     clips = [make_clip(tmp_path / f"{name}.mp4", frames=FRAMES, size=size) for name, size in _CLIPS.items()]
     one, two = _open(open_chromium(), served), _open(open_chromium(), served)
     _choose(one, clips[0])
@@ -206,7 +208,9 @@ def test_a_run_is_cancelled(
     _wait_for_status(page, f"{FRAMES} frames in")
 
 
-def test_what_is_refused(served: Served, open_chromium: Callable[[], Any], tmp_path: Path, make_clip: MakeClip) -> None:
+def test_wrong_uploads_are_refused(
+    served: Served, open_chromium: Callable[[], Any], tmp_path: Path, make_clip: MakeClip
+) -> None:
     page = _open(open_chromium(), served)
     _press(page, "segment")
     page.wait("document.body.innerText.includes('no video is selected')")

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and what stands in their way is said in a sentence."""
+"""Files appear complete or not at all, and errors name the cause in one sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from amcnet.runtime.errors import OutputError
 from amcnet.runtime.files.atomic import begin, make_folder, replacing
 
 
-def test_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_has_its_name_only_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text("old")
     with replacing(path) as temporary:
@@ -38,7 +38,7 @@ def test_failure_leaves_the_old_file_and_no_other(tmp_path: Path, error: type[Ba
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_new_files_have_the_rights_that_the_umask_gives(tmp_path: Path) -> None:
+def test_new_files_have_the_permissions_of_the_umask(tmp_path: Path) -> None:
     with replacing(tmp_path / "atomic") as temporary:
         temporary.write_bytes(b"x")
     (tmp_path / "plain").write_bytes(b"x")
@@ -46,7 +46,7 @@ def test_new_files_have_the_rights_that_the_umask_gives(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_full_disk_is_named(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
 
     def fill() -> None:
@@ -60,7 +60,7 @@ def test_full_disk_is_named(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_obstacle_is_found_before_the_work_begins(tmp_path: Path) -> None:
+def test_unwritable_paths_are_found_before_the_work_begins(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     obstacles = {
         tmp_path / "missing" / "a": "create its folder first",
@@ -75,7 +75,7 @@ def test_every_obstacle_is_found_before_the_work_begins(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
-def test_folder_without_permission_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(OutputError, match="Permission denied; choose a folder that you may write to with -o"):
@@ -84,7 +84,7 @@ def test_folder_without_permission_is_named(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_folders_are_made_unless_a_file_is_in_the_way(tmp_path: Path) -> None:
+def test_folders_are_made_unless_a_file_has_their_name(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b")
     make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()

@@ -1,4 +1,4 @@
-"""The network that comes with the package: there, small, trained, and right about a clip whose masks are known."""
+"""The bundled network: its size, its card, and its accuracy on a clip with known masks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from amcnet.runtime.segmenter import DEFAULT_AMCNET
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_it_is_in_the_package_small_and_trained() -> None:
+def test_the_bundled_network_is_small_and_trained() -> None:
     assert DEFAULT_AMCNET.stat().st_size < 20e6
     file = OnnxFile.read(DEFAULT_AMCNET, "amcnet")
     assert not file.untrained
     assert json.loads(file.metadata["amcnet.config"])["backbone"] == "mobilenet_v2"
 
 
-def test_its_card_is_of_this_file() -> None:
+def test_the_model_card_describes_this_file() -> None:
     card = (DEFAULT_AMCNET.parent / "README.md").read_text()
     file = OnnxFile.read(DEFAULT_AMCNET)
     assert file.sha256() in card
@@ -35,7 +35,7 @@ def test_its_card_is_of_this_file() -> None:
     assert f"{100 * results['variants']['default']['average']['J&F']:.1f}" in card
 
 
-def test_it_finds_the_body_of_the_demo_clip(tmp_path: Path) -> None:
+def test_the_bundled_network_segments_the_demo_clip(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", 8)
     overlaps = []
     with Segmenter.load() as segmenter:
@@ -46,7 +46,7 @@ def test_it_finds_the_body_of_the_demo_clip(tmp_path: Path) -> None:
     assert np.mean(overlaps) > 0.8
 
 
-def test_it_keeps_its_j_on_davis(shared: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_bundled_network_reaches_its_j_on_davis(shared: Callable[[str], Path], tmp_path: Path) -> None:
     davis = shared("data/davis16/val")
     source = davis / "JPEGImages/480p/blackswan"
     infer(InferOptions(source=source, output=tmp_path / "blackswan", frames=12))

@@ -1,4 +1,4 @@
-"""One process at a time in a folder; the lock of a process that was killed is no obstacle."""
+"""One process at a time in a folder; the lock of a killed process is released."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _held(lock: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_with_the_holder_of_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "out" / ".lock"
     with _held(lock) as process:
         says = (
@@ -64,7 +64,7 @@ def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
         assert process.poll() is None
 
 
-def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_is_released(tmp_path: Path) -> None:
     lock = tmp_path / "out" / ".lock"
     with _held(lock) as process:
         process.kill()
@@ -77,14 +77,14 @@ def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
     assert [path.name for path in lock.parent.iterdir()] == ["result"]
 
 
-def test_nothing_is_left_of_a_folder_that_stays_empty(tmp_path: Path) -> None:
+def test_a_folder_that_stays_empty_is_removed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing"), locked_folder(tmp_path / "out" / ".lock"):
         raise ValueError("nothing")
     assert list(tmp_path.iterdir()) == []
     require_unlocked(tmp_path / "out" / ".lock")
 
 
-def test_a_lock_that_its_holder_removes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_removed_by_its_holder_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = tmp_path / ".lock"
     lock.touch()
     flock, removed = folder_lock._flock, []
@@ -101,7 +101,7 @@ def test_a_lock_that_its_holder_removes_meanwhile(tmp_path: Path, monkeypatch: p
     assert removed
 
 
-def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 

@@ -1,4 +1,4 @@
-"""Reading what a file says of itself, without onnx; and what it says when it is no file of ours."""
+"""Metadata of ONNX files, read without the onnx package, and the errors for other files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _model(metadata: dict[str, str]) -> bytes:
 OURS = dict.fromkeys(REQUIRED, "1") | {"amcnet.model": "pwcnet"}
 
 
-def test_metadata_of_any_text(tmp_path: Path) -> None:
+def test_metadata_of_any_text_is_read(tmp_path: Path) -> None:
     extra = {"": "", "größe": "384²", "long": "x" * 100_000}
     path = tmp_path / "m.onnx"
     path.write_bytes(_model(OURS | extra))
@@ -38,7 +38,7 @@ def test_metadata_of_any_text(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_an_error_and_no_crash(content: bytes) -> None:
+def test_random_bytes_raise_model_file_error(content: bytes) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -49,14 +49,14 @@ def test_any_bytes_give_an_error_and_no_crash(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 10, 5000, -1])
-def test_a_file_cut_short(length: int, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(length: int, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(_model(OURS)[:length])
     with pytest.raises(ModelFileError):
         OnnxFile.read(path)
 
 
-def test_errors_say_what_and_what_to_do(tmp_path: Path) -> None:
+def test_errors_name_the_cause_and_the_fix(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     with pytest.raises(ModelFileError, match=r"no such file.*export-onnx"):
         OnnxFile.read(path)
@@ -76,14 +76,14 @@ def test_the_preprocessing_is_parsed_once(tmp_path: Path) -> None:
     assert file.preprocessing is file.preprocessing
 
 
-def test_a_file_whose_preprocessing_cannot_be_used(tmp_path: Path) -> None:
+def test_preprocessing_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(_model(OURS | {onnx_file.PREPROCESSING: "{}"}))
     with pytest.raises(ModelFileError, match="the preprocessing in the file's metadata cannot be used"):
         _ = OnnxFile.read(path).preprocessing
 
 
-def test_onnx_itself_agrees(tmp_path: Path) -> None:
+def test_metadata_agrees_with_the_onnx_package(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(_model(OURS))
     assert {p.key: p.value for p in onnx.load(path).metadata_props} == OnnxFile.read(path, "pwcnet").metadata

@@ -1,4 +1,4 @@
-"""Flow from DIS on motion that is known, and from files that the tests write byte by byte."""
+"""Flow by DIS on known motion, and from files that the tests write."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_dis_colors_the_flow_of_the_pair() -> None:
     np.testing.assert_allclose(paleness / paleness.max(), (255 - expected) / (255 - expected).max(), atol=0.1)
 
 
-def test_dis_keeps_the_gray_picture_for_the_next_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dis_converts_each_frame_to_gray_once(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = [_frame(_texture(100, 80, seed), seed) for seed in range(4)]
     converted: list[int] = []
     convert = cv2.cvtColor
@@ -115,7 +115,7 @@ def test_dis_reuses_the_last_pair_for_the_last_frame() -> None:
     np.testing.assert_array_equal(source.render(next_frame, None), picture)
 
 
-def test_dis_of_a_single_picture_is_white() -> None:
+def test_dis_of_a_single_image_is_white() -> None:
     np.testing.assert_array_equal(DisFlow(SIZE).render(_frame(_texture(64, 48)), None), WHITE)
 
 
@@ -233,7 +233,7 @@ def test_flo_files_are_colored_at_their_own_size_and_then_resized(tmp_path: Path
     np.testing.assert_allclose(picture.astype(int), expected, atol=1)
 
 
-def test_pictures_come_in_natural_order_and_the_last_frame_reuses_the_last(tmp_path: Path) -> None:
+def test_flow_images_are_in_natural_order_and_the_last_frame_reuses_the_last(tmp_path: Path) -> None:
     pictures = _write_pictures(tmp_path, 11)
     source = PrecomputedFlow(tmp_path, SIZE, expected_frames=12)
     for index in range(12):
@@ -241,7 +241,7 @@ def test_pictures_come_in_natural_order_and_the_last_frame_reuses_the_last(tmp_p
         np.testing.assert_array_equal(picture, pictures[min(index, 10)])
 
 
-def test_with_a_file_for_every_frame_the_last_has_its_own(tmp_path: Path) -> None:
+def test_a_file_for_every_frame_is_used_for_the_last_frame_too(tmp_path: Path) -> None:
     pictures = _write_pictures(tmp_path, 3)
     source = PrecomputedFlow(tmp_path, SIZE, expected_frames=3)
     np.testing.assert_array_equal(source.render(_blank(2), None), pictures[2])
@@ -260,7 +260,7 @@ def test_files_follow_the_numbering_of_the_source(tmp_path: Path) -> None:
         np.testing.assert_array_equal(source.render(_blank(index), _blank(index + 1)), pictures[3 + 4 * index])
 
 
-def test_flow_pictures_of_another_size_are_resized(tmp_path: Path) -> None:
+def test_flow_images_of_another_size_are_resized(tmp_path: Path) -> None:
     pictures = _write_pictures(tmp_path, 2, size=(50, 20))
     picture = PrecomputedFlow(tmp_path, SIZE).render(_blank(1), None)
     assert picture.shape == (384, 384, 3)
@@ -314,7 +314,7 @@ def test_folders_without_flow_are_refused(tmp_path: Path) -> None:
         PrecomputedFlow(tmp_path / "absent", SIZE)
 
 
-def test_a_flow_picture_that_is_none_is_an_input_error(tmp_path: Path) -> None:
+def test_a_flow_image_that_cannot_be_decoded_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(b"not a picture")
     with pytest.raises(InputError, match=r"0\.png"):
         PrecomputedFlow(tmp_path, SIZE).render(_blank(0), None)
@@ -323,7 +323,7 @@ def test_a_flow_picture_that_is_none_is_an_input_error(tmp_path: Path) -> None:
 # Resizing
 
 
-def test_resized_flow_keeps_pointing_at_the_same_places() -> None:
+def test_resized_flow_points_to_the_same_places() -> None:
     flow = np.broadcast_to(np.array([3, -2], np.float32), (64, 128, 2))
     resized = resize_flow(flow, (854, 480))
     assert resized.shape == (480, 854, 2)

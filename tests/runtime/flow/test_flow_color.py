@@ -1,4 +1,4 @@
-"""The flow's colors, pixel for pixel against the formula written out in the plainest numpy."""
+"""Colors of flow, compared pixel by pixel with the formula in numpy."""
 
 from __future__ import annotations
 
@@ -77,25 +77,25 @@ def test_wheel_has_the_middlebury_hues() -> None:
     exponent=st.floats(-6, 4),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_equal_to_the_formula_in_every_pixel(height: int, width: int, exponent: float, seed: int) -> None:
+def test_colors_equal_the_formula_in_every_pixel(height: int, width: int, exponent: float, seed: int) -> None:
     flow = _random_flow(height, width, 10**exponent, seed)
     np.testing.assert_array_equal(color_flow(flow), _reference(flow))
 
 
 @pytest.mark.parametrize("scale_px", [1e-3, 3.0, 500.0])
-def test_equal_over_a_million_pixels_in_strips_of_any_width(scale_px: float) -> None:
+def test_colors_do_not_depend_on_the_width_of_strips(scale_px: float) -> None:
     flow = _random_flow(531, 1999, scale_px, seed=7)
     np.testing.assert_array_equal(color_flow(flow), _reference(flow))
 
 
-def test_equal_on_whole_numbers_and_both_zeros() -> None:
+def test_whole_numbers_and_negative_zero_equal_the_formula() -> None:
     # Axis-parallel and diagonal motion meets the wheel's hues exactly and +-pi, where 0.0 and -0.0 differ.
     values = np.array([-3, -1, -0.0, 0.0, 1, 3], np.float32)
     flow = np.stack(np.meshgrid(values, values), axis=-1)
     np.testing.assert_array_equal(color_flow(flow), _reference(flow))
 
 
-def test_equal_where_rounding_leaves_the_longest_vector_above_one() -> None:
+def test_a_longest_vector_rounded_above_one_equals_the_formula() -> None:
     darkened = 0
     for seed in range(200):
         flow = _random_flow(4, 4, 1e4, seed)
@@ -115,7 +115,7 @@ def test_no_motion_is_white(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(("u", "v"), [(2, 0), (0, 2), (-2, 0), (0, -2), (1, 1), (-3, 4)])
-def test_one_pixel(u: float, v: float) -> None:
+def test_flow_of_one_pixel_is_colored(u: float, v: float) -> None:
     flow = np.array([[[u, v]]], np.float32)
     picture = color_flow(flow)
     np.testing.assert_array_equal(picture, _reference(flow))
@@ -131,7 +131,7 @@ def test_right_is_red_and_left_is_cyan() -> None:
 
 
 @pytest.mark.parametrize("unknown", [np.nan, np.inf, -np.inf, 3e38])
-def test_unknown_vectors_are_white_and_leave_the_others_alone(unknown: float) -> None:
+def test_unknown_vectors_are_white_and_do_not_change_the_others(unknown: float) -> None:
     flow = _random_flow(20, 30, 4.0, seed=3)
     flow[5, 6] = unknown, 1.0
     flow[7, 8] = 1.0, unknown
@@ -150,7 +150,7 @@ def test_a_flow_without_any_known_vector_is_white() -> None:
 
 
 @pytest.mark.parametrize("scale_px", [1e-30, 1e-12, 1e9, 1e17])
-def test_tiny_and_huge_flow(scale_px: float) -> None:
+def test_tiny_and_huge_flow_is_colored(scale_px: float) -> None:
     flow = _random_flow(30, 40, scale_px, seed=11)
     np.testing.assert_array_equal(color_flow(flow), _reference(flow))
 
@@ -168,6 +168,6 @@ def test_a_strided_flow_is_colored_as_its_copy() -> None:
     np.testing.assert_array_equal(color_flow(flow), _reference(flow))
 
 
-def test_a_picture_is_not_a_flow() -> None:
+def test_an_image_instead_of_flow_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(2, 3, 3\).*expected \(H, W, 2\)"):
         color_flow(np.zeros((2, 3, 3), np.float32))

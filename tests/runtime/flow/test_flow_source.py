@@ -15,9 +15,9 @@ from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.flow.flow import DisFlow, PrecomputedFlow
 from amcnet.runtime.flow.flow_source import FlowSource
 from amcnet.runtime.flow.learned_flow import LearnedFlow
-from amcnet.runtime.frame import Selection
 from amcnet.runtime.inputs.clip_inputs import ClipInputs
 from amcnet.runtime.video.reader import open_frames
+from amcnet.runtime.video.selection import Selection
 
 SIZE = (8, 8)
 
@@ -29,7 +29,7 @@ def _gray_flow(folder: Path, count: int) -> Path:
     return folder
 
 
-def test_each_name_becomes_its_source(pwcnet_onnx: Path, raft_onnx: Path, tmp_path: Path) -> None:
+def test_each_name_is_parsed_to_its_source(pwcnet_onnx: Path, raft_onnx: Path, tmp_path: Path) -> None:
     folder = _gray_flow(tmp_path / "flow", 1)
     assert FlowSource.parse("dis") == FlowSource(name="dis")
     assert FlowSource.parse(folder) == FlowSource(name=str(folder), folder=folder)
@@ -50,14 +50,14 @@ def test_each_name_becomes_its_source(pwcnet_onnx: Path, raft_onnx: Path, tmp_pa
             assert type(flow) is kind
 
 
-def test_what_is_no_source(amcnet_onnx: Path, tmp_path: Path) -> None:
+def test_unknown_sources_are_refused(amcnet_onnx: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="flow 'farneback' is neither 'dis', a file of PWC-Net or RAFT, nor a folder"):
         FlowSource.parse("farneback")
     with pytest.raises(ModelFileError, match="holds the model 'amcnet'; expected 'pwcnet' or 'raft'"):
         FlowSource.parse(amcnet_onnx)
 
 
-def test_a_reader_hands_on_its_selection(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+def test_the_selection_of_the_reader_selects_flow_files(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=9)
     source = FlowSource.parse(_gray_flow(tmp_path / "flow", 9))
     with open_frames(clip, start=2, frames=2, stride=3) as reader, source.open(SIZE, reader) as flow:
@@ -76,15 +76,13 @@ def test_a_wrong_number_of_files_is_known_before_the_first_frame_of_a_whole_vide
         assert [int(flow.render(frame, None)[0, 0, 0]) for frame in reader] == [0, 1, 2]
 
 
-def test_frames_of_the_callers_own_have_the_files_of_their_index(
-    tmp_path: Path, make_clip: Callable[..., Path]
-) -> None:
+def test_frames_of_the_caller_take_the_flow_file_of_their_index(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
     source = FlowSource.parse(_gray_flow(tmp_path / "flow", 3))
     with open_frames(make_clip(tmp_path / "clip.mp4", frames=3)) as reader, source.open(SIZE) as flow:
         assert [int(flow.render(frame, None)[0, 0, 0]) for frame in reader] == [0, 1, 2]
 
 
-def test_inputs_of_several_clips_take_no_folder(tmp_path: Path, networks: ModuleType) -> None:
+def test_a_folder_of_flow_is_refused_for_several_clips(tmp_path: Path, networks: ModuleType) -> None:
     file = OnnxFile.read(networks.make_amcnet(tmp_path / "amcnet.onnx"))
     with pytest.raises(InputError, match="is a folder, which belongs to one video"):
         ClipInputs(file, ["a.mp4", "b.mp4"], flow=_gray_flow(tmp_path / "flow", 1))

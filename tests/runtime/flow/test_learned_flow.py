@@ -1,4 +1,4 @@
-"""Flow pictures of a PWC-Net or RAFT file: right channels, right scale, the last flow again for the last frame."""
+"""Flow images of a PWC-Net or RAFT file: channels, scale, and the repeated flow of the last frame."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _expected(networks: ModuleType, a: NDArray[np.uint8], b: NDArray[np.uint8], 
 
 
 @pytest.mark.parametrize("size", [(128, 64), (200, 300), (37, 23)])
-def test_the_picture_is_the_networks_flow_in_pixels_of_the_frame(
+def test_the_flow_image_shows_the_networks_flow_in_pixels_of_the_frame(
     pwcnet_onnx: Path, networks: ModuleType, size: tuple[int, int]
 ) -> None:
     a, b = _noise(1, *size), _noise(2, *size)
@@ -71,7 +71,7 @@ def test_flow_of_raft_has_the_size_of_its_input(raft_onnx: Path, networks: Modul
     assert (difference > 1).mean() < 1e-3
 
 
-def test_frames_follow_each_other_and_the_last_takes_the_flow_before_it(pwcnet_onnx: Path) -> None:
+def test_each_frame_has_the_flow_to_the_next_and_the_last_repeats_it(pwcnet_onnx: Path) -> None:
     frames = [_frame(_noise(seed), seed) for seed in range(3)]
     file = OnnxFile.read(pwcnet_onnx)
     with LearnedFlow(file, SIZE) as flow:
@@ -94,7 +94,7 @@ def test_a_still_scene_is_white(pwcnet_onnx: Path) -> None:
         np.testing.assert_array_equal(flow.render(_frame(_noise(1)), _frame(_noise(1), 1)), WHITE)
 
 
-def test_frames_of_different_sizes(pwcnet_onnx: Path) -> None:
+def test_frames_of_different_sizes_are_accepted(pwcnet_onnx: Path) -> None:
     with LearnedFlow(OnnxFile.read(pwcnet_onnx), SIZE) as flow:
         picture = flow.render(_frame(_noise(1, 50, 70)), _frame(_noise(2, 31, 20), 1))
         assert picture.shape == (80, 96, 3)

@@ -1,4 +1,4 @@
-"""The median flow of a video, and the note where hardly anything moves."""
+"""The median flow of a video, and the note about videos without motion."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def test_unknown_vectors_do_not_count() -> None:
     ("moving_share", "still_frames", "hardly_any"),
     [(0, 20, True), (0.01, 20, False), (0.5, 19, True), (0.5, 18, False)],
 )
-def test_nearly_no_pixel_in_nearly_all_frames(moving_share: float, still_frames: int, hardly_any: bool) -> None:
+def test_hardly_any_motion_needs_small_flow_in_most_frames(
+    moving_share: float, still_frames: int, hardly_any: bool
+) -> None:
     motion = MotionAmount()
     for index in range(20):
         length_px = np.full((60, 80), 0.3)

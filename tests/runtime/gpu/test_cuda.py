@@ -161,12 +161,12 @@ for name in sys.argv[1:]:
     assert len(set(lines)) >= 18, "the message names the operation that failed"
 
 
-def test_there_is_no_second_gpu(on_fake_gpu: OnFakeGpu) -> None:
+def test_a_gpu_that_does_not_exist_is_an_error(on_fake_gpu: OnFakeGpu) -> None:
     code = "try:\n    Device(1)\nexcept BackendError as error:\n    print(error)"
     assert "GPU 1 does not exist: CUDA error" in _done(on_fake_gpu(IMPORTS + code))
 
 
-def test_the_callers_context_is_current_again_afterwards(on_fake_gpu: OnFakeGpu) -> None:
+def test_the_context_of_the_caller_is_restored(on_fake_gpu: OnFakeGpu) -> None:
     code = """
 from cuda.bindings import driver
 with Device() as device:

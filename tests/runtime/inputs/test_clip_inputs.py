@@ -23,7 +23,7 @@ def clips(make_clip: Callable[..., Path], tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("by_pwcnet", [False, True])
-def test_an_amcnet_gets_what_the_segmenter_gives_it(
+def test_inputs_of_an_amcnet_equal_those_of_the_segmenter(
     clips: list[Path], amcnet_onnx: Path, pwcnet_onnx: Path, by_pwcnet: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flow: str | Path = pwcnet_onnx if by_pwcnet else "dis"
@@ -42,7 +42,7 @@ def test_an_amcnet_gets_what_the_segmenter_gives_it(
             np.testing.assert_array_equal(inputs[name], value)
 
 
-def test_a_pwcnet_gets_pairs_of_its_size(clips: list[Path], pwcnet_onnx: Path) -> None:
+def test_inputs_of_a_pwcnet_are_pairs_of_its_size(clips: list[Path], pwcnet_onnx: Path) -> None:
     items = list(ClipInputs(OnnxFile.read(pwcnet_onnx), clips))
     assert [(Path(item.clip).stem, item.frame.index) for item in items] == [
         (name, index) for name in ("first", "second") for index in range(4)
@@ -51,7 +51,7 @@ def test_a_pwcnet_gets_pairs_of_its_size(clips: list[Path], pwcnet_onnx: Path) -
     np.testing.assert_array_equal(items[0].inputs["next_frame"], items[1].inputs["frame"])
 
 
-def test_a_raft_gets_pairs_in_rgb(clips: list[Path], raft_onnx: Path) -> None:
+def test_inputs_of_a_raft_are_pairs_in_rgb(clips: list[Path], raft_onnx: Path) -> None:
     item = next(iter(ClipInputs(OnnxFile.read(raft_onnx), clips)))
     assert {value.shape for value in item.inputs.values()} == {(1, 3, 75, 101)}
     means = item.inputs["frame"].mean((0, 2, 3))
@@ -73,7 +73,7 @@ def test_a_single_frame_has_no_motion(make_clip: Callable[..., Path], amcnet_onn
         list(ClipInputs(OnnxFile.read(amcnet_onnx), [clip]))
 
 
-def test_a_pipeline_gets_frames_as_they_are(clips: list[Path], networks: ModuleType, amcnet_onnx: Path) -> None:
+def test_inputs_of_a_pipeline_are_unchanged_frames(clips: list[Path], networks: ModuleType, amcnet_onnx: Path) -> None:
     file = OnnxFile.read(amcnet_onnx)
     with open_frames(clips[0]) as reader:
         height, width = next(reader).pixels.shape[:2]

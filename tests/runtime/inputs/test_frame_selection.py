@@ -1,4 +1,4 @@
-"""Frames chosen by motion: from slow to fast, and cuts, the same each time."""
+"""Deterministic selection of frames by motion, from slow to fast, and of cuts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _motion(index: int, camera: float = 0, inside: float = 0, cut: bool = False)
     return FrameMotion(clip="a", index=index, camera=camera, inside=inside, cut=cut)
 
 
-def test_slow_fast_camera_and_cuts() -> None:
+def test_slow_and_fast_motion_and_cuts_are_selected() -> None:
     rng = np.random.default_rng(0)
     motions = [_motion(i, camera=rng.exponential(0.01), inside=rng.exponential(0.02)) for i in range(400)]
     motions[50] = _motion(50, camera=1.0)
@@ -35,13 +35,13 @@ def test_slow_fast_camera_and_cuts() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 10, 11, 50])
-def test_as_many_as_are_asked_for_and_there(count: int) -> None:
+def test_the_requested_number_of_frames_is_selected(count: int) -> None:
     motions = [_motion(i, camera=i, inside=-i) for i in range(10)]
     assert len(select_evenly(motions, count)) == min(count, 10)
     assert len(select_evenly([_motion(i, cut=True) for i in range(10)], count)) == min(count, 10)
 
 
-def test_what_is_measured(tmp_path: Path) -> None:
+def test_camera_and_object_motion_are_measured(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     texture = cv2.GaussianBlur(rng.integers(0, 256, (256, 512, 3), np.uint8), (0, 0), 3)
     texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)

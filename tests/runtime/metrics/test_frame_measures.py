@@ -1,4 +1,4 @@
-"""J and F of one frame: by hand, and against a second implementation that shares nothing with the first."""
+"""J and F of one frame, compared with counts by hand and with an independent implementation."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_boundary_of_one_pixel_lies_above_and_left_of_it() -> None:
     np.testing.assert_array_equal(boundary_map(square(5, 2, 2)), expected)
 
 
-def test_the_border_of_the_picture_is_no_boundary() -> None:
+def test_the_border_of_the_image_is_no_boundary() -> None:
     assert not boundary_map(np.ones((4, 6), np.bool_)).any()
     # ... and the last row and column are compared along themselves: an object in the last corner.
     expected = np.zeros((4, 4), np.uint8)
@@ -98,7 +98,7 @@ def test_boundary_accuracy_of_a_shifted_pixel(shift: int, expected: float) -> No
 
 
 @pytest.mark.parametrize(("columns", "expected"), [(108, 1.0), (109, 0.0), (92, 1.0), (91, 0.0)])
-def test_480p_tolerates_eight_pixels_and_not_nine(columns: int, expected: float) -> None:
+def test_the_tolerance_at_480p_is_eight_pixels(columns: int, expected: float) -> None:
     assert boundary_accuracy(half_plane(columns), half_plane(100)) == expected
 
 
@@ -111,7 +111,7 @@ def test_boundary_accuracy_of_empty_masks() -> None:
     assert region_similarity(full, empty) == 0
 
 
-def test_the_disk_is_round() -> None:
+def test_the_structuring_element_is_a_disk() -> None:
     # 300×300 tolerates 4 px: a corner 3 right and 3 down is 4.24 away and does not meet, 4 right does.
     corner, right, diagonal = square(300, 100, 100), square(300, 105, 100), square(300, 104, 104)
     assert boundary_accuracy(corner, right) == 0.5
@@ -127,7 +127,7 @@ def test_the_disk_is_round() -> None:
     other_density=st.floats(0, 1),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_random_masks_agree_with_the_slow_way(
+def test_random_masks_agree_with_a_slow_reference(
     height: int, width: int, density: float, other_density: float, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
@@ -139,7 +139,7 @@ def test_random_masks_agree_with_the_slow_way(
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_random_shapes_agree_with_the_slow_way_beyond_one_pixel(seed: int) -> None:
+def test_random_shapes_agree_with_a_slow_reference(seed: int) -> None:
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:60, :130]  # tolerates 2 px
 

@@ -91,7 +91,7 @@ def test_the_command_writes_images_scores_and_a_plot(
             assert m.explanation.flow_image.shape == (384, 384, 3)
 
 
-def test_the_masks_are_those_of_a_run_that_explains_nothing(clip: Path, explaining_onnx: Path, tmp_path: Path) -> None:
+def test_the_masks_do_not_depend_on_explain(clip: Path, explaining_onnx: Path, tmp_path: Path) -> None:
     options = InferOptions(source=clip, output=tmp_path / "plain", amcnet=explaining_onnx, write=("probabilities",))
     infer(options)
     infer(replace(options, output=tmp_path / "explained", write=("probabilities", "explain-scores")))
@@ -116,7 +116,9 @@ def test_an_exported_network_is_explained_as_in_pytorch(clip: Path, exported: Ca
 
 
 @pytest.mark.parametrize("stop", [1, 4])
-def test_resumed_is_as_if_never_stopped(clip: Path, explaining_onnx: Path, tmp_path: Path, stop: int) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    clip: Path, explaining_onnx: Path, tmp_path: Path, stop: int
+) -> None:
     options = InferOptions(
         source=clip, output=tmp_path / "whole", amcnet=explaining_onnx, write=("masks", *EXPLANATIONS)
     )
@@ -163,7 +165,7 @@ def test_outputs_are_computed_on_request_only(
             np.testing.assert_array_equal(value, found[0][name])
 
 
-def test_the_backend_of_a_plain_run_is_asked_for_the_mask_alone(
+def test_a_plain_run_computes_the_mask_alone(
     clip: Path, explaining_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -180,7 +182,7 @@ def test_the_backend_of_a_plain_run_is_asked_for_the_mask_alone(
     assert asked == [(), EXPLANATION_OUTPUTS]
 
 
-def test_the_precision_that_auto_takes_is_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_precision_with_explain_is_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segmenter_plan, "require_explainable", lambda file: None)
     monkeypatch.setattr(segmenter_plan, "_faster", lambda precision, *_: "int8" if precision == "auto" else precision)
     for precision, explain, path in (
@@ -200,7 +202,7 @@ def test_an_engine_is_explained_if_its_card_lists_the_outputs(make_engine: Calla
     assert SegmenterPlan.make(engine=engine, explain=True).explain
 
 
-def test_what_cannot_be_explained_is_refused(clip: Path, amcnet_onnx: Path, tmp_path: Path) -> None:
+def test_explain_without_attention_outputs_is_refused(clip: Path, amcnet_onnx: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"expected also attention0, .*gate_scores\. Fix: export-onnx amcnet"):
         Segmenter.load(amcnet_onnx, explain=True)
     options = InferOptions(source=clip, output=tmp_path / "out", amcnet=amcnet_onnx, write=("explain",))
@@ -208,7 +210,7 @@ def test_what_cannot_be_explained_is_refused(clip: Path, amcnet_onnx: Path, tmp_
         infer(options, segmenter=segmenter)
 
 
-def test_the_bars_are_as_high_as_the_scores() -> None:
+def test_the_height_of_bars_equals_the_scores() -> None:
     scores = np.array([[1, 0.5], [0, 0.25], [0.1, 0.9], [0.3, 0.7], [0.6, 0.2]])
     image = explanation_image(_scene(scores))
     assert image.shape == (540, 960, 3)
@@ -219,7 +221,7 @@ def test_the_bars_are_as_high_as_the_scores() -> None:
         np.testing.assert_allclose(np.array(heights) / (180 - 48 - 24), scores[:, stream], atol=0.02)
 
 
-def test_the_maps_are_in_order_and_in_color() -> None:
+def test_the_maps_are_ordered_and_colored() -> None:
     image = explanation_image(_scene(np.full((5, 2), 0.5)))
     middles = [image[180 * row + 90, 320 * column + 160] for row, column in ((1, 0), (1, 1), (1, 2), (2, 0), (2, 1))]
     bright = [int(pixel.astype(int).sum()) > 380 for pixel in middles]
@@ -238,7 +240,7 @@ def test_frames_of_every_shape_are_drawn(size: tuple[int, int]) -> None:
     assert 480 <= drawn.shape[0] <= 1920
 
 
-def test_the_lines_and_the_plot_have_the_scores() -> None:
+def test_the_text_file_and_the_plot_have_the_scores() -> None:
     scores = np.linspace(0, 0.9, 10).reshape(5, 2)
     rows = list(csv.reader(io.StringIO(scores_lines(_scene(scores)))))
     assert [row[:3] for row in rows] == [["3", "0.5", str(level)] for level in range(5)]

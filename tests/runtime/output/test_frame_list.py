@@ -33,13 +33,13 @@ def _info(*names: str) -> SourceInfo:
         (["a.1.tif", "a.2.tif"], ["a.1.png", "a.2.png"]),
     ],
 )
-def test_mask_names(images: list[str], masks: list[str]) -> None:
+def test_masks_are_named_by_index_or_source(images: list[str], masks: list[str]) -> None:
     name = mask_names(_info(*images), "source")
     assert [name(0), name(1)] == masks
     assert [mask_names(_info(*images), "index")(index) for index in (0, 1)] == ["00000.png", "00001.png"]
 
 
-def test_names_that_cannot_be_told_apart_are_refused() -> None:
+def test_equal_names_are_refused() -> None:
     with pytest.raises(
         InputError, match=r"shots: several images are named 1\.png, expected different names\. Fix: --names"
     ):
@@ -78,7 +78,7 @@ def test_a_run_lists_the_source_of_each_mask(images: Path, amcnet_onnx: Path, tm
     assert [row["source"] for row in numbered["frame_list"]] == ["shot5.jpg", "shot10.jpg", "shot11.jpg"]
 
 
-def test_a_run_with_names_is_resumed(images: Path, amcnet_onnx: Path, tmp_path: Path) -> None:
+def test_a_run_with_source_names_is_resumed(images: Path, amcnet_onnx: Path, tmp_path: Path) -> None:
     options = InferOptions(source=images, output=tmp_path / "out", amcnet=amcnet_onnx, names="source")
 
     def stop(info: SourceInfo, done: int) -> None:
@@ -94,7 +94,7 @@ def test_a_run_with_names_is_resumed(images: Path, amcnet_onnx: Path, tmp_path: 
     assert _masks(tmp_path / "out") == ["shot10.png", "shot11.png", "shot3.png", "shot5.png"]
 
 
-def test_a_long_list_is_a_file(
+def test_a_long_list_is_written_to_a_file(
     make_clip: Callable[..., Path], amcnet_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frame_list, "_LONGEST_IN_REPORT", 4)

@@ -1,4 +1,4 @@
-"""The overlay keeps the source's size, times, rate, colors and sound, and is playable however the run ends."""
+"""The overlay keeps the size, times, rate, colors and audio of the source, and stays playable after an interrupt."""
 
 from __future__ import annotations
 
@@ -125,14 +125,14 @@ def test_blend_changes_the_inside_of_the_mask_only() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 1), (65, 47)])
 @pytest.mark.parametrize("value", [False, True])
-def test_blend_at_the_borders(size: tuple[int, int], value: bool) -> None:
+def test_blend_draws_no_contour_along_the_image_border(size: tuple[int, int], value: bool) -> None:
     pixels = _picture(size)
     blended = blend(pixels, np.full(pixels.shape[:2], value))
     expected = (pixels + np.array([255.0, 32, 64])) / 2 if value else pixels  # no line along the picture's border
     assert np.abs(blended - expected).max() <= 1
 
 
-def test_blend_takes_mirrored_arrays() -> None:
+def test_blend_accepts_mirrored_arrays() -> None:
     pixels, mask = _picture((64, 48)), np.random.default_rng(1).random((48, 64)) > 0.7
     np.testing.assert_array_equal(blend(pixels[:, ::-1], mask[:, ::-1]), blend(pixels, mask)[:, ::-1])
 
@@ -141,7 +141,7 @@ def test_blend_takes_mirrored_arrays() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_variable_frame_rate_keeps_every_time(tmp_path: Path, make_clip: MakeClip, suffix: str) -> None:
+def test_times_of_a_variable_frame_rate_are_kept(tmp_path: Path, make_clip: MakeClip, suffix: str) -> None:
     steps = np.random.default_rng(0).integers(900, 40_000, 40)  # 10 ms to 0.4 s, in units of 1/90000 s
     clip = make_clip(tmp_path / f"clip.{suffix}", pts=[0, *np.cumsum(steps).tolist()])
     _, times = _copy(clip, tmp_path / "overlay.mp4")
@@ -195,19 +195,19 @@ def test_last_frame_lasts_as_long_as_the_one_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("first", "expected"), [(0, 0), (-5, 0), (500, 0)])
-def test_pictures_and_pipes_begin_at_0(tmp_path: Path, first: int, expected: int) -> None:
+def test_images_and_pipes_begin_at_0(tmp_path: Path, first: int, expected: int) -> None:
     _write(tmp_path / "overlay.mp4", _info(Fraction(1, 100)), [first + 4 * index for index in range(5)])
     assert _read(tmp_path / "overlay.mp4")[0] == [expected + Fraction(4 * index, 100) for index in range(5)]
 
 
-def test_video_that_begins_late_begins_as_late(tmp_path: Path, make_clip: MakeClip) -> None:
+def test_a_late_start_of_the_video_is_kept(tmp_path: Path, make_clip: MakeClip) -> None:
     clip = make_clip(tmp_path / "clip.mp4", pts=[12_345 + 3600 * index for index in range(5)])
     _, times = _copy(clip, tmp_path / "overlay.mp4")
     assert times[0] > Fraction(1, 8)
     assert _read(tmp_path / "overlay.mp4")[0] == times
 
 
-# --- pictures
+# --- images
 
 
 @pytest.mark.parametrize("size", [(64, 48), (65, 47), (64, 47), (1, 1), (2, 2), (3, 1), (1, 200), (16, 2)])
@@ -218,9 +218,7 @@ def test_every_size_is_kept(tmp_path: Path, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 240), (321, 239)])
-def test_colors_are_kept_for_readers_that_heed_the_tag_and_those_that_do_not(
-    tmp_path: Path, size: tuple[int, int]
-) -> None:
+def test_colors_are_kept_with_and_without_the_color_tag(tmp_path: Path, size: tuple[int, int]) -> None:
     picture = _picture(size)
     _write(tmp_path / "overlay.mp4", _info(), range(3), [picture] * 3)
     with av.open(str(tmp_path / "overlay.mp4")) as container:
@@ -245,7 +243,7 @@ def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
     assert overlay.notes == ["the frames change size on their way; the overlay keeps the first one's, 64x48"]
 
 
-def test_mask_is_seen_in_the_video(tmp_path: Path) -> None:
+def test_the_mask_is_visible_in_the_video(tmp_path: Path) -> None:
     mask = np.zeros((48, 64), bool)
     mask[16:32, 16:48] = True
     with OverlayWriter(tmp_path / "overlay.mp4", _info()) as overlay:
@@ -256,10 +254,10 @@ def test_mask_is_seen_in_the_video(tmp_path: Path) -> None:
     assert np.abs(read[:8].reshape(-1, 3).mean(axis=0) - 90).max() <= 3
 
 
-# --- sound
+# --- audio
 
 
-def test_sound_is_kept_in_time(tmp_path: Path) -> None:
+def test_audio_stays_in_time(tmp_path: Path) -> None:
     clip = _clip_with_sound(tmp_path / "clip.mp4", "aac")
     overlay, _ = _copy(clip, tmp_path / "overlay.mp4")
     codec, span, samples, rate = _sound(tmp_path / "overlay.mp4")
@@ -285,7 +283,7 @@ def test_sound_is_kept_in_time(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("frames", [slice(None, 30), slice(20, 45)])
-def test_sound_is_cut_to_the_frames_and_stays_in_time(
+def test_audio_is_cut_to_the_frames_and_stays_in_time(
     tmp_path: Path, name: str, codec: str, expected: str, frames: slice
 ) -> None:
     clip = _clip_with_sound(tmp_path / name, codec)
@@ -302,7 +300,7 @@ def test_sound_is_cut_to_the_frames_and_stays_in_time(
     assert overlay.notes == []
 
 
-def test_sound_that_cannot_be_decoded_is_left_out_and_said_so(tmp_path: Path) -> None:
+def test_audio_that_cannot_be_decoded_is_left_out_with_a_note(tmp_path: Path) -> None:
     clip = _clip_with_sound(tmp_path / "clip.avi", "mp2")
     data = clip.read_bytes()
     with av.open(str(clip)) as container:
@@ -317,7 +315,7 @@ def test_sound_that_cannot_be_decoded_is_left_out_and_said_so(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("name", "codec"), [("clip.ts", "aac"), ("clip.ts", "mp2"), ("clip.mkv", "libopus")])
-def test_damaged_sound_costs_no_frame(tmp_path: Path, name: str, codec: str) -> None:
+def test_damaged_audio_loses_no_frame(tmp_path: Path, name: str, codec: str) -> None:
     clip = _clip_with_sound(tmp_path / name, codec, seconds=1)
     whole, packets = clip.read_bytes(), _sound_packets(clip)
     for seed in range(8):
@@ -340,18 +338,18 @@ def _sound_packets(clip: Path) -> list[tuple[int, int]]:
         return [(packet.pos, packet.size) for packet in packets if packet.size and packet.pos is not None]
 
 
-def test_clip_without_sound_needs_no_note(tmp_path: Path, make_clip: MakeClip) -> None:
+def test_a_clip_without_audio_has_no_note(tmp_path: Path, make_clip: MakeClip) -> None:
     overlay, _ = _copy(make_clip(tmp_path / "clip.mp4"), tmp_path / "overlay.mp4")
     with av.open(str(tmp_path / "overlay.mp4")) as container:
         assert [stream.type for stream in container.streams] == ["video"]
     assert overlay.notes == []
 
 
-# --- ends
+# --- interrupts and errors
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_run_that_is_broken_off_leaves_a_playable_file(tmp_path: Path, error: type[BaseException]) -> None:
+def test_an_interrupted_run_leaves_a_playable_file(tmp_path: Path, error: type[BaseException]) -> None:
     clip = _clip_with_sound(tmp_path / "clip.mp4", "aac")
     path = tmp_path / "out" / "overlay.mp4"
     path.parent.mkdir()
@@ -371,7 +369,7 @@ def test_run_that_is_broken_off_leaves_a_playable_file(tmp_path: Path, error: ty
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_run_without_a_frame_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_run_without_frames_keeps_the_earlier_file(tmp_path: Path) -> None:
     path = tmp_path / "overlay.mp4"
     path.write_bytes(b"old")
     with OverlayWriter(path, _info()):
@@ -380,7 +378,7 @@ def test_run_without_a_frame_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_missing_folder_is_said_before_the_first_frame(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_before_the_first_frame(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="create its folder first"):
         OverlayWriter(tmp_path / "missing" / "overlay.mp4", _info()).__enter__()
 
@@ -411,7 +409,7 @@ except OutputError as error:
 @pytest.mark.parametrize(
     ("limit", "frames"), [(0, 1), (20_000, 60), (20_000, 5)]
 )  # full at once, on the way, at the end
-def test_overlay_that_does_not_fit_leaves_nothing(tmp_path: Path, limit: int, frames: int) -> None:
+def test_an_overlay_on_a_full_disk_leaves_no_file(tmp_path: Path, limit: int, frames: int) -> None:
     path = tmp_path / "overlay.mp4"
     command = [sys.executable, "-c", _WRITE_WITHOUT_SPACE, str(path), str(limit), str(frames)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout

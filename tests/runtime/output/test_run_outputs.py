@@ -1,4 +1,4 @@
-"""Runs with other outputs than the default: what is asked for and nothing else, resumable, and room for it."""
+"""Runs with other outputs than the default: files, resuming, options and disk space."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def options(clip: Path, amcnet_onnx: Path, tmp_path: Path) -> InferOptions:
 
 @pytest.fixture(scope="module")
 def everything(clip: Path, amcnet_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """All files of a run that writes all kinds and that nothing disturbed."""
+    """All files of an uninterrupted run that writes all kinds."""
     output = tmp_path_factory.mktemp("whole") / "out"
     infer(InferOptions(source=clip, output=output, amcnet=amcnet_onnx, write=tuple(KINDS)))
     return _files(output)
@@ -75,7 +75,7 @@ def test_all_kinds_are_written_and_listed_with_their_sizes(everything: dict[str,
 
 
 @pytest.mark.parametrize("kind", ["masks", "alpha-png", "alpha-webm", "boxes"])
-def test_one_kind_alone(options: InferOptions, everything: dict[str, bytes], kind: str) -> None:
+def test_each_kind_can_be_written_alone(options: InferOptions, everything: dict[str, bytes], kind: str) -> None:
     report = infer(replace(options, write=(kind,)))
     path = KINDS[kind].path
     own = {name: content for name, content in everything.items() if name.split("/")[0] == path}
@@ -86,7 +86,7 @@ def test_one_kind_alone(options: InferOptions, everything: dict[str, bytes], kin
 
 @pytest.mark.parametrize("frames", [1, 5])
 @pytest.mark.parametrize("write", [tuple(KINDS), ("alpha-prores", "rle"), ("overlay",), ("masks", "alpha-png")])
-def test_stopped_and_resumed_is_as_if_never_stopped(
+def test_a_resumed_run_equals_an_uninterrupted_one(
     options: InferOptions, everything: dict[str, bytes], frames: int, write: tuple[str, ...]
 ) -> None:
     options = replace(options, write=write)
@@ -120,7 +120,7 @@ def test_overwrite_removes_the_kinds_of_the_earlier_run(options: InferOptions) -
     assert {path.name for path in Path(options.output).iterdir()} == {"boxes.csv", "run.json"}
 
 
-def test_outputs_that_are_not_ours_are_never_replaced(options: InferOptions) -> None:
+def test_files_of_others_are_never_replaced(options: InferOptions) -> None:
     theirs = Path(options.output) / "alpha.mov"
     theirs.parent.mkdir()
     theirs.write_bytes(b"theirs")
@@ -135,13 +135,13 @@ def test_outputs_that_are_not_ours_are_never_replaced(options: InferOptions) -> 
     [
         ({"write": ("mask",)}, "write: got 'mask', expected some of masks"),
         ({"write": ()}, "write: got nothing"),
-        ({"background": "blur"}, "background: got 'blur', but it is not written. Fix: --write background"),
+        ({"background": "blur"}, "background: got 'blur' without that output. Fix: --write background"),
         ({"write": ("background",), "background": "gone.png"}, r"background: gone\.png: there is no such file"),
-        ({"soft_edges": (0.2, 0.8)}, "soft edges: nothing that is written has any"),
+        ({"soft_edges": (0.2, 0.8)}, "soft edges: no output has them"),
         ({"write": ("matte",), "soft_edges": (0.5, 0.8)}, r"soft edges: got 0\.5,0\.8 with threshold 0\.5"),
     ],
 )
-def test_wrong_options_are_named_and_leave_nothing(options: InferOptions, change: dict[str, Any], says: str) -> None:
+def test_wrong_options_are_refused_and_write_nothing(options: InferOptions, change: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         infer(replace(options, **change))
     assert not Path(options.output).exists()
@@ -172,14 +172,14 @@ def test_rotation_is_applied_in_all_kinds(
     assert json.loads(line)["segmentation"]["size"] == [80, 48]
 
 
-# --- room on the disk
+# --- disk space
 
 
 class _Usage(NamedTuple):
     free: int
 
 
-def test_a_disk_without_room_is_an_error_before_the_first_file(
+def test_too_little_space_is_an_error_before_the_first_file(
     options: InferOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = replace(options, write=("masks", "alpha-prores"))
@@ -198,7 +198,7 @@ def test_a_disk_without_room_is_an_error_before_the_first_file(
     assert infer(replace(options, overwrite=True))["complete"]
 
 
-def test_much_is_announced_before_it_is_written(options: InferOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_outputs_are_announced(options: InferOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[tuple[str, bool]] = []
 
     def announce(sentence: str) -> None:
@@ -214,7 +214,7 @@ def test_much_is_announced_before_it_is_written(options: InferOptions, monkeypat
     assert not exists
 
 
-def test_units() -> None:
+def test_bytes_are_given_in_fitting_units() -> None:
     assert disk_space.in_units(3 * 2**20) == "3.0 MiB"
     assert disk_space.in_units(2**31) == "2.0 GiB"
     assert disk_space.estimate_bytes(["alpha-prores"], frames=10, width=1920, height=1080)["alpha-prores"] > 10**6

@@ -160,7 +160,7 @@ def test_a_late_clock_begins_at_0(kinds: ModuleType, clip_picture: Picture, tmp_
     assert _sound_at(tmp_path / "overlay.mp4", times[0] + 0.5) == pytest.approx(0.5, abs=0.01)
 
 
-def test_sound_and_frames_of_joined_pieces_stay_together(
+def test_audio_and_frames_of_joined_files_stay_in_time(
     kinds: ModuleType, clip_picture: Picture, tmp_path: Path
 ) -> None:
     images = [clip_picture(index, (64, 48)) for index in range(25)]
@@ -177,7 +177,7 @@ def test_sound_and_frames_of_joined_pieces_stay_together(
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
-def test_the_last_frame_of_an_animation_lasts_as_long_as_it_has_to(tmp_path: Path, suffix: str) -> None:
+def test_the_last_delay_of_an_animation_is_kept(tmp_path: Path, suffix: str) -> None:
     images = [Image.new("RGB", (64, 48), (80 * index, 90, 30)) for index in range(3)]
     clip = tmp_path / f"clip.{suffix}"
     images[0].save(clip, save_all=True, append_images=images[1:], duration=[100, 900, 40])
@@ -206,7 +206,7 @@ def test_the_sample_aspect_ratio_is_kept_upright(
 
 
 @pytest.mark.parametrize(("size", "expected"), [((17_000, 20), (16_384, 20)), ((16, 20_000), (14, 16_384))])
-def test_a_frame_that_is_too_large_for_the_encoder_gets_a_smaller_overlay(
+def test_a_frame_too_large_for_the_encoder_is_scaled_down(
     tmp_path: Path, size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     width, height = size

@@ -1,4 +1,4 @@
-"""Every kind of output, decoded again: exact where it is lossless, without a halo where it is cut out, in time."""
+"""Each kind of output, decoded again: pixels, edges and times."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ def test_a_matte_is_linear_between_the_edges_and_a_half_at_the_threshold() -> No
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.73])
-def test_a_matte_can_be_made_of_itself(threshold: float) -> None:
+def test_a_matte_of_a_matte_is_the_same(threshold: float) -> None:
     matte = Matte.make(threshold)
     alpha = np.arange(256, dtype=np.uint8)[None]
     frame = Frame(np.zeros((1, 256, 3), np.uint8), index=0, pts=0, pts_seconds=0.0)
     np.testing.assert_array_equal(matte.of(MaskFrame(frame, alpha >= 128, matte.frame_probability(alpha))), alpha)
 
 
-def test_a_crf_overrules_the_probability() -> None:
+def test_the_mask_of_a_crf_overrides_the_probability() -> None:
     frame = Frame(np.zeros((1, 3, 3), np.uint8), index=0, pts=0, pts_seconds=0.0)
     m = MaskFrame(frame, np.array([[True, False, True]]), np.array([[0.4, 0.6, 0.6]], np.float32))
     assert Matte.make().of(m).tolist() == [[255, 0, 179]]
@@ -119,7 +119,7 @@ def test_the_foreground_is_free_of_the_background() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 255])
-def test_the_foreground_of_nothing_and_of_everything(value: int) -> None:
+def test_foregrounds_of_empty_and_full_masks(value: int) -> None:
     pixels = _scene()[0].frame.pixels
     foreground = estimate_foreground(pixels, np.full(pixels.shape[:2], value, np.uint8))
     np.testing.assert_array_equal(foreground, pixels if value else 0 * pixels)
@@ -151,7 +151,7 @@ def test_a_cut_out_object_has_no_halo_over_black_and_white(tmp_path: Path, kind:
         assert np.abs(shown - true)[alpha == 0].mean() < 1, "nothing is left of the background"
 
 
-def test_a_webm_file_says_that_it_has_opacity(tmp_path: Path) -> None:
+def test_a_webm_file_declares_its_alpha_channel(tmp_path: Path) -> None:
     _write("alpha-webm", tmp_path / "a.webm", [_scene()[0]])
     with av.open(str(tmp_path / "a.webm")) as container:
         assert container.streams.video[0].metadata["alpha_mode"] == "1"
@@ -181,7 +181,7 @@ def test_the_matte_is_lossless(tmp_path: Path) -> None:
         assert np.abs(close.astype(int) - exact[..., None]).mean() < 2
 
 
-def test_masks_as_davis_has_them(tmp_path: Path) -> None:
+def test_palette_masks_equal_those_of_davis(tmp_path: Path) -> None:
     m = _scene()[0]
     _write("masks-davis", tmp_path, [m], name=lambda index: "bear.png")
     with Image.open(tmp_path / "bear.png") as image:
@@ -204,7 +204,7 @@ def _outside(alpha: Floats) -> NDArray[np.bool_]:
     return cv2.erode((alpha == 0).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
 
 
-def test_the_background_becomes_a_color(tmp_path: Path) -> None:
+def test_the_background_is_replaced_by_a_color(tmp_path: Path) -> None:
     m, alpha = _scene()
     _write("background", tmp_path / "b.mp4", [m] * 2, background="#00ff20")
     shown = _decode(tmp_path / "b.mp4", "rgb24")[1][0].astype(int)
@@ -213,7 +213,7 @@ def test_the_background_becomes_a_color(tmp_path: Path) -> None:
     assert np.abs(shown - true)[_inside(alpha)].mean() < 4
 
 
-def test_the_blurred_background_holds_nothing_of_the_object(tmp_path: Path) -> None:
+def test_the_blurred_background_has_no_colors_of_the_object(tmp_path: Path) -> None:
     m, alpha = _scene()
     _write("background", tmp_path / "b.mp4", [m] * 2)
     shown = _decode(tmp_path / "b.mp4", "rgb24")[1][0].astype(int)
@@ -233,7 +233,7 @@ def test_the_background_is_an_image_that_fills_the_frame(tmp_path: Path) -> None
     assert np.abs(shown - [90, 200, 10])[_outside(alpha)].mean() < 4
 
 
-def test_the_background_is_a_video_at_its_own_speed_again_and_again(tmp_path: Path) -> None:
+def test_a_background_video_keeps_its_speed_and_repeats(tmp_path: Path) -> None:
     grays = [20, 120, 220]
     with av.open(str(tmp_path / "b.mkv"), "w") as container:
         stream = container.add_stream("ffv1", rate=10, width=32, height=32, pix_fmt="bgr0")
@@ -248,7 +248,7 @@ def test_the_background_is_a_video_at_its_own_speed_again_and_again(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("named", "says"), [("#12345", "expected a color such as '#00ff00'"), ("gone.png", "no such")])
-def test_a_background_that_cannot_be(tmp_path: Path, named: str, says: str) -> None:
+def test_invalid_backgrounds_are_refused(tmp_path: Path, named: str, says: str) -> None:
     with pytest.raises(InputError, match=f"^background: .*{says}"):
         open_writer("background", tmp_path / "b.mp4", _info(), background=named)
 
@@ -288,7 +288,7 @@ def _decoded_counts(text: str) -> list[int]:
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (300, 7), (480, 854)])
-def test_run_lengths_give_the_mask_again(share: float, size: tuple[int, int]) -> None:
+def test_run_lengths_are_decoded_to_the_mask(share: float, size: tuple[int, int]) -> None:
     mask = np.random.default_rng(0).random(size) < share
     lengths = run_lengths(mask)
     assert _decoded_counts(encode_counts(lengths)) == lengths
@@ -354,7 +354,7 @@ def test_videos_keep_every_size(tmp_path: Path, kind: str, size: tuple[int, int]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_output_that_is_broken_off_holds_what_was_written(tmp_path: Path, kind: str) -> None:
+def test_an_interrupted_output_holds_the_frames_before(tmp_path: Path, kind: str) -> None:
     path = tmp_path / KINDS[kind].path
 
     def run() -> None:
@@ -385,7 +385,7 @@ def test_without_a_frame_nothing_is_written(tmp_path: Path, kind: str) -> None:
         pass
 
 
-def test_kinds_are_checked(tmp_path: Path) -> None:
+def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
     assert require_kinds(["overlay", "masks", "overlay"]) == ["masks", "overlay"]
     for wrong, got in ((["mask"], "'mask'"), ([], "nothing"), ([""], "''")):
         with pytest.raises(InputError, match=f"write: got {got}, expected some of masks, .*Fix: --write masks,overlay"):

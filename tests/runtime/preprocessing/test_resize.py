@@ -1,4 +1,4 @@
-"""Resizing against Pillow, normalizing against its formula, and the constants' way through an ONNX file's metadata."""
+"""Resizing compared with Pillow, normalization with its formula."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def _compare(picture: NDArray[np.uint8], size: tuple[int, int]) -> tuple[int, fl
         ((576, 300), (384, 384)),  # 3:2, where many sums end in one half, and then rows enlarged
     ],
 )
-def test_bicubic_is_pillows(source: tuple[int, int], target: tuple[int, int]) -> None:
+def test_bicubic_equals_pillow(source: tuple[int, int], target: tuple[int, int]) -> None:
     largest, share = _compare(_noise(*source), target)
     assert largest <= 1
     assert share <= 1e-4
 
 
-def test_bicubic_is_pillows_in_one_call_for_landscape_video() -> None:
+def test_bicubic_of_landscape_video_in_one_call_equals_pillow() -> None:
     picture = _noise(854, 480)
     pillow = np.asarray(Image.fromarray(picture).resize((384, 384), Image.Resampling.BICUBIC))
     difference = np.abs(Bicubic((854, 480), (384, 384))(picture).astype(int) - pillow)
@@ -80,21 +80,21 @@ def test_bicubic_is_pillows_in_one_call_for_landscape_video() -> None:
     target=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_bicubic_is_pillows_at_any_size(source: tuple[int, int], target: tuple[int, int], seed: int) -> None:
+def test_bicubic_of_any_size_equals_pillow(source: tuple[int, int], target: tuple[int, int], seed: int) -> None:
     largest, share = _compare(_noise(*source, seed), target)
     assert largest <= 1
     values = 3 * target[0] * target[1]
     assert share * values <= (0 if target[1] > source[1] else max(1.5, 0.01 * values))
 
 
-def test_bicubic_is_pillows_on_a_real_frame(shared: Callable[[str], Path]) -> None:
+def test_bicubic_of_a_real_frame_equals_pillow(shared: Callable[[str], Path]) -> None:
     frame = next(iter(sorted(shared("data/davis16/val/JPEGImages/480p/blackswan").glob("*.jpg"))))
     largest, share = _compare(np.asarray(Image.open(frame).convert("RGB")), (384, 384))
     assert largest <= 1
     assert share <= 1e-4
 
 
-def test_bicubic_takes_views_and_leaves_them_alone() -> None:
+def test_bicubic_accepts_views_and_does_not_change_them() -> None:
     view = _noise(80, 60)[::-1, ::-2]
     before = view.copy()
     resize = Bicubic((40, 60), (33, 21))
@@ -107,14 +107,14 @@ def test_bicubic_of_the_same_size_changes_nothing() -> None:
     np.testing.assert_array_equal(Bicubic((37, 23), (37, 23))(picture), picture)
 
 
-def test_bicubic_refuses_a_picture_of_another_size() -> None:
+def test_bicubic_refuses_an_image_of_another_size() -> None:
     with pytest.raises(ValueError, match=r"\(5, 4, 3\).*expected uint8 \(4, 5, 3\)"):
         Bicubic((5, 4), (8, 8))(_noise(4, 5))
     with pytest.raises(ValueError, match="at least 1x1"):
         Bicubic((5, 0), (8, 8))
 
 
-def test_normalize_is_the_formula() -> None:
+def test_normalize_equals_the_formula() -> None:
     picture = _noise(31, 17)
     expected = ((picture / 255 - np.array(IMAGENET.mean)) / np.array(IMAGENET.std)).transpose(2, 0, 1)[None]
     batch = normalize(picture, IMAGENET)
@@ -124,7 +124,7 @@ def test_normalize_is_the_formula() -> None:
     np.testing.assert_allclose(batch, expected, rtol=0, atol=2e-7)
 
 
-def test_normalize_turns_the_channels_round_for_bgr() -> None:
+def test_normalize_reverses_the_channels_for_bgr() -> None:
     picture = _noise(6, 5)
     constants = dataclasses.replace(PWCNET, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0))
     blue, green, red = normalize(picture, constants)[0]
@@ -133,7 +133,7 @@ def test_normalize_turns_the_channels_round_for_bgr() -> None:
     np.testing.assert_allclose(red, (picture[..., 0] / 255 - 0.3) / 4, atol=1e-7)
 
 
-def test_network_input_resizes_as_the_constants_say() -> None:
+def test_network_input_resizes_as_the_specification_says() -> None:
     picture = _noise(100, 50)
     bicubic = network_input(picture, IMAGENET)
     np.testing.assert_array_equal(bicubic, normalize(Bicubic((100, 50), (384, 384))(picture), IMAGENET))
@@ -150,7 +150,7 @@ def test_upsample_mask_is_bilinear_with_half_pixel_centers() -> None:
     np.testing.assert_allclose(upsample_mask(mask, (4, 2)), [[0, 0.25, 0.75, 1]] * 2, atol=1e-6)
 
 
-def test_upsample_mask_stays_a_probability() -> None:
+def test_upsampled_masks_stay_between_0_and_1() -> None:
     mask = np.random.default_rng(0).normal(0.5, 1, (12, 12)).astype(np.float32)
     large = upsample_mask(mask, (85, 48))
     assert large.shape == (48, 85)

@@ -11,7 +11,7 @@ from amcnet.runtime.errors import ModelFileError
 from amcnet.runtime.preprocessing.spec import AMCNET, Preprocessing, pwcnet
 
 
-def test_preprocessing_survives_json() -> None:
+def test_preprocessing_is_read_back_from_json() -> None:
     for constants in (AMCNET, pwcnet((832, 448))):
         assert Preprocessing.from_json(constants.to_json()) == constants
     assert json.loads(AMCNET.to_json()) == {
@@ -45,7 +45,7 @@ def test_bad_values_are_named(changes: dict[str, Any], complaint: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "3", '{"size": [384, 384]}'])
-def test_bad_json_says_what_was_expected(text: str) -> None:
+def test_errors_of_bad_json_name_the_expected_form(text: str) -> None:
     with pytest.raises(ModelFileError, match=r"expected JSON like .*bicubic-antialiased"):
         Preprocessing.from_json(text)
 

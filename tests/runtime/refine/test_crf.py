@@ -1,4 +1,4 @@
-"""The dense CRF against mean-field inference written out in numpy, with all pairs of pixels."""
+"""The dense CRF compared with exact mean-field inference in numpy."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def _energies(p: np.ndarray) -> np.ndarray:
     return -np.log(np.clip([background, foreground], 1e-5, 1))
 
 
-def test_energies_are_those_of_the_originals_formula() -> None:
+def test_energies_equal_the_original_formula() -> None:
     p = np.linspace(0, 1, 101)
     energies = unary_energy(p.astype(np.float32)[None])
     np.testing.assert_allclose(energies, _energies(p.astype(np.float32).astype(float)), atol=1e-4)
     np.testing.assert_allclose(energies[:, [0, 50, 100]], [[0, 0, 11.513], [11.513, 0, 0]], atol=1e-3)
 
 
-def test_it_gives_the_labels_of_exact_mean_field() -> None:
+def test_labels_equal_those_of_exact_mean_field() -> None:
     pytest.importorskip("pydensecrf", reason="the extra crf is not installed")
     pixels, probability = _picture_and_probability()
     refined = refine(pixels, probability)
@@ -72,7 +72,7 @@ def test_it_gives_the_labels_of_exact_mean_field() -> None:
     assert (refined == exact)[changed].mean() >= 0.8
 
 
-def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     with pytest.raises(BackendError, match=r"pip install 'amcnet\[crf\]'"):
         refine(*_picture_and_probability())

@@ -61,7 +61,7 @@ def test_a_frame_without_neighbors_is_unchanged() -> None:
     assert filtered is alone.probability
 
 
-def test_a_pixel_counts_less_the_more_its_gray_level_differs() -> None:
+def test_the_weight_of_a_pixel_falls_with_its_gray_difference() -> None:
     gray = _texture(high=240)
     weight = np.exp(-10 / 40)
     filtered = average(_still(4, gray + 10), _still(-1, gray), _still(-1, gray))
@@ -77,7 +77,7 @@ def test_log_odds_are_limited_and_finite() -> None:
     assert np.isfinite(_values([nothing, nothing])[0]).all()
 
 
-def test_nothing_is_taken_from_beyond_a_cut() -> None:
+def test_frames_across_a_cut_are_not_averaged() -> None:
     before, after = _still(6, _texture(1)), _still(-6, _texture(2))
     assert average(None, before, after) is before.probability
     assert average(before, after, None) is after.probability
@@ -116,7 +116,7 @@ def _moving(missing: int, step_px: int) -> list[Evidence]:
     return [Evidence(f, _probability(z), m) for f, z, m in zip(frames, items, motions, strict=True)]
 
 
-def test_an_object_that_drops_out_for_a_frame_is_restored_where_it_has_moved() -> None:
+def test_a_moving_object_missing_in_one_frame_is_restored() -> None:
     items = _moving(missing=1, step_px=3)
     rows, columns = BLOCK
     there = np.zeros((SIDE, SIDE), bool)
@@ -127,7 +127,7 @@ def test_an_object_that_drops_out_for_a_frame_is_restored_where_it_has_moved() -
     assert (mask & ~there).sum() < 0.2 * there.sum()
 
 
-def test_warp_samples_where_the_flow_points_and_repeats_the_edge() -> None:
+def test_warp_samples_at_the_flow_and_repeats_the_border() -> None:
     image = _texture()
     moved = warp(image, _flow(5, -2))
     np.testing.assert_array_equal(moved[2:, :-5], image[:-2, 5:])
@@ -155,7 +155,7 @@ def test_each_result_depends_on_three_frames_only() -> None:
             np.testing.assert_array_equal(filtered, expected)
 
 
-def test_an_error_comes_after_the_frames_before_it() -> None:
+def test_an_error_is_raised_after_the_frames_before_it() -> None:
     def broken() -> Iterator[Evidence]:
         yield _still(1)
         yield _still(5)

@@ -1,4 +1,4 @@
-"""Fixtures for the engines' tests: a made-up engine with its card, for tests that build nothing."""
+"""Fixtures for the tests of engines: a fake engine with its card."""
 
 from __future__ import annotations
 

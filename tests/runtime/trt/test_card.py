@@ -1,4 +1,4 @@
-"""The card beside an engine: what it keeps, and what it refuses."""
+"""The card of an engine: reading, writing, and errors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from amcnet.runtime.errors import EngineError
 from amcnet.runtime.trt.card import Card, EngineFile, card_path
 
 
-def test_a_card_comes_back_as_it_was_written(make_card: Callable[..., Card]) -> None:
+def test_a_card_is_read_back(make_card: Callable[..., Card]) -> None:
     card = make_card(profile={"image": [[1, 3, 64, 64]] * 3}, clipped={"w": 2})
     assert Card.from_json(card.to_json()) == card
 
 
-def test_a_card_can_be_read_by_a_person(make_card: Callable[..., Card]) -> None:
+def test_a_card_is_indented_json(make_card: Callable[..., Card]) -> None:
     values = json.loads(make_card().to_json())
     assert values["format"] == 2
     assert values["compute_capability"] == ["8.6", "8.9"]
@@ -34,7 +34,7 @@ def test_a_card_can_be_read_by_a_person(make_card: Callable[..., Card]) -> None:
         ('{"format": 2, "version": "1"}', "it lacks accuracy, build_seconds"),
     ],
 )
-def test_what_is_no_card_is_refused(text: str, message: str, write_engine: Callable[..., Path]) -> None:
+def test_other_files_are_no_card(text: str, message: str, write_engine: Callable[..., Path]) -> None:
     engine = write_engine()
     card_path(engine).write_text(text)
     with pytest.raises(EngineError, match=message) as error:
@@ -44,7 +44,7 @@ def test_what_is_no_card_is_refused(text: str, message: str, write_engine: Calla
 
 
 @pytest.mark.parametrize("change", [{"precision_report": {"layers": 3}}, {"precision_report": None}, {"inputs": 5}])
-def test_a_card_with_a_wrong_part_is_refused(change: dict[str, object], make_card: Callable[..., Card]) -> None:
+def test_a_card_with_a_wrong_value_is_refused(change: dict[str, object], make_card: Callable[..., Card]) -> None:
     with pytest.raises(ValueError, match=r"argument|mapping|iterable"):
         Card.from_json(json.dumps(json.loads(make_card().to_json()) | change))
 

@@ -1,4 +1,4 @@
-"""`amc-check` on machines that are made up: the right sentence for each, before anything is deserialized."""
+"""`amc-check` on fake machines: its sentence for each, without deserializing an engine."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_engine_for_this_gpu_runs(write_engine: MakeEngine) -> None:
     )
 
 
-def test_wrong_gpu(write_engine: MakeEngine) -> None:
+def test_an_engine_of_another_gpu_is_refused(write_engine: MakeEngine) -> None:
     assert _sentence(write_engine(), T4) == (
         "x.engine was built for SM 8.6, 8.9, this GPU is Tesla T4 (SM 7.5); rebuild it: "
         "build-engine amcnet.onnx --fp16 --flavor tensorrt-rtx --compute-capability 7.5"
@@ -71,7 +71,7 @@ def test_wrong_gpu(write_engine: MakeEngine) -> None:
     )
 
 
-def test_fp32_for_turing(write_engine: MakeEngine) -> None:
+def test_tensorrt_rtx_refuses_fp32_products_for_sm75(write_engine: MakeEngine) -> None:
     card = {"precision": "fp32", "rebuild": "build-engine amcnet.onnx --flavor tensorrt-rtx"}
     assert _sentence(write_engine(**card), T4) == (
         "x.engine was built for SM 8.6, 8.9, this GPU is Tesla T4 (SM 7.5), for which TensorRT-RTX builds no fp32; "
@@ -79,7 +79,7 @@ def test_fp32_for_turing(write_engine: MakeEngine) -> None:
     )
 
 
-def test_a_gpu_that_tensorrt_rtx_does_not_know(write_engine: MakeEngine) -> None:
+def test_a_gpu_unknown_to_tensorrt_rtx_is_refused(write_engine: MakeEngine) -> None:
     assert _sentence(write_engine(), H200).endswith(
         "this GPU is H200 (SM 9.0), which TensorRT-RTX does not support; rebuild it: "
         "build-engine amcnet.onnx --fp16 --flavor tensorrt"
@@ -93,7 +93,7 @@ def test_a_hardware_compatible_engine_runs_from_ampere_on(write_engine: MakeEngi
     assert "was built for SM 8.6" in _sentence(engine, T4)
 
 
-def test_wrong_version(write_engine: MakeEngine) -> None:
+def test_an_engine_of_another_version_is_refused(write_engine: MakeEngine) -> None:
     later = replace(RTX_3060, tensorrt={"tensorrt-rtx": "1.8.0.1"})
     assert _sentence(write_engine(), later) == (
         "x.engine was built by TensorRT-RTX 1.7.1.116, this machine has 1.8.0.1; rebuild it: "
@@ -120,13 +120,13 @@ def test_a_version_compatible_engine_runs_in_later_versions(
     assert check_file(write_engine(**PLAIN | {"version": built}), machine).can_run is (built == installed)
 
 
-def test_missing_library(write_engine: MakeEngine) -> None:
+def test_a_missing_library_is_reported(write_engine: MakeEngine) -> None:
     assert _sentence(write_engine(), replace(RTX_3060, tensorrt={})) == (
         "x.engine needs TensorRT-RTX 1.7.1.116, which is not installed: pip install tensorrt-rtx-cu13==1.7.1.116"
     )
 
 
-def test_missing_cuda_python(write_engine: MakeEngine) -> None:
+def test_missing_cuda_python_is_reported(write_engine: MakeEngine) -> None:
     machine = replace(RTX_3060, cuda_python=False)
     assert _sentence(write_engine(), machine) == (
         "x.engine needs cuda-python to be run, which is not installed: pip install cuda-python"
@@ -136,7 +136,7 @@ def test_missing_cuda_python(write_engine: MakeEngine) -> None:
     assert "run TensorRT-RTX engines: no: pip install cuda-python" in text
 
 
-def test_missing_driver(write_engine: MakeEngine) -> None:
+def test_a_missing_driver_is_reported(write_engine: MakeEngine) -> None:
     assert _sentence(write_engine(), NONE) == (
         "no GPU or no driver was found, and TensorRT-RTX engines need both; install the NVIDIA driver (nvidia-smi "
         "shows it), or run amcnet.onnx on the CPU"
@@ -146,7 +146,7 @@ def test_missing_driver(write_engine: MakeEngine) -> None:
     assert _sentence(pipeline, NONE).endswith(", or run the networks in it on the CPU: amc-infer --help")
 
 
-def test_old_driver(write_engine: MakeEngine) -> None:
+def test_an_old_driver_is_reported(write_engine: MakeEngine) -> None:
     old = replace(RTX_3060, driver="535.54.03", cuda=(12, 2))
     assert _sentence(write_engine(), old) == (
         "the driver 535.54.03 supports CUDA up to 12.2; TensorRT-RTX needs 13.0; update the NVIDIA driver to 580 or "
@@ -155,7 +155,7 @@ def test_old_driver(write_engine: MakeEngine) -> None:
 
 
 @pytest.mark.parametrize(("changed", "library"), [({}, "TensorRT-RTX"), (PLAIN, "TensorRT")])
-def test_gtx_1080_ti(changed: dict[str, object], library: str, write_engine: MakeEngine) -> None:
+def test_a_gtx_1080_ti_needs_tensorrt_8(changed: dict[str, object], library: str, write_engine: MakeEngine) -> None:
     assert _sentence(write_engine(**changed), GTX_1080_TI) == (
         f"GeForce GTX 1080 Ti (SM 6.1) is older than SM 7.5 and cannot run {library}; TensorRT 8 supports it: "
         f"{INSTALL_8}; then build-engine amcnet.onnx --flavor tensorrt-8"
@@ -170,7 +170,7 @@ def test_gtx_1080_ti(changed: dict[str, object], library: str, write_engine: Mak
     )
 
 
-def test_an_engine_of_tensorrt_8(write_engine: MakeEngine) -> None:
+def test_an_engine_of_tensorrt_8_is_checked(write_engine: MakeEngine) -> None:
     rebuild = "build-engine amcnet.onnx --flavor tensorrt-8"
     engine = write_engine(
         flavor="tensorrt-8", version="8.6.1", compute_capability=("6.1",), precision="fp32", rebuild=rebuild
@@ -197,7 +197,7 @@ def test_an_engine_of_tensorrt_8(write_engine: MakeEngine) -> None:
     )
 
 
-def test_changed_file(write_engine: MakeEngine) -> None:
+def test_a_changed_engine_is_reported(write_engine: MakeEngine) -> None:
     engine = write_engine()
     engine.write_bytes(b"another plan")
     assert _sentence(engine, RTX_3060) == (
@@ -206,16 +206,16 @@ def test_changed_file(write_engine: MakeEngine) -> None:
     )
 
 
-def test_missing_card(write_engine: MakeEngine) -> None:
+def test_a_missing_card_is_reported(write_engine: MakeEngine) -> None:
     engine = write_engine()
     card_path(engine).unlink()
     assert _sentence(engine, RTX_3060) == (
-        "x.engine has no card x.engine.json beside it, so nothing says what it is for; copy the card too, or build "
+        "x.engine has no card x.engine.json beside it to describe it; copy the card too, or build "
         "the engine again: build-engine --help"
     )
 
 
-def test_files_that_cannot_be_read(tmp_path: Path, write_engine: MakeEngine) -> None:
+def test_files_that_cannot_be_read_are_reported(tmp_path: Path, write_engine: MakeEngine) -> None:
     with pytest.raises(EngineError, match="no such file"):
         check_file(tmp_path / "y.engine", RTX_3060)
     with pytest.raises(ModelFileError, match="no such file"):
@@ -240,7 +240,7 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def test_onnx_files(model: Path) -> None:
+def test_onnx_files_are_checked(model: Path) -> None:
     verdict = check_file(model, NONE)
     assert verdict.can_run
     assert verdict.sentence == (
@@ -253,7 +253,7 @@ def test_onnx_files(model: Path) -> None:
     )
 
 
-def test_int8(model: Path, write_engine: MakeEngine) -> None:
+def test_int8_files_are_checked(model: Path, write_engine: MakeEngine) -> None:
     card = {"precision": "int8", "rebuild": "build-engine amcnet.int8.onnx --int8 --flavor tensorrt-rtx"}
     engine = write_engine(**card)
     assert check_file(engine, RTX_3060).sentence.startswith("x.engine (amcnet, int8) runs here")
@@ -278,12 +278,12 @@ def test_int8(model: Path, write_engine: MakeEngine) -> None:
         (replace(NONE, onnxruntime_providers=("CUDA", "CPU")), "no, there is no GPU or no driver"),
     ],
 )
-def test_onnx_files_on_the_gpu(machine: Machine, on_gpu: str, model: Path) -> None:
+def test_onnx_files_are_checked_for_the_gpu(machine: Machine, on_gpu: str, model: Path) -> None:
     assert f"run ONNX files on the GPU: {on_gpu}" in list(describe(machine))
     assert ("on the GPU" in check_file(model, machine).sentence) is (on_gpu == "yes")
 
 
-def test_description_of_a_machine_with_all() -> None:
+def test_a_machine_with_all_libraries_is_described() -> None:
     lines = list(describe(RTX_3060))
     assert lines[:6] == [
         "GPU           GeForce RTX 3060 (SM 8.6)",
@@ -296,7 +296,7 @@ def test_description_of_a_machine_with_all() -> None:
     assert [line.rsplit(": ")[1] for line in lines[7:]] == ["yes"] * 6
 
 
-def test_description_of_a_machine_without_a_gpu() -> None:
+def test_a_machine_without_a_gpu_is_described() -> None:
     text = "\n".join(describe(NONE))
     assert "GPU           none found" in text
     assert "run ONNX files on the CPU: yes" in text
@@ -305,7 +305,7 @@ def test_description_of_a_machine_without_a_gpu() -> None:
     assert "run TensorRT-RTX engines: no, there is no GPU or no driver" in text
 
 
-def test_description_of_a_1080_ti() -> None:
+def test_a_machine_with_a_1080_ti_is_described() -> None:
     text = "\n".join(describe(GTX_1080_TI))
     assert "run ONNX files on the GPU: yes" in text
     assert "run TensorRT engines: no, GeForce GTX 1080 Ti (SM 6.1) is older than SM 7.5" in text
@@ -318,11 +318,11 @@ def test_description_of_a_1080_ti() -> None:
     assert "build TensorRT 8 engines: yes\nrun TensorRT 8 engines: yes" in text
 
 
-def test_tensorrt_8_is_shown_only_where_it_is_of_use() -> None:
+def test_tensorrt_8_is_shown_only_for_gpus_that_need_it() -> None:
     assert "TensorRT 8" not in "\n".join([*describe(RTX_3060), *describe(NONE)])
 
 
-def test_the_machine_is_asked_through_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gpu_is_read_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text(
         "#!/bin/sh\n"
@@ -345,7 +345,9 @@ def test_an_nvidia_smi_that_fails_is_no_gpu(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("works", [True, False])
-def test_without_nvidia_smi_cuda_python_is_asked(works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nvidia_smi_the_gpu_is_read_from_cuda_python(
+    works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attributes = types.SimpleNamespace(
         CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR="major", CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR="minor"
     )
@@ -376,7 +378,7 @@ def _amc_check(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
 
 
-def test_amc_check_says_it_by_its_exit_status(model: Path, write_engine: MakeEngine) -> None:
+def test_the_exit_status_of_amc_check_is_the_result(model: Path, write_engine: MakeEngine) -> None:
     assert (_amc_check().returncode, _amc_check(model).returncode) == (0, 0)
     engine = write_engine()
     engine.write_bytes(b"another plan")

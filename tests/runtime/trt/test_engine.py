@@ -1,4 +1,4 @@
-"""Engines on a made-up GPU: what is refused before it is loaded, whose words an error has, whose memory is used."""
+"""Engines on a fake GPU: checks before loading, error messages, and memory and streams of the caller."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_engine_of_another_gpu_is_refused_before_it_is_loaded(
     assert not log.exists(), "neither the GPU nor TensorRT was touched"
 
 
-def test_without_a_gpu_it_is_refused_too(make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_an_engine_without_a_gpu_is_refused(make_engine: MakeEngine, tmp_path: Path) -> None:
     if Machine.here().has_gpu:
         pytest.skip("this machine has a GPU")
     file = EngineFile.read(make_engine(tmp_path / "x.engine", "pipeline"))
@@ -60,7 +60,9 @@ def test_without_a_gpu_it_is_refused_too(make_engine: MakeEngine, tmp_path: Path
         Engine(file)
 
 
-def test_a_plan_that_the_library_refuses(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_a_plan_refused_by_the_library_is_an_error(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
+) -> None:
     engine = make_engine(tmp_path / "x.engine", "pipeline")
     engine.write_bytes(b"no plan")
     code = IMPORTS + TRY.replace("sys.argv[1])", "sys.argv[1], trust=True)")
@@ -72,7 +74,9 @@ def test_a_plan_that_the_library_refuses(on_fake_gpu: OnFakeGpu, make_engine: Ma
     assert "0 released:memories=0,streams=0,events=0,graphs=0" in log.read_text()
 
 
-def test_a_context_that_cannot_be_made(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_a_context_that_cannot_be_made_is_an_error(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
+) -> None:
     engine = make_engine(tmp_path / "x.engine", "pipeline", no_context=True)
     expected = (
         f"EngineError {ABOUT} cannot be run: the execution context cannot be created (Error Code 2: OutOfMemory); "
@@ -80,9 +84,7 @@ def test_a_context_that_cannot_be_made(on_fake_gpu: OnFakeGpu, make_engine: Make
     assert _done(on_fake_gpu(IMPORTS + TRY, engine)) == f"{expected}{AGAIN}\n"
 
 
-def test_errors_of_the_driver_have_the_cards_facts(
-    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
-) -> None:
+def test_errors_of_the_driver_name_the_engine(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
     engine = make_engine(tmp_path / "x.engine", "pipeline")
     code = IMPORTS + TRY.replace("Engine(EngineFile", "open_pipeline(EngineFile").replace(
         ", engine.execution() as execution", ""
@@ -95,14 +97,14 @@ def test_errors_of_the_driver_have_the_cards_facts(
     assert log.read_text().splitlines()[-1].startswith("0 released:memories=0,streams=0,events=0,graphs=0")
 
 
-def test_a_version_compatible_engine_may_bring_its_code(
+def test_a_version_compatible_engine_may_hold_code(
     on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
 ) -> None:
     engine = make_engine(tmp_path / "x.engine", "pipeline", card={"version_compatible": True}, host_code=True)
     assert _done(on_fake_gpu(IMPORTS + TRY, engine)) == ""
 
 
-def test_contexts_go_before_engines_and_engines_before_the_gpu(
+def test_contexts_are_released_before_engines_and_engines_before_the_gpu(
     on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -118,7 +120,9 @@ def test_contexts_go_before_engines_and_engines_before_the_gpu(
     ]
 
 
-def test_memory_and_streams_of_the_callers_own(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_memory_and_streams_of_the_caller_are_used(
+    on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
+) -> None:
     code = """
 from types import SimpleNamespace
 
@@ -170,7 +174,7 @@ with Engine(EngineFile.read(sys.argv[1])) as engine, engine.execution() as execu
     )
 
 
-def test_an_engine_with_free_sizes_runs_at_the_least(
+def test_an_engine_with_free_sizes_runs_at_the_minimum(
     on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path
 ) -> None:
     free = [-1, 3, 384, 384]
@@ -190,7 +194,7 @@ with Engine(EngineFile.read(sys.argv[1])) as engine, engine.execution() as execu
     assert _done(on_fake_gpu(IMPORTS + code, engine)) == f"{expected}\n"
 
 
-def test_the_inspectors_layers(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_layers_are_read_from_the_inspector(on_fake_gpu: OnFakeGpu, make_engine: MakeEngine, tmp_path: Path) -> None:
     layers = ["only its name", {"Name": "conv", "LayerType": "gemm"}]
     engine = make_engine(tmp_path / "x.engine", "pipeline", layers=layers)
     code = "with Engine(EngineFile.read(sys.argv[1])) as engine:\n    print(engine.layers())"

@@ -1,4 +1,4 @@
-"""TensorRT 8.6 on a made-up GPU: engines are built from ONNX files in each precision, and run."""
+"""TensorRT 8.6 on a fake GPU: engines are built from ONNX files in each precision, and run."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ def _int8(model: Path, target: Path) -> Path:
 
 
 @pytest.mark.parametrize("network", ["amcnet", "pwcnet"])
-def test_fp32(network: str, build: Any, on_tensorrt8: OnTensorRT8, tmp_path: Path, request: Any) -> None:
+def test_fp32_engines_agree_with_onnx_runtime(
+    network: str, build: Any, on_tensorrt8: OnTensorRT8, tmp_path: Path, request: Any
+) -> None:
     model = request.getfixturevalue(f"{network}_onnx")
     built = build(model)
     assert built.returncode == 0, built.stderr
@@ -158,9 +160,7 @@ def test_a_gpu_that_the_flavor_does_not_support(
     assert said in built.stderr
 
 
-def test_what_the_parser_says_is_passed_on_with_the_number_of_the_node(
-    on_tensorrt8: OnTensorRT8, tmp_path: Path
-) -> None:
+def test_parser_errors_name_the_number_of_the_node(on_tensorrt8: OnTensorRT8, tmp_path: Path) -> None:
     model = '<ir_version: 8, opset_import: ["": 17]> g (float[4] x) => (float[4] y) { a = Neg (x) y = CastLike (a, x) }'
     onnx.save(onnx.parser.parse_model(model), tmp_path / "x.onnx")
     code = """

@@ -39,7 +39,9 @@ def _write(kinds: ModuleType, folder: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", _FORMATS)
-def test_a_cut_file_is_truncated_and_a_whole_one_is_not(kinds: ModuleType, tmp_path: Path, name: str) -> None:
+def test_a_cut_file_is_reported_as_truncated_and_a_complete_one_is_not(
+    kinds: ModuleType, tmp_path: Path, name: str
+) -> None:
     whole = _write(kinds, tmp_path, name)
     with open_frames(whole) as reader:
         assert len(list(reader)) == 12
@@ -59,7 +61,7 @@ def _ogg_page(flags: int, lacing: bytes) -> bytes:
     return b"OggS\0" + bytes([flags]) + bytes(20) + bytes([len(lacing)]) + lacing + bytes(sum(lacing))
 
 
-def test_ogg_pages(tmp_path: Path) -> None:
+def test_cut_ogg_files_are_found(tmp_path: Path) -> None:
     # Made by hand: the FFmpeg inside PyAV has no Theora encoder.
     path = tmp_path / "clip.ogv"
     first, last = _ogg_page(2, b"\x50"), _ogg_page(4, b"\xff\x10")
@@ -74,7 +76,7 @@ def test_ogg_pages(tmp_path: Path) -> None:
         assert ends_inside_unit(path, "ogg") == expected
 
 
-def test_opendml_and_piped_avi(tmp_path: Path) -> None:
+def test_cut_opendml_and_piped_avi_are_found(tmp_path: Path) -> None:
     def chunk(name: bytes, data: bytes, length: int | None = None) -> bytes:
         return name + (len(data) if length is None else length).to_bytes(4, "little") + data
 
@@ -93,7 +95,7 @@ def test_opendml_and_piped_avi(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "kind", ["C420jpeg", "C422", "C444", "C420p10 XYSCSS=420P10", "Cmono", "Cmono12", "C444alpha", ""]
 )
-def test_y4m_frames_of_each_layout(tmp_path: Path, kind: str) -> None:
+def test_cut_y4m_frames_of_each_layout_are_found(tmp_path: Path, kind: str) -> None:
     width, height = 7, 5
     chroma = 4 * 3
     samples: dict[str, float] = {

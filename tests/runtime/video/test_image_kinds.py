@@ -1,4 +1,4 @@
-"""Kinds of images that were read wrongly without a word: several frames in a file, floating point, odd sequences."""
+"""Images that need care: several frames in a file, floating point, unusual sequences."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_each_page_of_a_tiff_is_a_frame(tmp_path: Path, big: bool) -> None:
     assert [tuple(frame.pixels[0, 0]) for frame in frames] == (COLORS * 7)[1:]
 
 
-def test_floating_point_tiff(tmp_path: Path) -> None:
+def test_floating_point_tiff_is_scaled_to_8_bits(tmp_path: Path) -> None:
     ramp = np.linspace(0, 1, 32 * 24, dtype=np.float32).reshape(24, 32)
     expected = np.repeat(np.rint(ramp * 255)[..., None], 3, axis=2)
     colors = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=-1)
@@ -94,7 +94,7 @@ def test_floating_point_tiff(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["bmp", "ppm", "jp2", "tga"])
-def test_a_folder_takes_what_works_as_a_single_image(tmp_path: Path, suffix: str) -> None:
+def test_a_folder_accepts_the_formats_of_single_images(tmp_path: Path, suffix: str) -> None:
     for index, color in enumerate(COLORS):
         _flat(color).save(tmp_path / f"f{index}.{suffix}")
     for source in (tmp_path, f"{tmp_path}/*.{suffix}"):
@@ -135,7 +135,7 @@ def _notes(folder: Path, *names: str) -> list[str]:
         (["alpha.png", "mask.png"], []),
     ],
 )
-def test_odd_sequences_are_noted(tmp_path: Path, names: list[str], expected: list[str]) -> None:
+def test_unusual_sequences_of_images_are_noted(tmp_path: Path, names: list[str], expected: list[str]) -> None:
     assert _notes(tmp_path, *names) == expected
 
 
@@ -151,7 +151,7 @@ def test_numbered_patterns(tmp_path: Path) -> None:
         open_frames(tmp_path / "h%d.png")
 
 
-def test_several_frames_in_one_image_of_a_folder(tmp_path: Path) -> None:
+def test_images_of_several_frames_in_a_folder_give_their_first(tmp_path: Path) -> None:
     _flat(COLORS[1]).save(tmp_path / "1.png")
     with_thumbnail = [_flat(COLORS[1]), _flat(COLORS[0], (16, 12))]
     with_thumbnail[0].save(tmp_path / "2.tif", save_all=True, append_images=with_thumbnail[1:])

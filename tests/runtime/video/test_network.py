@@ -95,7 +95,7 @@ def _url(server: Server, kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["whole", "drops"])
-def test_http_is_read_whole_and_goes_on_after_a_dropped_connection(server: Server, kind: str) -> None:
+def test_http_continues_after_a_dropped_connection(server: Server, kind: str) -> None:
     with open_frames(_url(server, kind)) as reader:
         assert sum(1 for _ in reader) == FRAMES
         assert (reader.truncated, reader.notes) == (None, [])
@@ -103,7 +103,7 @@ def test_http_is_read_whole_and_goes_on_after_a_dropped_connection(server: Serve
 
 
 @pytest.mark.parametrize(("kind", "why"), [("breaks", "cut short: it"), ("stalls", "the connection was lost")])
-def test_a_connection_that_is_lost_keeps_what_came(server: Server, kind: str, why: str) -> None:
+def test_a_lost_connection_keeps_the_frames_received(server: Server, kind: str, why: str) -> None:
     with open_frames(_url(server, kind)) as reader:
         frames = sum(1 for _ in reader)
         assert 0 < frames < FRAMES
@@ -121,13 +121,13 @@ def test_a_connection_that_is_lost_keeps_what_came(server: Server, kind: str, wh
         ("morse://host/x", "has no protocol 'morse'; expected one such as http, https or rtsp. Fix: ffmpeg -i morse:"),
     ],
 )
-def test_addresses_that_cannot_be_opened(server: Server, url: str, says: str) -> None:
+def test_addresses_that_cannot_be_opened_are_errors(server: Server, url: str, says: str) -> None:
     with pytest.raises(InputError, match=says) as raised:
         open_frames(url.format(gone=_url(server, "gone")))
     assert "secret" not in str(raised.value)
 
 
-def test_a_server_that_never_answers() -> None:
+def test_a_server_that_never_answers_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/clip.mp4"
         with pytest.raises(
@@ -185,7 +185,7 @@ def piece(tmp_path: Path, kinds: ModuleType, clip_picture: Callable[..., NDArray
     return data
 
 
-def test_a_camera_that_breaks_off_is_opened_again(piece: bytes) -> None:
+def test_a_camera_stream_that_breaks_off_is_opened_again(piece: bytes) -> None:
     camera = Camera([piece, piece])
     camera.start()
     with open_frames(camera.url) as reader:
@@ -199,7 +199,7 @@ def test_a_camera_that_breaks_off_is_opened_again(piece: bytes) -> None:
     assert truncated == f"{public}: the connection was lost after {len(times)} frames: the server ended it"
 
 
-def test_a_camera_for_a_while(piece: bytes, tmp_path: Path, amcnet_onnx: Path) -> None:
+def test_a_camera_is_read_for_the_duration(piece: bytes, tmp_path: Path, amcnet_onnx: Path) -> None:
     camera = Camera([piece])
     camera.start()
     report = infer(InferOptions(source=camera.url, output=tmp_path / "out", amcnet=amcnet_onnx, duration=0.4))
@@ -209,7 +209,7 @@ def test_a_camera_for_a_while(piece: bytes, tmp_path: Path, amcnet_onnx: Path) -
     assert report["settings"]["duration"] == 0.4
 
 
-def test_the_duration_is_that_of_the_source(tmp_path: Path, make_clip: MakeClip) -> None:
+def test_the_duration_is_in_the_time_of_the_source(tmp_path: Path, make_clip: MakeClip) -> None:
     clip = make_clip(tmp_path / "clip.mp4", pts=[0, 9000, 90_000, 135_000, 180_000])
     for duration, frames in ((0.05, 1), (1, 2), (1.0001, 3), (1.6, 4), (100, 5)):
         with open_frames(clip, duration=duration) as reader:

@@ -1,4 +1,4 @@
-"""Odd videos made by program end in frames and masks, or in an error that names them and leaves nothing.
+"""Unusual videos made by program give frames and masks, or an error that names them and leaves no files.
 
 test_reader_shared_videos.py and test_infer_shared_videos.py do the same with real ones.
 """
@@ -18,7 +18,7 @@ from amcnet.runtime.infer import InferOptions, infer
 from amcnet.runtime.video.reader import open_frames
 
 
-def test_each_gives_its_frames_or_an_error(odd_videos: list[Any], capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_video_gives_its_frames_or_an_error(odd_videos: list[Any], capfd: pytest.CaptureFixture[str]) -> None:
     for video in odd_videos:
         if video.error:
             with pytest.raises(InputError, match=f"^{video.path}: .*{video.error}"):
@@ -34,7 +34,7 @@ def test_each_gives_its_frames_or_an_error(odd_videos: list[Any], capfd: pytest.
     assert capfd.readouterr().err == ""
 
 
-def test_each_gives_its_masks_or_leaves_nothing(odd_videos: list[Any], amcnet_onnx: Path, tmp_path: Path) -> None:
+def test_each_video_gives_its_masks_or_writes_nothing(odd_videos: list[Any], amcnet_onnx: Path, tmp_path: Path) -> None:
     for video in odd_videos:
         output = tmp_path / video.path.name
         options = InferOptions(source=video.path, output=output, amcnet=amcnet_onnx)

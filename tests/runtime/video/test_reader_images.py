@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_comes_in_natural_order_at_25_frames_a_second(folder: Path):
+def test_a_folder_is_read_in_natural_order_at_25_frames_a_second(folder: Path):
     with open_frames(folder) as reader:
         frames = list(reader)
         assert reader.truncated is None
@@ -40,7 +40,7 @@ def test_a_folder_comes_in_natural_order_at_25_frames_a_second(folder: Path):
     assert (1 / info.time_base, info.frame_rate, info.expected_frames, info.video) == (25, 25, 5, None)
 
 
-def test_a_glob_takes_only_what_it_matches(folder: Path):
+def test_a_glob_reads_only_matching_files(folder: Path):
     assert _reds(f"{folder}/frame?.png") == [1, 2, 9]
     assert _reds(f"{folder}/**/*0.png") == [10, 30]
 
@@ -62,12 +62,12 @@ def test_start_frames_and_stride_select(folder: Path):
 
 
 @pytest.mark.parametrize("selection", [{"start": -1}, {"frames": 0}, {"stride": 0}, {"frames": -3}])
-def test_selections_that_make_no_sense_are_refused(folder: Path, selection: dict[str, int]):
+def test_selections_out_of_range_are_refused(folder: Path, selection: dict[str, int]):
     with pytest.raises(InputError, match="expected start 0 or more, frames and stride 1 or more"):
         open_frames(folder, **selection)
 
 
-def test_a_start_beyond_the_end_says_how_many_there_are(folder: Path):
+def test_a_start_beyond_the_end_names_the_number_of_frames(folder: Path):
     with pytest.raises(InputError, match="start 5 is beyond the end; there are 5 frames"):
         open_frames(folder, start=5)
 
@@ -81,7 +81,7 @@ def test_each_format_is_read(tmp_path: Path, suffix: str):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 5)])
-def test_the_smallest_pictures_are_read(tmp_path: Path, size: tuple[int, int]):
+def test_the_smallest_images_are_read(tmp_path: Path, size: tuple[int, int]):
     (frame,) = open_frames(_save(tmp_path / "a.png", 9, size))
     assert frame.pixels.shape == (size[1], size[0], 3)
 
@@ -135,7 +135,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int):
     assert np.abs(frame.pixels.astype(int) - upright).max() < 30
 
 
-def test_bad_pictures_say_which_and_why(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+def test_errors_of_damaged_images_name_file_and_cause(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     (tmp_path / "text.png").write_text("no picture")
     Image.effect_noise((64, 64), 50).save(tmp_path / "half.tif")
     Image.effect_noise((64, 64), 50).save(tmp_path / "half.png")
@@ -162,7 +162,7 @@ def test_bad_pictures_say_which_and_why(tmp_path: Path, capfd: pytest.CaptureFix
     assert capfd.readouterr().err == ""
 
 
-def test_a_bad_picture_in_the_middle_is_named_when_its_turn_comes(folder: Path):
+def test_a_damaged_image_in_the_middle_is_an_error_at_its_place(folder: Path):
     (folder / "frame9.png").write_bytes(b"\x89PNG broken")
     with open_frames(folder) as reader:
         assert [next(reader).index, next(reader).index] == [0, 1]

@@ -1,4 +1,4 @@
-"""Every file of the shared videos ends in frames or in an error that names it."""
+"""Each of the shared videos gives frames, or an error that names it."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -104,7 +104,7 @@ def test_each_file_gives_its_frames_or_an_error(shared: Shared, name: str, capfd
     assert capfd.readouterr().err == ""
 
 
-def test_a_damaged_video_says_where_the_damage_begins(shared: Shared):
+def test_the_note_of_a_damaged_video_names_the_frame(shared: Shared):
     with open_frames(shared("data/videos/decord/corrupted.mp4")) as reader:
         assert reader.truncated is None
         assert len(list(reader)) == 49
@@ -114,7 +114,7 @@ def test_a_damaged_video_says_where_the_damage_begins(shared: Shared):
 
 
 @pytest.mark.parametrize(("name", "quarter_turns"), [("0", 0), ("90", -1), ("180", 2), ("270", 1)])
-def test_differently_rotated_videos_all_look_upright(shared: Shared, name: str, quarter_turns: int):
+def test_rotated_videos_are_turned_upright(shared: Shared, name: str, quarter_turns: int):
     # Four views of a keyboard; with these turns the letters on its keys were seen to be the right way up in each.
     path = shared(f"data/videos/decord/video_{name}.mov")
     with av.open(str(path)) as container:

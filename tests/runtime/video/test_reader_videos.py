@@ -57,7 +57,7 @@ def test_every_frame_comes_once_in_order_of_presentation(
     assert np.allclose(steps, 0.04)
 
 
-def test_what_is_known_on_opening(make_clip: MakeClip, tmp_path: Path):
+def test_the_source_is_described_on_opening(make_clip: MakeClip, tmp_path: Path):
     path = make_clip(tmp_path / "clip.mp4", rate=Fraction(30_000, 1001), audio=True)
     with open_frames(path) as reader:
         info = reader.info
@@ -99,7 +99,7 @@ def test_mirroring_is_applied(clip_picture: Picture, tmp_path: Path, degrees: in
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 8), (63, 47), (130, 3)])
-def test_odd_and_tiny_sizes(make_clip: MakeClip, clip_picture: Picture, tmp_path: Path, size: tuple[int, int]):
+def test_odd_and_tiny_sizes_are_read(make_clip: MakeClip, clip_picture: Picture, tmp_path: Path, size: tuple[int, int]):
     frames = _read(make_clip(tmp_path / "clip.mov", frames=3, size=size, codec="png"))
     assert all(np.array_equal(frame.pixels, clip_picture(frame.index, size)) for frame in frames)
     lossy = _read(make_clip(tmp_path / "clip.mp4", frames=3, size=size))
@@ -152,7 +152,7 @@ def test_color_matrix_and_range_of_the_stream_are_used(
     assert np.abs(read.pixels[8, 8] - 255 * np.array([red, green, blue])).max() <= 3
 
 
-def test_an_edit_list_hides_frames_without_a_complaint(clip: Path, clip_picture: Picture, tmp_path: Path):
+def test_frames_hidden_by_an_edit_list_are_not_reported_as_lost(clip: Path, clip_picture: Picture, tmp_path: Path):
     path = _remux(clip, tmp_path / "edited.mp4", shift=5 * 512, avoid_negative_ts="disabled")
     with open_frames(path) as reader:
         frames = list(reader)
@@ -166,7 +166,7 @@ def test_a_stream_without_times_gets_its_frame_rate(clip: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_what_is_left_of_a_cut_file_is_read(make_clip: MakeClip, clip_picture: Picture, tmp_path: Path, suffix: str):
+def test_the_frames_of_a_cut_file_are_read(make_clip: MakeClip, clip_picture: Picture, tmp_path: Path, suffix: str):
     codec = "mpeg4" if suffix == "avi" else "libx264"
     whole = make_clip(tmp_path / f"whole.{suffix}", frames=40, size=(320, 240), codec=codec)
     if suffix == "mp4":  # with its index in front, as on the web; without an index nothing could be read
@@ -186,7 +186,7 @@ def test_what_is_left_of_a_cut_file_is_read(make_clip: MakeClip, clip_picture: P
         assert reader.truncated is None
 
 
-def test_a_hole_in_the_middle_is_survived_and_counted(make_clip: MakeClip, tmp_path: Path):
+def test_damaged_frames_in_the_middle_are_skipped_and_counted(make_clip: MakeClip, tmp_path: Path):
     path = make_clip(tmp_path / "clip.mp4", frames=60, size=(320, 240))
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 2000] = bytes(2000)
@@ -238,13 +238,13 @@ def test_a_y4m_stream_that_ends_inside_a_frame_is_truncated(
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF and other things", b"YUV4MPEG2 W0 H0 F25:1\n", "mp4"])
-def test_anything_else_on_standard_input_is_refused(content: bytes | str, clip: Path, pipe: Callable[[bytes], None]):
+def test_other_formats_on_standard_input_are_refused(content: bytes | str, clip: Path, pipe: Callable[[bytes], None]):
     pipe(clip.read_bytes() if isinstance(content, str) else content)
     with pytest.raises(InputError, match="standard input: "):
         open_frames("-")
 
 
-def test_bad_files_say_what_is_wrong(
+def test_errors_of_damaged_files_name_the_cause(
     clip: Path, make_clip: MakeClip, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
     content = clip.read_bytes()
@@ -275,7 +275,7 @@ def test_bad_files_say_what_is_wrong(
     assert capfd.readouterr().err == ""
 
 
-def test_a_video_that_cannot_be_turned_to_rgb_is_refused(tmp_path: Path):
+def test_a_video_that_cannot_be_converted_to_rgb_is_refused(tmp_path: Path):
     with av.open(str(tmp_path / "clip.mkv"), "w") as container:
         stream = container.add_stream("libx264", rate=25, width=16, height=16, pix_fmt="yuv444p")
         stream.codec_context.colorspace = 8  # YCgCo

@@ -1,4 +1,4 @@
-"""Kinds of videos that were read wrongly without a word: titles, times, streams, colors, fields, HDR."""
+"""Videos that need care: titles, times, streams, colors, interlacing, HDR."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def _differences(frames: list[Frame], images: list[NDArray[np.uint8]]) -> list[f
 
 
 @pytest.mark.parametrize("suffix", ["avi", "mp4", "mkv", "wmv"])
-def test_a_title_that_is_not_utf8(kinds: ModuleType, clip_picture: Picture, tmp_path: Path, suffix: str) -> None:
+def test_a_title_that_is_not_utf8_is_read(
+    kinds: ModuleType, clip_picture: Picture, tmp_path: Path, suffix: str
+) -> None:
     images = _images(clip_picture, 12)
     frames, reader = _read(kinds.with_title_in_latin1(tmp_path / f"clip.{suffix}", images))
     assert max(_differences(frames, images)) < 12
@@ -74,7 +76,7 @@ def test_the_stream_with_the_default_flag_is_read(kinds: ModuleType, clip_pictur
         open_frames(path, video_stream=3)
 
 
-def test_without_a_flag_it_is_the_largest_with_more_than_one_frame(
+def test_without_a_flag_the_largest_stream_of_several_frames_is_read(
     kinds: ModuleType, clip_picture: Picture, tmp_path: Path
 ) -> None:
     streams = [(6, (64, 48), False), (6, (96, 64), False), (1, (160, 96), False)]
@@ -82,7 +84,7 @@ def test_without_a_flag_it_is_the_largest_with_more_than_one_frame(
     assert (len(frames), frames[0].pixels.shape) == (6, (64, 96, 3))
 
 
-def test_the_clock_of_joined_pieces_goes_on(kinds: ModuleType, clip_picture: Picture, tmp_path: Path) -> None:
+def test_the_clock_continues_over_joined_files(kinds: ModuleType, clip_picture: Picture, tmp_path: Path) -> None:
     images = _images(clip_picture, 10)
     early = kinds.transport_stream(tmp_path / "early.ts", images, start=1)
     late = kinds.transport_stream(tmp_path / "late.ts", images, start=50_000)
@@ -96,7 +98,7 @@ def test_the_clock_of_joined_pieces_goes_on(kinds: ModuleType, clip_picture: Pic
 
 
 @pytest.mark.parametrize(("name", "codec", "gap_seconds"), [("gap.ts", "libx264", 1), ("gap.ogv", "libvpx", 30)])
-def test_a_gap_is_no_jump_of_the_clock(
+def test_a_gap_in_the_frames_is_kept(
     kinds: ModuleType, clip_picture: Picture, tmp_path: Path, name: str, codec: str, gap_seconds: int
 ) -> None:
     images = _images(clip_picture, 10)
@@ -236,7 +238,9 @@ def test_unmarked_fields_are_deinterlaced_on_request_only(kinds: ModuleType, tmp
     assert _comb(frames[3]) < _comb(kept[3]) / 3
 
 
-def test_one_marked_frame_turns_the_whole_stream(kinds: ModuleType, clip_picture: Picture, tmp_path: Path) -> None:
+def test_a_rotation_stored_with_one_frame_applies_to_the_whole_stream(
+    kinds: ModuleType, clip_picture: Picture, tmp_path: Path
+) -> None:
     # An SEI message "display orientation" (H.264, section D.1.26): 90 degrees counterclockwise, before the first frame.
     images = _images(clip_picture, 8)
     path = kinds.encode(tmp_path / "clip.h264", images, "libx264", bf="0")
@@ -250,7 +254,7 @@ def test_one_marked_frame_turns_the_whole_stream(kinds: ModuleType, clip_picture
     assert {frame.pixels.shape for frame in frames} == {(64, 48, 3)}
 
 
-def test_local_names_that_look_like_something_else(
+def test_file_names_that_look_like_addresses_or_options_are_read(
     kinds: ModuleType, clip_picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -14,11 +14,11 @@ import av
 import cv2
 import numpy as np
 import pytest
+from masks import write_mask
 from numpy.typing import NDArray
 
 from amcnet.runtime.infer import InferOptions, infer
 from amcnet.runtime.output import frame_list
-from amcnet.runtime.output.mask_files import write_mask
 from amcnet.runtime.view import cli, page
 from amcnet.runtime.view.mask_series import MaskSeries, small_mask
 from amcnet.runtime.view.recorded_run import RecordedRun
@@ -30,16 +30,9 @@ FRAMES = 8
 
 
 @pytest.fixture
-def view(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> View:
-    """`view(*arguments) -> (exit status, standard output, standard error)`."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["amc-view", *map(str, arguments)])
-        status = cli.main()
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
+def view(command_line: Callable[[str, Callable[[], int]], View]) -> View:
+    """`view(*arguments) -> (exit status, stdout, stderr)`."""
+    return command_line("amc-view", cli.main)
 
 
 @pytest.fixture
@@ -79,7 +72,7 @@ def _decoded(png: str) -> NDArray[np.uint8]:
 # --- measures
 
 
-def test_area_and_steadiness(tmp_path: Path) -> None:
+def test_measures_of_area_and_stability(tmp_path: Path) -> None:
     masks = [
         _rectangle(4),
         _rectangle(4),
@@ -96,7 +89,7 @@ def test_area_and_steadiness(tmp_path: Path) -> None:
     assert series.least_steady() == [3], "frame 2 is the neighbor of a lower one"
 
 
-def test_the_least_steady_frames_are_apart_and_no_steady_ones() -> None:
+def test_the_least_stable_frames_are_listed_apart() -> None:
     values = [None, *[1.0] * 999]
     for frame, value in {100: 0.5, 105: 0.4, 300: 0.2, 301: 0.3, 900: 0.9}.items():
         values[frame] = value
@@ -124,7 +117,7 @@ def test_a_long_curve_keeps_its_extremes() -> None:
 # --- the page
 
 
-def test_a_page_of_a_run(run: Path, view: View) -> None:
+def test_a_page_shows_the_run(run: Path, view: View) -> None:
     status, out, err = view(run)
     assert (status, out, err) == (0, f"{run / 'page.html'}\n", "")
     text = (run / "page.html").read_text()
@@ -156,7 +149,7 @@ def test_a_large_video_is_linked(run: Path, view: View, tmp_path: Path, monkeypa
     assert (tmp_path / "pages" / unquote(link[1])).resolve() == run / "overlay.mp4"
 
 
-def test_a_run_in_the_middle_of_its_source(tmp_path: Path, make_clip: MakeClip, amcnet_onnx: Path) -> None:
+def test_frames_are_numbered_as_in_the_source(tmp_path: Path, make_clip: MakeClip, amcnet_onnx: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=6)
     infer(InferOptions(source=clip, output=tmp_path / "run", amcnet=amcnet_onnx, start=2))
     run = RecordedRun.read(tmp_path / "run")
@@ -164,7 +157,7 @@ def test_a_run_in_the_middle_of_its_source(tmp_path: Path, make_clip: MakeClip, 
     assert run.video_delay_seconds() == pytest.approx(-2 / 25), "the overlay begins at 0"
 
 
-def test_a_long_run_has_some_masks_and_all_measures(
+def test_a_long_run_shows_some_masks_and_all_measures(
     tmp_path: Path, view: View, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "EMBEDDED_MASKS", 3)
@@ -178,7 +171,7 @@ def test_a_long_run_has_some_masks_and_all_measures(
     )
 
 
-def test_the_list_of_frames_in_a_file(
+def test_a_list_of_frames_in_a_file_is_read(
     tmp_path: Path, make_clip: MakeClip, amcnet_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frame_list, "_LONGEST_IN_REPORT", 2)
@@ -188,7 +181,7 @@ def test_the_list_of_frames_in_a_file(
     assert [path.name for path in run.masks] == [f"{index:05d}.png" for index in range(4)]
 
 
-def test_outputs_notes_and_an_early_end(tmp_path: Path, view: View) -> None:
+def test_outputs_notes_and_an_early_end_are_shown(tmp_path: Path, view: View) -> None:
     outputs = {"masks": {"path": "masks"}, "rle": {"path": "rle.jsonl"}, "gone": {"path": "gone.mp4"}}
     files = {"amcnet": {"name": "x.onnx", "trained": False}}
     _write(tmp_path, [_rectangle(3)], outputs=outputs, complete=False, notes=["a <note>"], settings={"files": files})
@@ -212,11 +205,16 @@ def test_outputs_notes_and_an_early_end(tmp_path: Path, view: View) -> None:
         (lambda run: (run / "run.json").write_text("[1"), "expected the output folder of a run"),
         (lambda run: (run / "run.json").write_text('{"complete": false}'), "the run was killed"),
         (lambda run: (run / "masks").rename(run / "other"), "has no masks"),
-        (lambda run: (run / "masks" / "00001.png").write_bytes(b"\x89PNG"), "00001.png is missing or not a whole PNG"),
+        (
+            lambda run: (run / "masks" / "00001.png").write_bytes(b"\x89PNG"),
+            "00001.png is missing or not a complete PNG",
+        ),
     ],
     ids=["no run", "damaged", "killed", "no masks", "damaged mask"],
 )
-def test_what_cannot_be_shown(tmp_path: Path, view: View, spoil: Callable[[Path], object], message: str) -> None:
+def test_folders_without_a_run_are_refused(
+    tmp_path: Path, view: View, spoil: Callable[[Path], object], message: str
+) -> None:
     spoil(_write(tmp_path, [_rectangle(3), _rectangle(4)]))
     status, out, err = view(tmp_path)
     assert (status, out) == (2, "")

@@ -1,4 +1,4 @@
-"""Arrays as they arrive from a camera or a decoder of the caller's own, as frames with their times."""
+"""Arrays from a camera or decoder of the caller as frames, timed by their arrival."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .errors import InputError
-from .frame import Frame
+from ..errors import InputError
+from ..frame import Frame
 
 
 def live_frames(arrays: Iterable[NDArray[Any] | Frame], order: str = "rgb") -> Iterator[Frame]:

@@ -1,4 +1,4 @@
-"""Types of the ONNX file as constraints on the layers of TensorRT 8.6, whose networks are weakly typed.
+"""Builds with TensorRT 8.6: its differences from later versions, above all that its networks are weakly typed.
 
 TensorRT 8.6 chooses the precision of each layer by speed, among FP32 and those that are enabled, and knows the type of
 a tensor only after the build. So that an engine computes as its file says:
@@ -21,8 +21,19 @@ if TYPE_CHECKING:
     from tensorrt import ILayer as V8Layer
     from tensorrt import INetworkDefinition as V8Network
     from tensorrt import ITensor as V8Tensor
+    from tensorrt import ParserError as V8ParserError
 
 _FLOATS = ("float", "half")
+
+
+def network_flags(v8: ModuleType) -> int:
+    """The flags of a network whose batch dimension is explicit, as in later versions."""
+    return 1 << int(v8.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
+
+
+def error_place(error: V8ParserError) -> str:
+    """The number of the node, as the beginning of a message; TensorRT 8.6 knows neither its operator nor its name."""
+    return f"node {error.node()}: " if error.node() >= 0 else ""
 
 
 def file_types(model: Path) -> dict[str, str]:
