@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from .flow import dis_flow
 from .sample import Sample
 
-_SHRUNK = 0.6  # probability that an object in front of another image is made smaller: still images show large objects
 _GRID_PX = 256  # smaller than for video, as the images are smaller; DIS takes 8 ms instead of 19
 
 
@@ -32,9 +31,6 @@ def moving_sample(
         first, background = image, _inpaint_object(image, mask)
     else:
         background = np.asarray(cv2.resize(background, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        if rng.random() < _SHRUNK:
-            image, mask = _shrink_object(image, mask, rng)
-            alpha = np.asarray(cv2.GaussianBlur(mask, (3, 3), 0), np.uint8)
         first = _compose(image, background, alpha)
     static_camera = rng.random() < 0.3
     camera = _motion(rng, width, height, 0.0 if static_camera else 0.02)
@@ -48,24 +44,6 @@ def moving_sample(
     noise = rng.integers(0, 7, second.shape, np.uint8)
     noisy = np.asarray(cv2.subtract(cv2.add(second, noise), np.full_like(noise, 3)), np.uint8)
     return Sample(image=first, flow=dis_flow(first, noisy, _GRID_PX), mask=mask)
-
-
-def _shrink_object(
-    image: NDArray[np.uint8], mask: NDArray[np.uint8], rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return image and mask with the object at 0.25 to 1 of its size, its center at a random place of the frame."""
-    height, width = mask.shape
-    x, y, box_width, box_height = cv2.boundingRect(mask)
-    scale = np.exp(rng.uniform(np.log(0.25), 0))
-    small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    center = np.array((x + box_width / 2, y + box_height / 2)) * scale
-    shift = rng.uniform(0.1, 0.9, 2) * (width, height) - center
-    place = np.array(((1, 0, shift[0]), (0, 1, shift[1])))
-    image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)  # warpAffine would alias
-    mask = np.asarray(cv2.resize(mask, small, interpolation=cv2.INTER_AREA), np.uint8)
-    image = np.asarray(cv2.warpAffine(image, place, (width, height), borderMode=cv2.BORDER_REFLECT_101), np.uint8)
-    mask = np.asarray(cv2.warpAffine(mask, place, (width, height), borderMode=cv2.BORDER_CONSTANT), np.uint8)
-    return image, np.where(mask > 127, 255, 0).astype(np.uint8)
 
 
 def _motion(rng: np.random.Generator, width: int, height: int, strength: float) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from .sample import Sample
 
 _LONGEST_PX = 400  # longer side of the stored images
 _HELD_OUT_EVERY, _MAX_HELD_OUT = 20, 64
-_OTHER_BACKGROUND = 0.4  # probability of another image as background; its own object is then part of the background
+_OTHER_BACKGROUND = 0.25  # probability of another image as background; its own object is then part of the background
 
 
 class Pictures:

@@ -40,22 +40,12 @@ def test_the_image_is_unchanged_unless_the_background_is_replaced() -> None:
     drawn = procedural_sample(np.random.default_rng(0))
     alone = moving_sample(drawn.image, drawn.mask, np.random.default_rng(1))
     assert np.array_equal(alone.image, drawn.image)
-    assert np.array_equal(alone.mask, drawn.mask)
-
-
-def test_an_object_in_front_of_another_image_is_often_smaller() -> None:
-    drawn = procedural_sample(np.random.default_rng(0))
-    gray, black = np.full_like(drawn.image, 200), np.zeros((50, 70, 3), np.uint8)
-    areas = []
-    for seed in range(12):
-        sample = moving_sample(gray, drawn.mask, np.random.default_rng(seed), black)
-        inside = cv2.erode(sample.mask, np.ones((5, 5), np.uint8)) > 0
-        outside = cv2.dilate(sample.mask, np.ones((5, 5), np.uint8)) == 0
-        assert (sample.image[inside] == 200).all()
-        assert not sample.image[outside].any()
-        areas.append((sample.mask > 0).sum() / (drawn.mask > 0).sum())
-    assert 1.0 in areas
-    assert min(areas) < 0.3
+    black = np.zeros((50, 70, 3), np.uint8)
+    moved = moving_sample(drawn.image, drawn.mask, np.random.default_rng(1), black)
+    core = cv2.erode(drawn.mask, np.ones((5, 5), np.uint8)) > 0
+    far = cv2.dilate(drawn.mask, np.ones((5, 5), np.uint8)) == 0
+    assert np.array_equal(moved.image[core], drawn.image[core])
+    assert not moved.image[far].any()
 
 
 def test_the_object_is_inpainted_from_its_surroundings() -> None:
