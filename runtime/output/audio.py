@@ -144,7 +144,7 @@ def _joined(
     The n-th jump in the sound is the n-th in the video; sound that comes before its video in the file is held back.
     """
     held: deque[tuple[av.Packet[AudioStream], int]] = deque()  # with the number of jumps before it
-    last_dts: int | None = None
+    detector = clock.detector(track.time_base or Fraction(1, 1000))
     jumps = 0
 
     def ready(most: int) -> Iterator[av.Packet[AudioStream]]:
@@ -161,8 +161,7 @@ def _joined(
         if packet.stream.index == video.index:
             clock.place(packet)
         elif packet.pts is not None and packet.dts is not None:
-            jumps += clock.is_jump(last_dts, packet.dts, packet.time_base)
-            last_dts = packet.dts
+            jumps += detector.is_jump(packet)
             held.append((packet, jumps))
         yield from ready(_MOST_HELD)
     yield from ready(0)

@@ -124,7 +124,9 @@ def _is_still(stream: av.VideoStream) -> bool:
     if stream.frames:
         return stream.frames == 1
     seconds = seconds_in_tag(stream.metadata.get("DURATION"))
-    return seconds is not None and seconds * (stream.average_rate or 25) < Fraction(3, 2)
+    if seconds is None:
+        return not stream.average_rate  # FFmpeg found no second frame
+    return seconds * (stream.average_rate or 25) < Fraction(3, 2)
 
 
 def _described(stream: av.VideoStream) -> str:
