@@ -14,7 +14,7 @@ from av.error import FFmpegError
 
 from ..errors import InputError
 from ..frame import SourceInfo
-from .container_end import Y4mPipe, ends_inside_unit
+from .container_end import ends_inside_unit
 from .deinterlace import Deinterlacer
 from .joined_files import second_recording
 from .network import is_live, is_url, public_name
@@ -24,6 +24,7 @@ from .to_rgb import ToRgb
 from .undecoded_frame import UndecodedFrame
 from .unreadable import require_readable, why_nothing_decodes
 from .video_stream import FALLBACK_RATE, choose_stream, frame_rate, open_container, seconds_in_tag
+from .y4m import Y4mPipe
 
 _OWN_DURATIONS = frozenset({"gif", "apng"})  # each frame has a delay of its own, the last one too
 

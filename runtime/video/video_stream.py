@@ -11,9 +11,9 @@ from av.error import ExitError, FFmpegError, ProtocolNotFoundError
 from av.stream import Disposition
 
 from ..errors import InputError
-from .container_end import Y4mPipe
 from .mp4_header import codec_code
 from .network import TIMEOUT_SECONDS, is_url, open_options, protocol, public_name
+from .y4m import Y4mPipe
 
 EXPECTED = "expected a video such as mp4, mkv, webm, mov or avi, a folder of images, or '-' for y4m"
 FALLBACK_RATE = Fraction(25)
