@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..frame import SourceInfo
 
 _FINEST_TICK = 10_000_000  # per second: at this a frame of 214 s still fits into MP4's 31 bits
+_MATROSKA = ("matroska", "webm")
 _BT709, _BT601, _LIMITED, _FULL = 1, 6, 1, 2  # as in H.264, Annex E
 
 
@@ -36,11 +37,16 @@ class VideoEncoding:
     color_range: int = _LIMITED
     largest: int = 16_384
 
+    @property
+    def keeps_aspect_ratio(self) -> bool:
+        """Whether the sample aspect ratio is stored: PyAV cannot set the one that Matroska and WebM have."""
+        return self.container not in _MATROSKA
+
     def ticks_per_second(self, info: SourceInfo) -> int:
         """The clock of the container in which the times of the source, and if possible its frame rate, are whole
         numbers. Matroska and WebM have milliseconds only.
         """
-        if self.container in ("matroska", "webm"):
+        if self.container in _MATROSKA:
             return 1000
         times = info.time_base.denominator
         both = math.lcm(times, info.frame_rate.numerator) if info.frame_rate else times
@@ -50,7 +56,7 @@ class VideoEncoding:
         return ticks
 
     def container_options(self, info: SourceInfo) -> dict[str, str]:
-        if self.container in ("matroska", "webm"):
+        if self.container in _MATROSKA:
             return {"fflags": "+bitexact"}  # no random identifier: the same frames give the same file
         ticks = str(self.ticks_per_second(info))
         # The movie's own clock too: it gives how late the first frame begins, by default to 1 ms.

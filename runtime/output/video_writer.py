@@ -126,6 +126,12 @@ class VideoWriter:
                 f"the {self._name} is {width}x{height}, the frames {limits}: {self._encoding.name} has at most "
                 f"{self._encoding.largest} pixels a side"
             )
+        ratio = self._info.sample_aspect_ratio
+        if ratio != 1 and not self._encoding.keeps_aspect_ratio:
+            self.notes.append(
+                f"the {self._name} has square pixels, the source {ratio.numerator}:{ratio.denominator}, which PyAV "
+                "cannot store in Matroska and WebM files"
+            )
         if self._resized:
             self.notes.append(
                 f"the frames change size on their way; the {self._name} keeps the first one's, {width}x{height}"

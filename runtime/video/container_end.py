@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from .ebml import CLUSTER, SEGMENT, ebml_element
 from .stream_end import asf_cut, dv_cut, mxf_cut, obu_cut, program_stream_cut
 from .y4m import y4m_ends_inside_frame
-
-_EBML_SEGMENT, _EBML_CLUSTER = 0x18538067, 0x1F43B675
 
 
 def ends_inside_unit(path: Path, format_name: str) -> bool:
@@ -99,28 +98,16 @@ def _matroska(file: BinaryIO, size: int) -> bool:
     while position < size:
         file.seek(position)
         head = file.read(12)
-        identifier, id_bytes = _ebml_number(head, keep_marker=True)
-        length, length_bytes = _ebml_number(head[id_bytes:])
-        if id_bytes == 0 or length_bytes == 0:
+        identifier, header_bytes, length = ebml_element(head)
+        if header_bytes == 0:
             return len(head) < 12
-        unknown = length == (1 << 7 * length_bytes) - 1
-        position += id_bytes + length_bytes
-        if unknown and identifier not in (_EBML_SEGMENT, _EBML_CLUSTER):
+        position += header_bytes
+        if length is None and identifier not in (SEGMENT, CLUSTER):
             return False
-        if not unknown and identifier != _EBML_SEGMENT:
-            position += length
-        elif not unknown:
-            return position + length > size
+        position += length or 0
+        if identifier == SEGMENT and length is not None:
+            return position > size
     return position > size
-
-
-def _ebml_number(head: bytes, *, keep_marker: bool = False) -> tuple[int, int]:
-    """An EBML number and how many bytes it has; (0, 0) if it is not whole."""
-    length = 9 - head[0].bit_length() if head and head[0] else 0
-    if length == 0 or len(head) < length:
-        return 0, 0
-    number = int.from_bytes(head[:length], "big")
-    return number if keep_marker else number & ((1 << 7 * length) - 1), length
 
 
 def _mpegts(file: BinaryIO, size: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from fractions import Fraction
-from typing import Any
 
 import av
 
@@ -22,15 +21,21 @@ class FrameTimes:
     - A timestamp that falls back by a second or more is a clock that was set anew (joined recordings): this frame
       comes one frame duration after the one before it, and all later ones keep their distance to it.
 
-    All times are integers in units of `time_base` seconds. `jumps` counts the clocks set anew.
+    All times are integers in units of `time_base` seconds. `jumps` counts the clocks set anew, `moved` the frames that
+    come one tick after the frame before them.
     """
 
     def __init__(self, time_base: Fraction, frame_rate: Fraction) -> None:
         self.step = max(1, round(1 / (frame_rate * time_base)))
-        self.jumps = 0
+        self.jumps = self.moved = 0
         self._ticks_per_second = 1 / time_base
         self._last: int | None = None
         self._shift = 0
+        self._new_recording = False
+
+    def begin_recording(self) -> None:
+        """The next frame is the first of another recording: it follows the one before."""
+        self._new_recording = True
 
     def place(self, pts: int | None) -> int:
         """The time of the next frame, whose own timestamp is `pts` (None: it has none)."""
@@ -38,6 +43,9 @@ class FrameTimes:
             time = pts if pts is not None else 0
         elif pts is None:
             time = self._last + self.step
+        elif self._new_recording:
+            time = self._last + self.step
+            self._shift = time - pts
         else:
             time = pts + self._shift
             if time <= self._last - self._ticks_per_second:
@@ -46,7 +54,8 @@ class FrameTimes:
                 self.jumps += 1
             elif time <= self._last:
                 time = self._last + 1
-        self._last = time
+                self.moved += 1
+        self._last, self._new_recording = time, False
         return time
 
 
@@ -78,80 +87,47 @@ class CodingOrder:
         return self._times.popleft() if self._times else None
 
 
-class JumpDetector:
-    """Finds where the times of one stream, in the order of the file, cannot follow those before them.
-
-    MPEG-TS, MPEG-PS, Ogg, HLS, RTP: decoding times that fall back or, in the first two, leap by more than 2 s and 25
-    frames. Matroska, whose decoding times FFmpeg guesses: presentation times of keyframes that fall back by 1 s, or to
-    the first time of the recording.
-    """
-
-    def __init__(self, time_base: Fraction, frame_rate: Fraction, *, leaps: bool, restarts: bool) -> None:
-        self._time_base, self._restarts = time_base, restarts
-        self._leap_seconds = max(Fraction(_LONGEST_GAP_SECONDS), 25 / frame_rate) if leaps else None
-        self._first: int | None = None
-        self._latest: int | None = None
-
-    def is_jump(self, packet: av.Packet[Any]) -> bool:
-        """Whether a recording begins with `packet`, which has a presentation time."""
-        assert packet.pts is not None
-        time = packet.dts if packet.dts is not None and not self._restarts else packet.pts
-        if self._first is None or self._latest is None:
-            self._first = self._latest = time
-            return False
-        seconds = (time - self._latest) * self._time_base
-        if self._restarts:
-            jump = packet.is_keyframe and (seconds <= -1 or time <= self._first < self._latest)
-            self._latest = time if jump else max(time, self._latest)
-        else:
-            jump = seconds < 0 or (self._leap_seconds is not None and seconds > self._leap_seconds)
-            self._latest = time
-        if jump:
-            self._first = time
-        return jump
-
-
 class ClockJumps:
     """Closes the jumps of a clock in the packets of one video stream, in the order of the file.
 
-    Where its times cannot follow those before them, a recording was joined to another: its first packet comes where the
-    latest frame before it ends. `shifts` are the seconds added to the times of each piece; the first is 0.
+    Decoding times rise throughout a stream. Where they fall back, or (in MPEG-TS and MPEG-PS) leap by more than 2 s and
+    25 frames, a recording was joined to another: its first packet comes where the latest frame before it ends.
+    `shifts` are the seconds added to the times of each piece; the first is 0.
     """
 
-    def __init__(self, time_base: Fraction, frame_rate: Fraction, *, leaps: bool, restarts: bool) -> None:
+    def __init__(self, time_base: Fraction, frame_rate: Fraction, *, leaps: bool) -> None:
         self.shifts = [Fraction(0)]
-        self._time_base, self._frame_rate = time_base, frame_rate
+        self._time_base = time_base
         self._frame = max(1, round(1 / (frame_rate * time_base)))
-        self._leaps, self._restarts = leaps, restarts
-        self._detector = self.detector(time_base)
+        self._leap_seconds = max(Fraction(_LONGEST_GAP_SECONDS), 25 / frame_rate) if leaps else None
+        self._last_dts: int | None = None
         self._end = 0  # of the frames so far, with the shift
 
     @classmethod
     def of(cls, container: av.container.InputContainer, time_base: Fraction, frame_rate: Fraction) -> ClockJumps | None:
         """None for formats whose times cannot jump: a gap is part of the video there."""
-        name = container.format.name
-        restarts = name == "matroska,webm"
-        if not restarts and not has_clock_jumps(container):
-            return None
-        return cls(time_base, frame_rate, leaps=name in ("mpegts", "mpeg"), restarts=restarts)
-
-    def detector(self, time_base: Fraction) -> JumpDetector:
-        """That of another stream of the file, whose times are in units of `time_base` seconds."""
-        return JumpDetector(time_base, self._frame_rate, leaps=self._leaps, restarts=self._restarts)
+        leaps = container.format.name in ("mpegts", "mpeg")
+        return cls(time_base, frame_rate, leaps=leaps) if has_clock_jumps(container) else None
 
     def place(self, packet: av.Packet[av.VideoStream]) -> None:
         """Change the times of the next packet of the video stream."""
-        pts, dts = packet.pts, packet.dts
-        if pts is None:
+        pts, dts = packet.pts, packet.dts if packet.dts is not None else packet.pts
+        if pts is None or dts is None:
             return
-        if self._detector.is_jump(packet):
+        if self.is_jump(self._last_dts, dts, self._time_base):
             self.shifts.append((self._end - pts) * self._time_base)
+        self._last_dts = dts
         shift = round(self.shifts[-1] / self._time_base)
-        packet.pts = pts + shift
-        packet.dts = dts + shift if dts is not None else None
+        packet.pts, packet.dts = pts + shift, dts + shift
         self._end = max(self._end, packet.pts + (packet.duration or self._frame))
+
+    def is_jump(self, last: int | None, dts: int, time_base: Fraction) -> bool:
+        """Whether the decoding time `dts` cannot follow `last`, both in units of `time_base` seconds."""
+        if last is None:
+            return False
+        return dts < last or (self._leap_seconds is not None and (dts - last) * time_base > self._leap_seconds)
 
 
 def has_clock_jumps(container: av.container.InputContainer) -> bool:
-    """Whether the clock of this format may begin and jump anywhere (MPEG-TS, MPEG-PS, Ogg, HLS, RTP)."""
+    """Whether times in this format may jump (MPEG-TS, MPEG-PS, Ogg, HLS, RTP)."""
     return bool(container.format.flags & _TS_DISCONT)

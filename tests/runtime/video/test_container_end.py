@@ -178,17 +178,3 @@ def test_dv_frames(tmp_path: Path, first_bytes: bytes, length: int) -> None:
     for size, expected in ((2 * length, False), (2 * length - 1, True)):
         path.write_bytes(first_bytes + bytes(size - 4))
         assert ends_inside_unit(path, "dv") == expected
-
-
-@pytest.mark.parametrize(("suffix", "codec"), [("flv", "flv"), ("mp4", "libx264"), ("wmv", "wmv2")])
-def test_files_joined_byte_by_byte(kinds: ModuleType, tmp_path: Path, suffix: str, codec: str) -> None:
-    images = list(np.random.default_rng(0).integers(0, 256, (6, 48, 64, 3), np.uint8))
-    piece = kinds.encode(tmp_path / f"piece.{suffix}", images, codec).read_bytes()
-    joined = tmp_path / f"joined.{suffix}"
-    joined.write_bytes(piece + piece)
-    with open_frames(joined) as reader:
-        assert len(list(reader)) == 6
-        assert reader.truncated == (
-            f"{joined}: a second recording begins at byte {len(piece)}, which is not read; 6 frames read. "
-            f"Fix: write it to a file of its own: tail -c +{len(piece) + 1} {joined}"
-        )
