@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import cast
 
 import av
 from av.audio.stream import AudioStream
@@ -15,32 +16,26 @@ from av.video.stream import VideoStream
 from ..errors import InputError
 from ..video.joined_files import recordings
 from ..video.video_stream import open_container, tag_text
+from .audio_encoding import MP4_AUDIO, AudioEncoding
 from .audio_packets import in_order, packets_in_step, packets_of_recordings
 
-# What players expect inside an MP4 file and what therefore is copied (by the names of FFmpeg's decoders); the rest,
-# Vorbis, PCM, WMA and so on, becomes AAC. E-AC-3 too: the muxer reads its packets and gives up the whole file at a
-# damaged one. The second group cannot be written without the header of the stream.
-_COPIED = frozenset({"aac", "ac3", "mp3", "mp3float"})
-_COPIED_WITH_HEADER = frozenset({"alac", "flac", "opus"})
-_AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000})
-
-
-# Channel layouts of FFmpeg's AAC encoder, by the number of channels.
-_AAC_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
-_MOST_DAMAGED = 50  # packets in a row, 1 s of AAC: more is sound that MP4 cannot hold
+_MOST_DAMAGED = 50  # packets in a row, 1 s of AAC: more is sound that the file cannot hold
 
 
 class SourceAudio:
-    """One audio track of a video file, on its way into an MP4 file; memory does not grow with its length.
+    """One audio track of a video file, on its way into another file; memory does not grow with its length.
 
     Damaged audio never raises: it is left out, and `notes` tells it. Errors of writing do
     raise, as `av.FFmpegError`. `track` is the index of the track in the file, `video` that of the video stream, whose
-    clock decides where the times jump. The notes name the `output`.
+    clock decides where the times jump. The notes name the `output`. `encoding` is that of the other file.
     """
 
-    def __init__(self, path: Path, track: int, video: int, output: str = "overlay") -> None:
+    def __init__(
+        self, path: Path, track: int, video: int, output: str = "overlay", encoding: AudioEncoding = MP4_AUDIO
+    ) -> None:
         self._notes: list[str] = []
         self._path, self._name, self._output = path, path.name, output
+        self._encoding = encoding
         self._source: InputContainer | None = None
         self._track: AudioStream | None = None
         self._video: VideoStream | None = None
@@ -76,8 +71,7 @@ class SourceAudio:
             return
         # AttributeError: PyAV gives a track that it has no decoder for no codec context.
         try:
-            codec = self._track.codec_context
-            copied = codec.name in _COPIED or (codec.name in _COPIED_WITH_HEADER and bool(codec.extradata))
+            copied = self._encoding.copies(self._track)
         except AttributeError as error:
             self.leave_out(error)
             return
@@ -85,7 +79,7 @@ class SourceAudio:
         if copied:
             self._packets = _copies(packets, self._track, output, origin)
         else:
-            self._packets = _transcoded(packets, output, origin)
+            self._packets = _transcoded(packets, output, origin, self._encoding)
             self._note_layout()
         self._pull()
         if self._next is not None:
@@ -100,7 +94,7 @@ class SourceAudio:
             try:
                 output.mux(self._next)
                 self._written_seconds, self._damaged_in_a_row = float(begin), 0
-            except ValueError as error:  # of FFmpeg: a packet that MP4 cannot hold
+            except ValueError as error:  # of FFmpeg: a packet that the file cannot hold
                 self._damaged_in_a_row += 1
                 if not isinstance(error, av.error.InvalidDataError) or self._damaged_in_a_row > _MOST_DAMAGED:
                     self.leave_out(error)
@@ -135,7 +129,7 @@ class SourceAudio:
     def _note_layout(self) -> None:
         assert self._track is not None
         channels = self._track.codec_context.layout.nb_channels
-        if channels not in _AAC_LAYOUTS:
+        if channels not in self._encoding.layouts:
             self._notes.append(f"the {channels} audio channels of {self._name} become stereo in the {self._output}")
 
     def _pull(self) -> None:
@@ -164,9 +158,12 @@ def _copies(
 
 
 def _transcoded(
-    packets: Iterator[av.Packet[AudioStream]], output: OutputContainer, origin: Fraction | None
+    packets: Iterator[av.Packet[AudioStream]],
+    output: OutputContainer,
+    origin: Fraction | None,
+    encoding: AudioEncoding,
 ) -> Iterator[av.Packet[AudioStream]]:
-    """The sound of `packets` as AAC, at the times of the output. Packets that cannot be decoded are passed over."""
+    """The sound of `packets`, encoded, at the times of the output. Packets that cannot be decoded are passed over."""
     encoder: AudioStream | None = None
     for packet in packets:
         try:
@@ -181,9 +178,9 @@ def _transcoded(
                 if (sound.pts * sound.time_base) + Fraction(sound.samples, sound.sample_rate) <= 0:
                     continue
             if encoder is None:
-                rate = sound.sample_rate if sound.sample_rate in _AAC_RATES else 48_000
-                layout = _AAC_LAYOUTS.get(sound.layout.nb_channels, "stereo")
-                encoder = output.add_stream("aac", rate=rate, layout=layout)
+                rate = sound.sample_rate if sound.sample_rate in encoding.rates else 48_000
+                layout = encoding.layouts.get(sound.layout.nb_channels, "stereo")
+                encoder = cast(AudioStream, output.add_stream(encoding.codec, rate=rate, layout=layout))
             yield from encoder.encode(sound)
     if encoder is not None:
         yield from encoder.encode(None)

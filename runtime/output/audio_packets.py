@@ -21,7 +21,7 @@ _MOST_HELD = 2000  # packets: 40 s of AAC
 
 def in_order(packets: Iterable[av.Packet[AudioStream]]) -> Iterator[av.Packet[AudioStream]]:
     """Without those that have no time (the last one, empty, among them) and without jumps back, as damaged and joined
-    streams have them and no MP4 file can.
+    streams have them and no output can.
     """
     latest: Fraction | None = None
     for packet in packets:

@@ -13,6 +13,7 @@ from ..frame import SourceInfo
 from ..video.timestamps import has_clock_jumps
 from ..video.video_stream import open_container, tag_text
 from .audio import SourceAudio
+from .audio_encoding import MP4_AUDIO, AudioEncoding
 
 _FORMAT_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"})
 
@@ -30,29 +31,27 @@ class SourceTracks:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, info: SourceInfo, output: str = "overlay", *, audio: bool = True) -> SourceTracks:
-        """Those of `info.video`; none for images and pipes. The notes name the `output`; without `audio` there are no
-        tracks, and no notes about them.
-        """
+    def of(cls, info: SourceInfo, output: str = "overlay", encoding: AudioEncoding = MP4_AUDIO) -> SourceTracks:
+        """Those of `info.video` for an `output` with audio in that `encoding`; none for images and pipes."""
         path = info.video
         if path is None or not path.is_file():
             return cls()
         try:
             source = open_container(str(path))
         except InputError as error:
-            return cls(notes=[f"the audio of {path.name} is left out of the {output}: {error}"] if audio else [])
+            return cls(notes=[f"the audio of {path.name} is left out of the {output}: {error}"])
         with source:
             video = source.streams[info.video_stream]
             start = None
             if video.start_time is not None and video.time_base is not None:
                 start = video.start_time * video.time_base
-            dropped = Counter(
-                stream.type for stream in source.streams if audio and stream.type not in ("video", "audio")
-            )
+            dropped = Counter(stream.type for stream in source.streams if stream.type not in ("video", "audio"))
             kinds = [f"{count} {kind} track{'s' * (count > 1)}" for kind, count in sorted(dropped.items())]
-            tracks = source.streams.audio if audio else ()
             return cls(
-                audio=[SourceAudio(path, stream.index, info.video_stream, output) for stream in tracks],
+                audio=[
+                    SourceAudio(path, stream.index, info.video_stream, output, encoding)
+                    for stream in source.streams.audio
+                ],
                 video_start=start,
                 zero=_zero(source),
                 tags={
