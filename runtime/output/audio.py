@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from ..errors import InputError
 from ..video.joined_files import recordings
+from ..video.network import file_name, is_url
 from ..video.video_stream import open_container, tag_text
 from .audio_encoding import MP4_AUDIO, AudioEncoding
 from .audio_packets import in_order, packets_in_step, packets_of_recordings
@@ -23,7 +24,7 @@ _MOST_DAMAGED = 50  # packets in a row, 1 s of AAC: more is sound that the file 
 
 
 class SourceAudio:
-    """One audio track of a video file, on its way into another file; memory does not grow with its length.
+    """One audio track of a video file or URL, on its way into another file; memory does not grow with its length.
 
     Damaged audio never raises: it is left out, and `notes` tells it. Errors of writing do
     raise, as `av.FFmpegError`. `track` is the index of the track in the file, `video` that of the video stream, whose
@@ -31,10 +32,10 @@ class SourceAudio:
     """
 
     def __init__(
-        self, path: Path, track: int, video: int, output: str = "overlay", encoding: AudioEncoding = MP4_AUDIO
+        self, address: str, track: int, video: int, output: str = "overlay", encoding: AudioEncoding = MP4_AUDIO
     ) -> None:
         self._notes: list[str] = []
-        self._path, self._name, self._output = path, path.name, output
+        self._address, self._name, self._output = address, file_name(address), output
         self._encoding = encoding
         self._source: InputContainer | None = None
         self._track: AudioStream | None = None
@@ -45,11 +46,11 @@ class SourceAudio:
         self._left_out = False
         self._damaged = self._damaged_in_a_row = 0  # packets
         try:
-            self._source = open_container(str(path))
-            self._recordings = recordings(path, self._source.format.name)
+            self._source = open_container(address)
+            self._recordings = [(0, 0)] if is_url(address) else recordings(Path(address), self._source.format.name)
             if len(self._recordings) > 1:
                 self._source.close()
-                self._source = open_container(str(path), part=self._recordings[0])
+                self._source = open_container(address, part=self._recordings[0])
             self._track = next(stream for stream in self._source.streams.audio if stream.index == track)
             self._video = next(stream for stream in self._source.streams.video if stream.index == video)
         except (InputError, StopIteration) as error:
@@ -123,7 +124,7 @@ class SourceAudio:
             return in_order(source.demux(track))
         if len(self._recordings) == 1:
             return in_order(packets_in_step(source, track, self._video))
-        later = (open_container(str(self._path), part=part) for part in self._recordings[1:])
+        later = (open_container(self._address, part=part) for part in self._recordings[1:])
         return in_order(packets_of_recordings(chain([source], later), track, self._video))
 
     def _note_layout(self) -> None:

@@ -10,6 +10,7 @@ from av.container import InputContainer
 
 from ..errors import InputError
 from ..frame import SourceInfo
+from ..video.network import file_name
 from ..video.timestamps import has_clock_jumps
 from ..video.video_stream import open_container, tag_text
 from .audio import SourceAudio
@@ -20,8 +21,8 @@ _FORMAT_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTracks:
-    """The `audio` tracks of a video file, when its frames begin (`video_start`, in seconds; None if unknown), the time
-    that is 0 in a player (`zero`), and its `tags` (title, creation time and so on). `notes` names what is dropped.
+    """The `audio` tracks of a video file or URL, when its frames begin (`video_start`, in seconds; None if unknown), the
+    time that is 0 in a player (`zero`), and its `tags` (title, creation time and so on). `notes` names what is dropped.
     """
 
     audio: list[SourceAudio] = field(default_factory=list)
@@ -32,14 +33,16 @@ class SourceTracks:
 
     @classmethod
     def of(cls, info: SourceInfo, output: str = "overlay", encoding: AudioEncoding = MP4_AUDIO) -> SourceTracks:
-        """Those of `info.video` for an `output` with audio in that `encoding`; none for images and pipes."""
-        path = info.video
-        if path is None or not path.is_file():
+        """Those of `info.video` or `info.url` for an `output` with audio in that `encoding`; none for other sources."""
+        is_file = info.video is not None and info.video.is_file()
+        address = str(info.video) if is_file else info.url
+        if address is None:
             return cls()
+        name = file_name(address)
         try:
-            source = open_container(str(path))
+            source = open_container(address)
         except InputError as error:
-            return cls(notes=[f"the audio of {path.name} is left out of the {output}: {error}"])
+            return cls(notes=[f"the audio of {name} is left out of the {output}: {error}"])
         with source:
             video = source.streams[info.video_stream]
             start = None
@@ -49,7 +52,7 @@ class SourceTracks:
             kinds = [f"{count} {kind} track{'s' * (count > 1)}" for kind, count in sorted(dropped.items())]
             return cls(
                 audio=[
-                    SourceAudio(path, stream.index, info.video_stream, output, encoding)
+                    SourceAudio(address, stream.index, info.video_stream, output, encoding)
                     for stream in source.streams.audio
                 ],
                 video_start=start,
@@ -57,7 +60,7 @@ class SourceTracks:
                 tags={
                     key: tag_text(value) for key, value in source.metadata.items() if key.lower() not in _FORMAT_TAGS
                 },
-                notes=[f"{' and '.join(kinds)} of {path.name} cannot be kept in the {output}"] if kinds else [],
+                notes=[f"{' and '.join(kinds)} of {name} cannot be kept in the {output}"] if kinds else [],
             )
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from ..frame import SourceInfo
 from .container_end import ends_inside_unit
 from .deinterlace import Deinterlacer
 from .joined_files import recordings
-from .network import is_live, is_url, public_name
+from .network import is_live, is_url, is_web_file, public_name
 from .network_faults import NetworkFaults
 from .timestamps import ClockJumps, CodingOrder, FrameTimes
 from .to_rgb import ToRgb
@@ -67,6 +67,7 @@ class VideoSource:
             self._stream, self._stream_note = choose_stream(self._name, self._container, video_stream)
             self._stream.thread_type = "AUTO"
             self.info = self._describe(path)
+            self._loses_sound = is_url(name) and self.info.url is None and len(self._container.streams.audio) > 0
             time_base, rate = self.info.time_base, self.info.frame_rate or FALLBACK_RATE
             self._times = FrameTimes(time_base, rate)
             self._coding_order = CodingOrder() if self._container.format.name == "avi" else None
@@ -131,6 +132,8 @@ class VideoSource:
         if self._network.opened_again:
             times = _count(self._network.opened_again, "time")
             notes.append(f"{self._name}: the connection was opened again {times}; the frames in between are missing")
+        if self._loses_sound:
+            notes.append(f"{self._name}: the sound of a live stream is not kept")
         if jumps:
             notes.append(f"{self._name}: the clock jumps {_count(jumps, 'time')}; the pieces are joined without a gap")
         if self._times.moved:
@@ -155,6 +158,7 @@ class VideoSource:
             frame_rate=frame_rate(stream),
             expected_frames=self._declared_frames,
             video=path,
+            url=self._address if is_web_file(self._address) and self._container.duration is not None else None,
             video_stream=stream.index,
             sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         )
