@@ -21,8 +21,9 @@ _FORMAT_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTracks:
-    """The `audio` tracks of a video file or URL, when its frames begin (`video_start`, in seconds; None if unknown), the
-    time that is 0 in a player (`zero`), and its `tags` (title, creation time and so on). `notes` names what is dropped.
+    """The `audio` tracks of a video file or URL, when its frames begin (`video_start`, in seconds; None if unknown),
+    the time that is 0 in a player (`zero`), and its `tags` (title, creation time and so on). `notes` names what is
+    dropped.
     """
 
     audio: list[SourceAudio] = field(default_factory=list)
