@@ -80,6 +80,7 @@ class VideoSource:
             self._read_before_fault: int | None = None
             self._end_pts: int | None = None
             self._finished = self._turned = False
+            self._ratios: set[Fraction] = set()  # sample aspect ratios of the stream
             self._decoded = self._decode()
             self._first = next(self._decoded, None)
             if self._first is None:
@@ -132,6 +133,9 @@ class VideoSource:
         if self._network.opened_again:
             times = _count(self._network.opened_again, "time")
             notes.append(f"{self._name}: the connection was opened again {times}; the frames in between are missing")
+        if len(self._ratios) > 1:
+            ratios = ", ".join(f"{ratio.numerator}:{ratio.denominator}" for ratio in sorted(self._ratios))
+            notes.append(f"{self._name}: the shape of the pixels changes ({ratios}); that of the first frame is kept")
         if self._loses_sound:
             notes.append(f"{self._name}: the sound of a live stream is not kept")
         if jumps:
@@ -201,6 +205,8 @@ class VideoSource:
             if frame.is_corrupt:
                 self._damaged += 1
                 self._note_fault()
+            if self._stream.codec_context.sample_aspect_ratio:
+                self._ratios.add(self._stream.codec_context.sample_aspect_ratio)
             if self._read == 0:
                 self._turned = frame.rotation % 180 != 0
             self._read += 1

@@ -375,3 +375,19 @@ def test_a_text_file_is_no_video(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no video\n" * 500)
     with pytest.raises(InputError, match=r"notes\.txt: the file is text; expected a video"):
         open_frames(tmp_path / "notes.txt")
+
+
+def test_a_change_of_the_sample_aspect_ratio_is_noted(kinds: ModuleType, clip_picture: Picture, tmp_path: Path) -> None:
+    pieces = []
+    for ratio in (Fraction(16, 11), Fraction(12, 11)):
+
+        def setup(stream: av.VideoStream, ratio: Fraction = ratio) -> None:
+            stream.codec_context.sample_aspect_ratio = ratio
+
+        name = tmp_path / f"{ratio.numerator}.h264"
+        pieces.append(kinds.encode(name, _images(clip_picture, 3), "libx264", setup=setup))
+    path = kinds.joined(tmp_path / "clip.h264", pieces)
+    frames, reader = _read(path)
+    assert len(frames) == 6
+    assert reader.info.sample_aspect_ratio == Fraction(16, 11)
+    assert reader.notes == [f"{path}: the shape of the pixels changes (12:11, 16:11); that of the first frame is kept"]
