@@ -107,8 +107,7 @@ class SourceInfo:
     `expected_frames` is how many frames will come after `start`, `frames` and `stride`, None if that is not known.
     `video` is the file that audio can be copied from, None for images and for standard input; `url` is the address in
     its place of a file on a web server. `video_stream` is the index of its stream that is read. `names` are the file
-    names of the images, empty for a video.
-    `sample_aspect_ratio` is the width of a pixel over its height.
+    names of the images, empty for a video. `sample_aspect_ratio` is the width of a pixel over its height.
     """
 
     name: str

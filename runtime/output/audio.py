@@ -26,9 +26,9 @@ _MOST_DAMAGED = 50  # packets in a row, 1 s of AAC: more is sound that the file 
 class SourceAudio:
     """One audio track of a video file or URL, on its way into another file; memory does not grow with its length.
 
-    Damaged audio never raises: it is left out, and `notes` tells it. Errors of writing do
-    raise, as `av.FFmpegError`. `track` is the index of the track in the file, `video` that of the video stream, whose
-    clock decides where the times jump. The notes name the `output`. `encoding` is that of the other file.
+    Damaged audio never raises: it is left out, and `notes` tells it. Errors of writing do raise, as `av.FFmpegError`.
+    `track` is the index of the track in the source, `video` that of the video stream, whose clock decides where the
+    times jump. The notes name the `output`, and `encoding` is how it stores audio.
     """
 
     def __init__(
@@ -110,8 +110,7 @@ class SourceAudio:
             self._left_out = True
             since = "" if self._written_seconds is None else f" after {self._written_seconds:.1f} s"
             reason = getattr(error, "strerror", None) or "nothing in it can be decoded"
-            if isinstance(error, InputError):
-                reason = str(error)
+            reason = str(error) if isinstance(error, InputError) else reason
             self._notes.append(f"the audio of {self._name} is left out of the {self._output}{since}: {reason}")
 
     def close(self) -> None:
