@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,9 @@ class SourceInfo:
 
     `frame_rate` is the source's own fraction (30000/1001 stays), None where there is none (a folder of images).
     `expected_frames` is how many frames will come after `start`, `frames` and `stride`, None if that is not known.
-    `video` is the file that audio can be copied from, None for images and for standard input; `video_stream` is the
-    index of its stream that is read. `names` are the file names of the images, empty for a video.
-    `sample_aspect_ratio` is the width of a pixel over its height.
+    `video` is the file that audio can be copied from, None for images and for standard input; `url` is the address in
+    its place of a file on a web server. `video_stream` is the index of its stream that is read. `names` are the file
+    names of the images, empty for a video. `sample_aspect_ratio` is the width of a pixel over its height.
     """
 
     name: str
@@ -103,6 +103,7 @@ class SourceInfo:
     frame_rate: Fraction | None = None
     expected_frames: int | None = None
     video: Path | None = None
+    url: str | None = field(default=None, repr=False)  # may hold a password
     video_stream: int = 0
     sample_aspect_ratio: Fraction = Fraction(1)
     names: tuple[str, ...] = ()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import av
 from av.audio.stream import AudioStream
@@ -14,33 +14,29 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from ..errors import InputError
-from ..video.timestamps import ClockJumps
-from ..video.video_stream import FALLBACK_RATE, frame_rate, open_container, tag_text
+from ..video.joined_files import recordings
+from ..video.network import file_name, is_url
+from ..video.video_stream import open_container, tag_text
+from .audio_encoding import MP4_AUDIO, AudioEncoding
+from .audio_packets import in_order, packets_in_step, packets_of_recordings
 
-# What players expect inside an MP4 file and what therefore is copied (by the names of FFmpeg's decoders); the rest,
-# Vorbis, PCM, WMA and so on, becomes AAC. E-AC-3 too: the muxer reads its packets and gives up the whole file at a
-# damaged one. The second group cannot be written without the header of the stream.
-_COPIED = frozenset({"aac", "ac3", "mp3", "mp3float"})
-_COPIED_WITH_HEADER = frozenset({"alac", "flac", "opus"})
-_AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000})
-
-
-# Channel layouts of FFmpeg's AAC encoder, by the number of channels.
-_AAC_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
-_MOST_HELD = 2000  # packets: 40 s of AAC
+_MOST_DAMAGED = 50  # packets in a row, 1 s of AAC: more is sound that the file cannot hold
 
 
 class SourceAudio:
-    """One audio track of a video file, on its way into an MP4 file; memory does not grow with its length.
+    """One audio track of a video file or URL, on its way into another file; memory does not grow with its length.
 
-    Damaged audio never raises: it is left out, from where it is damaged, and `notes` tells it. Errors of writing do
-    raise, as `av.FFmpegError`. `track` is the index of the track in the file, `video` that of the video stream, whose
-    clock decides where the times jump. The notes name the `output`.
+    Damaged audio never raises: it is left out, and `notes` tells it. Errors of writing do raise, as `av.FFmpegError`.
+    `track` is the index of the track in the source, `video` that of the video stream, whose clock decides where the
+    times jump. The notes name the `output`, and `encoding` is how it stores audio.
     """
 
-    def __init__(self, path: Path, track: int, video: int, output: str = "overlay") -> None:
-        self.notes: list[str] = []
-        self._name, self._output = path.name, output
+    def __init__(
+        self, address: str, track: int, video: int, output: str = "overlay", encoding: AudioEncoding = MP4_AUDIO
+    ) -> None:
+        self._notes: list[str] = []
+        self._address, self._name, self._output = address, file_name(address), output
+        self._encoding = encoding
         self._source: InputContainer | None = None
         self._track: AudioStream | None = None
         self._video: VideoStream | None = None
@@ -48,12 +44,25 @@ class SourceAudio:
         self._next: av.Packet[AudioStream] | None = None
         self._written_seconds: float | None = None
         self._left_out = False
+        self._damaged = self._damaged_in_a_row = 0  # packets
         try:
-            self._source = open_container(str(path))
+            self._source = open_container(address)
+            self._recordings = [(0, 0)] if is_url(address) else recordings(Path(address), self._source.format.name)
+            if len(self._recordings) > 1:
+                self._source.close()
+                self._source = open_container(address, part=self._recordings[0])
             self._track = next(stream for stream in self._source.streams.audio if stream.index == track)
             self._video = next(stream for stream in self._source.streams.video if stream.index == video)
         except (InputError, StopIteration) as error:
             self.leave_out(error)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for everything of it that the output lacks so far."""
+        if self._damaged == 0 or self._left_out:
+            return self._notes
+        packets = "1 damaged packet" if self._damaged == 1 else f"{self._damaged} damaged packets"
+        return [*self._notes, f"the audio of {self._name} lacks {packets} in the {self._output}"]
 
     def attach(self, output: OutputContainer, origin: Fraction | None) -> None:
         """Add the track to `output`, with its language and title. What sounds at `origin` seconds comes to 0, and what
@@ -63,16 +72,15 @@ class SourceAudio:
             return
         # AttributeError: PyAV gives a track that it has no decoder for no codec context.
         try:
-            codec = self._track.codec_context
-            copied = codec.name in _COPIED or (codec.name in _COPIED_WITH_HEADER and bool(codec.extradata))
+            copied = self._encoding.copies(self._track)
         except AttributeError as error:
             self.leave_out(error)
             return
-        packets = _in_order(self._source, self._track, self._video)
+        packets = self._source_packets(self._source, self._track)
         if copied:
             self._packets = _copies(packets, self._track, output, origin)
         else:
-            self._packets = _transcoded(packets, output, origin)
+            self._packets = _transcoded(packets, output, origin, self._encoding)
             self._note_layout()
         self._pull()
         if self._next is not None:
@@ -86,10 +94,13 @@ class SourceAudio:
         while self._next is not None and (begin := _begin(self._next)) < until:
             try:
                 output.mux(self._next)
-            except ValueError as error:  # of FFmpeg: a packet that MP4 cannot hold
-                self.leave_out(error)
-                return
-            self._written_seconds = float(begin)
+                self._written_seconds, self._damaged_in_a_row = float(begin), 0
+            except ValueError as error:  # of FFmpeg: a packet that the file cannot hold
+                self._damaged_in_a_row += 1
+                if not isinstance(error, av.error.InvalidDataError) or self._damaged_in_a_row > _MOST_DAMAGED:
+                    self.leave_out(error)
+                    return
+                self._damaged += 1
             self._pull()
 
     def leave_out(self, error: Exception | None = None) -> None:
@@ -99,73 +110,34 @@ class SourceAudio:
             self._left_out = True
             since = "" if self._written_seconds is None else f" after {self._written_seconds:.1f} s"
             reason = getattr(error, "strerror", None) or "nothing in it can be decoded"
-            self.notes.append(f"the audio of {self._name} is left out of the {self._output}{since}: {reason}")
+            reason = str(error) if isinstance(error, InputError) else reason
+            self._notes.append(f"the audio of {self._name} is left out of the {self._output}{since}: {reason}")
 
     def close(self) -> None:
         self._packets, self._next = iter(()), None
         if self._source is not None:
             self._source.close()
 
+    def _source_packets(self, source: InputContainer, track: AudioStream) -> Iterator[av.Packet[AudioStream]]:
+        if self._video is None:
+            return in_order(source.demux(track))
+        if len(self._recordings) == 1:
+            return in_order(packets_in_step(source, track, self._video))
+        later = (open_container(self._address, part=part) for part in self._recordings[1:])
+        return in_order(packets_of_recordings(chain([source], later), track, self._video))
+
     def _note_layout(self) -> None:
         assert self._track is not None
         channels = self._track.codec_context.layout.nb_channels
-        if channels not in _AAC_LAYOUTS:
-            self.notes.append(f"the {channels} audio channels of {self._name} become stereo in the {self._output}")
+        if channels not in self._encoding.layouts:
+            self._notes.append(f"the {channels} audio channels of {self._name} become stereo in the {self._output}")
 
     def _pull(self) -> None:
         try:
             self._next = next(self._packets, None)
         # The sound's layout changes on its way: ValueError; a new stream appears, which PyAV cannot take: IndexError.
-        except (av.FFmpegError, ValueError, IndexError) as error:
+        except (av.FFmpegError, ValueError, IndexError, InputError) as error:
             self.leave_out(error)
-
-
-def _in_order(
-    source: InputContainer, track: AudioStream, video: VideoStream | None
-) -> Iterator[av.Packet[AudioStream]]:
-    """The packets of `track`, without those that have no time (the last one, empty, among them) and without jumps back,
-    as damaged and joined streams have them and no MP4 file can.
-    """
-    clock = None
-    if video is not None:
-        clock = ClockJumps.of(source, video.time_base or Fraction(1, 1000), frame_rate(video) or FALLBACK_RATE)
-    latest: int | None = None
-    for packet in source.demux(track) if video is None or clock is None else _joined(source, track, video, clock):
-        if packet.pts is not None and packet.dts is not None and (latest is None or packet.dts > latest):
-            latest = packet.dts
-            yield packet
-
-
-def _joined(
-    source: InputContainer, track: AudioStream, video: VideoStream, clock: ClockJumps
-) -> Iterator[av.Packet[AudioStream]]:
-    """The packets of `track`, with the jumps of the clock closed as they are in the video.
-
-    The n-th jump in the sound is the n-th in the video; sound that comes before its video in the file is held back.
-    """
-    held: deque[tuple[av.Packet[AudioStream], int]] = deque()  # with the number of jumps before it
-    last_dts: int | None = None
-    jumps = 0
-
-    def ready(most: int) -> Iterator[av.Packet[AudioStream]]:
-        while held and (held[0][1] < len(clock.shifts) or len(held) > most):
-            packet, piece = held.popleft()
-            assert packet.pts is not None
-            assert packet.dts is not None
-            shift = round(clock.shifts[min(piece, len(clock.shifts) - 1)] / packet.time_base)
-            packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-            yield packet
-
-    both: Iterator[av.Packet[Any]] = source.demux(video, track)
-    for packet in both:
-        if packet.stream.index == video.index:
-            clock.place(packet)
-        elif packet.pts is not None and packet.dts is not None:
-            jumps += clock.is_jump(last_dts, packet.dts, packet.time_base)
-            last_dts = packet.dts
-            held.append((packet, jumps))
-        yield from ready(_MOST_HELD)
-    yield from ready(0)
 
 
 def _copies(
@@ -186,9 +158,12 @@ def _copies(
 
 
 def _transcoded(
-    packets: Iterator[av.Packet[AudioStream]], output: OutputContainer, origin: Fraction | None
+    packets: Iterator[av.Packet[AudioStream]],
+    output: OutputContainer,
+    origin: Fraction | None,
+    encoding: AudioEncoding,
 ) -> Iterator[av.Packet[AudioStream]]:
-    """The sound of `packets` as AAC, at the times of the output. Packets that cannot be decoded are passed over."""
+    """The sound of `packets`, encoded, at the times of the output. Packets that cannot be decoded are passed over."""
     encoder: AudioStream | None = None
     for packet in packets:
         try:
@@ -203,9 +178,9 @@ def _transcoded(
                 if (sound.pts * sound.time_base) + Fraction(sound.samples, sound.sample_rate) <= 0:
                     continue
             if encoder is None:
-                rate = sound.sample_rate if sound.sample_rate in _AAC_RATES else 48_000
-                layout = _AAC_LAYOUTS.get(sound.layout.nb_channels, "stereo")
-                encoder = output.add_stream("aac", rate=rate, layout=layout)
+                rate = sound.sample_rate if sound.sample_rate in encoding.rates else 48_000
+                layout = encoding.layouts.get(sound.layout.nb_channels, "stereo")
+                encoder = cast(AudioStream, output.add_stream(encoding.codec, rate=rate, layout=layout))
             yield from encoder.encode(sound)
     if encoder is not None:
         yield from encoder.encode(None)

@@ -54,10 +54,10 @@ KINDS = {
         path="alpha-png", purpose="image programs; the object cut out, RGBA", bytes_per_pixel=0.2821, soft=True
     ),
     "background": Kind(
-        path="background.mp4", purpose="another background, see below; with audio", bytes_per_pixel=0.0132, soft=True
+        path="background.mp4", purpose="another background, see below", bytes_per_pixel=0.0132, soft=True
     ),
-    "overlay": Kind(path="overlay.mp4", purpose="a look at the masks; with audio", bytes_per_pixel=0.0266),
-    "contours": Kind(path="contours.mp4", purpose="a look at the edges; with audio", bytes_per_pixel=0.0303),
+    "overlay": Kind(path="overlay.mp4", purpose="a look at the masks", bytes_per_pixel=0.0266),
+    "contours": Kind(path="contours.mp4", purpose="a look at the edges", bytes_per_pixel=0.0303),
     "rle": Kind(path="rle.jsonl", purpose="COCO tools; run lengths, box and area per frame", bytes_per_pixel=0.003),
     "boxes": Kind(path="boxes.csv", purpose="tables; box and area per frame", bytes_per_pixel=0.0001),
     "explain": Kind(

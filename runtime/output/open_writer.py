@@ -97,7 +97,7 @@ def _video(
     name: str,
     encoding: VideoEncoding,
 ) -> VideoWriter:
-    return VideoWriter(path, info, draw, name=name, encoding=encoding, audio=False)
+    return VideoWriter(path, info, draw, name=name, encoding=encoding)
 
 
 def _davis_png(m: MaskFrame) -> bytes:

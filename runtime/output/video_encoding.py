@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frame import SourceInfo
+from .audio_encoding import MATROSKA_AUDIO, MOV_AUDIO, MP4_AUDIO, WEBM_AUDIO, AudioEncoding
 
 _FINEST_TICK = 10_000_000  # per second: at this a frame of 214 s still fits into MP4's 31 bits
+_MATROSKA = ("matroska", "webm")
 _BT709, _BT601, _LIMITED, _FULL = 1, 6, 1, 2  # as in H.264, Annex E
 
 
@@ -23,7 +25,7 @@ class VideoEncoding:
 
     `name` is that of the codec in messages. `codec` (FFmpeg's name) and `pixel_format` are those of an image size
     (W, H). `to_frame` converts an image: (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) gray, uint8. `matrix` and
-    `color_range` are codes of H.264, Annex E. `largest` is in pixels a side.
+    `color_range` are codes of H.264, Annex E. `largest` is in pixels a side. `audio` is for the tracks of the source.
     """
 
     name: str
@@ -35,12 +37,18 @@ class VideoEncoding:
     matrix: int = _BT709
     color_range: int = _LIMITED
     largest: int = 16_384
+    audio: AudioEncoding = MP4_AUDIO
+
+    @property
+    def keeps_aspect_ratio(self) -> bool:
+        """Whether the sample aspect ratio is stored: PyAV cannot set the one that Matroska and WebM have."""
+        return self.container not in _MATROSKA
 
     def ticks_per_second(self, info: SourceInfo) -> int:
         """The clock of the container in which the times of the source, and if possible its frame rate, are whole
         numbers. Matroska and WebM have milliseconds only.
         """
-        if self.container in ("matroska", "webm"):
+        if self.container in _MATROSKA:
             return 1000
         times = info.time_base.denominator
         both = math.lcm(times, info.frame_rate.numerator) if info.frame_rate else times
@@ -50,7 +58,7 @@ class VideoEncoding:
         return ticks
 
     def container_options(self, info: SourceInfo) -> dict[str, str]:
-        if self.container in ("matroska", "webm"):
+        if self.container in _MATROSKA:
             return {"fflags": "+bitexact"}  # no random identifier: the same frames give the same file
         ticks = str(self.ticks_per_second(info))
         # The movie's own clock too: it gives how late the first frame begins, by default to 1 ms.
@@ -123,6 +131,7 @@ FFV1_GRAY = VideoEncoding(
     to_frame=_gray,
     color_range=_FULL,
     largest=65_535,
+    audio=MATROSKA_AUDIO,
 )
 PRORES_4444 = VideoEncoding(
     name="ProRes",
@@ -134,6 +143,7 @@ PRORES_4444 = VideoEncoding(
     pixel_format=lambda size: "yuva444p10le",
     to_frame=_rgba_to("yuva444p10le"),
     largest=65_535,
+    audio=MOV_AUDIO,
 )
 VP9_ALPHA = VideoEncoding(
     name="VP9",
@@ -143,4 +153,5 @@ VP9_ALPHA = VideoEncoding(
     options={"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1", "auto-alt-ref": "0"},
     pixel_format=lambda size: "yuva420p",
     to_frame=_rgba_to("yuva420p"),
+    audio=WEBM_AUDIO,
 )

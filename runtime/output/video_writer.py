@@ -27,10 +27,9 @@ class VideoWriter:
             overlay.write(m)
 
     The video has the size and sample aspect ratio of the first frame (later frames of another size are scaled to it),
-    the frames' times to the tick of the container, and the tags of `info.video`; with `audio` its audio tracks too, for
-    which `encoding` must be that of an MP4 file. A run that begins with the source's first frame keeps the times that a
-    player shows for the source; one that begins later starts at 0, sound and frames alike. Sound is cut to the time
-    span of the frames.
+    the frames' times to the tick of the container, and the audio tracks and tags of `info.video`. A run that begins
+    with the source's first frame keeps the times that a player shows for the source; one that begins later starts at 0,
+    sound and frames alike. Sound is cut to the time span of the frames.
 
     However the `with` block is left, by an exception or Ctrl-C too, the file is finished, playable with the frames so
     far, and renamed to `path`. Without a single frame, or if it cannot be written (OutputError), nothing is left under
@@ -45,12 +44,11 @@ class VideoWriter:
         *,
         name: str,
         encoding: VideoEncoding = H264,
-        audio: bool = True,
     ) -> None:
         """`name` stands in the notes: "the overlay keeps …"."""
         self.notes: list[str] = []
         self._path, self._info, self._draw, self._name = path, info, draw, name
-        self._encoding, self._audio = encoding, audio
+        self._encoding = encoding
         self._temporary: Path | None = None
         self._container: OutputContainer | None = None
         self._track: VideoTrack | None = None
@@ -90,7 +88,7 @@ class VideoWriter:
                 discard(self._temporary)
 
     def _open(self, frame: Frame) -> tuple[OutputContainer, VideoTrack]:
-        self._tracks = tracks = SourceTracks.of(self._info, self._name, audio=self._audio)
+        self._tracks = tracks = SourceTracks.of(self._info, self._name, self._encoding.audio)
         begin_seconds = frame.pts * self._info.time_base
         from_the_start = 0 <= begin_seconds <= (tracks.video_start or 0)
         origin = min(tracks.zero, begin_seconds) if from_the_start else begin_seconds
@@ -101,7 +99,7 @@ class VideoWriter:
                 audio.attach(container, origin=origin or None)
             try:
                 container.start_encoding()
-            except ValueError as error:  # of FFmpeg: a track that MP4 cannot describe
+            except ValueError as error:  # of FFmpeg: a track that the container cannot describe
                 for audio in tracks.audio:
                     audio.leave_out(error)
                 container, track = self._begin(size, origin)
@@ -125,6 +123,12 @@ class VideoWriter:
             self.notes.append(
                 f"the {self._name} is {width}x{height}, the frames {limits}: {self._encoding.name} has at most "
                 f"{self._encoding.largest} pixels a side"
+            )
+        ratio = self._info.sample_aspect_ratio
+        if ratio != 1 and not self._encoding.keeps_aspect_ratio:
+            self.notes.append(
+                f"the {self._name} has square pixels, the source {ratio.numerator}:{ratio.denominator}, which PyAV "
+                "cannot store in Matroska and WebM files"
             )
         if self._resized:
             self.notes.append(

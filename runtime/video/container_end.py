@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-import av
-
-_EBML_SEGMENT, _EBML_CLUSTER = 0x18538067, 0x1F43B675
+from .ebml import CLUSTER, SEGMENT, ebml_element
+from .stream_end import asf_cut, dv_cut, mxf_cut, obu_cut, program_stream_cut
+from .y4m import y4m_ends_inside_frame
 
 
 def ends_inside_unit(path: Path, format_name: str) -> bool:
@@ -71,57 +71,6 @@ def _avi_chunks_cut(file: BinaryIO, size: int) -> bool:
     return position > size + 1 or 0 < size - position < 8
 
 
-def _y4m(file: BinaryIO, size: int) -> bool:
-    fields = file.readline(1024).decode("ascii", "replace").split()
-    frame = _y4m_frame_bytes(fields)
-    position = file.tell()
-    while frame and position < size:
-        file.seek(position)
-        header = file.readline(1024)
-        if not header.startswith(b"FRAME") and not b"FRAME".startswith(header[:5]):
-            return False
-        position = file.tell() + frame if header.endswith(b"\n") else size + 1
-    return position > size
-
-
-class Y4mPipe:
-    """A y4m stream that cannot be read twice, with a count of its bytes."""
-
-    def __init__(self, pipe: BinaryIO) -> None:
-        self._pipe = pipe
-        self._begin = b""
-        self._size = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes of the stream, at most `size`."""
-        data = self._pipe.read(size)
-        self._size += len(data)
-        if len(self._begin) < 1024:
-            self._begin += data[:1024]
-        return data
-
-    def ends_inside_frame(self) -> bool:
-        """Whether the bytes read so far are not a whole number of frames."""
-        header = self._begin.partition(b"\n")[0]
-        frame = _y4m_frame_bytes(header.decode("ascii", "replace").split())
-        return frame > 0 and (self._size - len(header) - 1) % (frame + len(b"FRAME\n")) != 0
-
-
-def _y4m_frame_bytes(fields: list[str]) -> int:
-    values = {field[0]: field[1:] for field in fields[1:]}
-    kind = values.get("C", "420jpeg")
-    try:
-        layout = "gray" if kind.startswith("mono") else f"yuv{kind[:3]}p"
-        planes = av.VideoFormat(layout, int(values["W"]), int(values["H"])).components
-    except (KeyError, ValueError):
-        return 0
-    samples = sum(plane.width * plane.height for plane in planes)
-    if kind.endswith("alpha"):
-        samples += planes[0].width * planes[0].height
-    deep = re.search(r"(p|mono)\d+$", kind) is not None  # 420p10, mono16; not 420mpeg2
-    return samples * (2 if deep else 1)
-
-
 def _ends_with(*ends: bytes) -> Callable[[BinaryIO, int], bool]:
     def check(file: BinaryIO, size: int) -> bool:
         file.seek(max(0, size - 64))
@@ -149,28 +98,16 @@ def _matroska(file: BinaryIO, size: int) -> bool:
     while position < size:
         file.seek(position)
         head = file.read(12)
-        identifier, id_bytes = _ebml_number(head, keep_marker=True)
-        length, length_bytes = _ebml_number(head[id_bytes:])
-        if id_bytes == 0 or length_bytes == 0:
+        identifier, header_bytes, length = ebml_element(head)
+        if header_bytes == 0:
             return len(head) < 12
-        unknown = length == (1 << 7 * length_bytes) - 1
-        position += id_bytes + length_bytes
-        if unknown and identifier not in (_EBML_SEGMENT, _EBML_CLUSTER):
+        position += header_bytes
+        if length is None and identifier not in (SEGMENT, CLUSTER):
             return False
-        if not unknown and identifier != _EBML_SEGMENT:
-            position += length
-        elif not unknown:
-            return position + length > size
+        position += length or 0
+        if identifier == SEGMENT and length is not None:
+            return position > size
     return position > size
-
-
-def _ebml_number(head: bytes, *, keep_marker: bool = False) -> tuple[int, int]:
-    """An EBML number and how many bytes it has; (0, 0) if it is not whole."""
-    length = 9 - head[0].bit_length() if head and head[0] else 0
-    if length == 0 or len(head) < length:
-        return 0, 0
-    number = int.from_bytes(head[:length], "big")
-    return number if keep_marker else number & ((1 << 7 * length) - 1), length
 
 
 def _mpegts(file: BinaryIO, size: int) -> bool:
@@ -209,7 +146,7 @@ _CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
     "mov,mp4,m4a,3gp,3g2,mj2": _mp4,
     "avi": _riff,
     "webp": _riff,
-    "yuv4mpegpipe": _y4m,
+    "yuv4mpegpipe": y4m_ends_inside_frame,
     "gif": _ends_with(b"\x3b"),
     "apng": _ends_with(bytes.fromhex("0000000049454e44ae426082")),  # the IEND chunk
     "ogg": _ogg,
@@ -217,4 +154,10 @@ _CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
     "mpegts": _mpegts,
     "flv": _flv,
     "ivf": _ivf,
+    "obu": obu_cut,
+    "mjpeg": _ends_with(b"\xff\xd9"),  # the marker EOI
+    "asf": asf_cut,
+    "mxf": mxf_cut,
+    "dv": dv_cut,
+    "mpeg": program_stream_cut,
 }

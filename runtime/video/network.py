@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 30.0  # for the next packet, with FFmpeg's attempts to connect again after half of it
@@ -24,6 +25,11 @@ def is_live(url: str) -> bool:
     return is_url(url) and protocol(url) in _LIVE
 
 
+def is_web_file(url: str) -> bool:
+    """Whether the protocol of `url` is HTTP, which gives a file to several readers."""
+    return is_url(url) and protocol(url) in ("http", "https")
+
+
 def public_name(source: str) -> str:
     """`source` for messages and reports: of a URL with a password, the password is replaced by ***."""
     if not is_url(source):
@@ -35,10 +41,15 @@ def public_name(source: str) -> str:
     return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
 
 
+def file_name(address: str) -> str:
+    """The last part of a path or of the path of a URL."""
+    return Path(urlsplit(address).path if is_url(address) else address).name
+
+
 def open_options(url: str) -> dict[str, str]:
     """Options for FFmpeg: time-outs; HTTP goes on where it broke off, if the server can do that; RTSP prefers TCP."""
     microseconds = str(round(1e6 * TIMEOUT_SECONDS / 2))
-    if protocol(url) in ("http", "https"):
+    if is_web_file(url):
         return {
             "rw_timeout": microseconds,
             "reconnect": "1",

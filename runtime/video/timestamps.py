@@ -21,15 +21,21 @@ class FrameTimes:
     - A timestamp that falls back by a second or more is a clock that was set anew (joined recordings): this frame
       comes one frame duration after the one before it, and all later ones keep their distance to it.
 
-    All times are integers in units of `time_base` seconds. `jumps` counts the clocks set anew.
+    All times are integers in units of `time_base` seconds. `jumps` counts the clocks set anew, `moved` the frames that
+    come one tick after the frame before them.
     """
 
     def __init__(self, time_base: Fraction, frame_rate: Fraction) -> None:
         self.step = max(1, round(1 / (frame_rate * time_base)))
-        self.jumps = 0
+        self.jumps = self.moved = 0
         self._ticks_per_second = 1 / time_base
         self._last: int | None = None
         self._shift = 0
+        self._new_recording = False
+
+    def begin_recording(self) -> None:
+        """The next frame is the first of another recording: it follows the one before."""
+        self._new_recording = True
 
     def place(self, pts: int | None) -> int:
         """The time of the next frame, whose own timestamp is `pts` (None: it has none)."""
@@ -37,6 +43,9 @@ class FrameTimes:
             time = pts if pts is not None else 0
         elif pts is None:
             time = self._last + self.step
+        elif self._new_recording:
+            time = self._last + self.step
+            self._shift = time - pts
         else:
             time = pts + self._shift
             if time <= self._last - self._ticks_per_second:
@@ -45,7 +54,8 @@ class FrameTimes:
                 self.jumps += 1
             elif time <= self._last:
                 time = self._last + 1
-        self._last = time
+                self.moved += 1
+        self._last, self._new_recording = time, False
         return time
 
 

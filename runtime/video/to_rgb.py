@@ -11,17 +11,22 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .orientation import Orientation
-from .tone_mapping import HLG, PQ, to_sdr
+from .tone_mapping import BT709_PRIMARIES, BT2020_PRIMARIES, HLG, P3_PRIMARIES, PQ, to_bt709, to_sdr
 
 _UNSPECIFIED, _BT709, _BT2020 = 2, 1, 9  # matrix coefficients, as in H.273, Table 4
 _PEAK_NITS = 1000.0  # of PQ content without mastering metadata
+_PRIMARIES = {BT709_PRIMARIES: "BT.709", P3_PRIMARIES: "P3"}  # others of HDR are taken for BT.2020
+_WIDE = {BT2020_PRIMARIES: "BT.2020", P3_PRIMARIES: "P3"}
 
 
 class ToRgb:
-    """Converts the frames of one video with the matrix and range that they name; `note` tells of a conversion from HDR.
+    """Converts the frames of one video with the matrix and range that they name, or else their container; `note` tells
+    of a conversion from HDR or from a wide gamut.
 
     Without a matrix it is BT.709 from 720 lines or 1280 columns on and BT.601 below, as in players. PQ and HLG are tone
     mapped. The orientation of a frame holds until another one comes: H.264 streams mark only some frames.
+
+    `context` is that of the decoder, before its first frame: it holds what the container names until then.
     """
 
     def __init__(self, name: str, context: av.VideoCodecContext) -> None:
@@ -30,13 +35,20 @@ class ToRgb:
         self._reformatter = VideoReformatter()  # one for all: frame.to_ndarray makes a scaler for every frame
         self._orientation: Orientation | None = None
         self._peak_nits: float | None = None
+        self._container_tags = (context.colorspace, context.color_trc, context.color_primaries)
 
     def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB. Raises InputError."""
-        transfer = self._context.color_trc
+        stream_tags = (frame.colorspace, self._context.color_trc, self._context.color_primaries)
+        matrix, transfer, primaries = (
+            container if stream == _UNSPECIFIED else stream
+            for stream, container in zip(stream_tags, self._container_tags, strict=True)
+        )
         hdr = transfer in (PQ, HLG)
-        if frame.colorspace == _UNSPECIFIED and (hdr or frame.height >= 720 or frame.width >= 1280):
-            frame.colorspace = _BT2020 if hdr else _BT709
+        if matrix == _UNSPECIFIED and (hdr or frame.height >= 720 or frame.width >= 1280):
+            matrix = _BT2020 if hdr else _BT709
+        if frame.colorspace == _UNSPECIFIED != matrix:
+            frame.colorspace = matrix
         if self._orientation is None or frame.rotation not in (0, self._orientation.rotation):
             # Not for every frame: one whose side data was read waits for the garbage collector (PyAV makes a cycle of
             # references), which let memory grow by 75 MiB at 640x480.
@@ -49,15 +61,24 @@ class ToRgb:
                 f"{self._name}: {frame.format.name} frames with color matrix {frame.colorspace} cannot be converted "
                 f"to RGB ({error.strerror}); encode the video anew in BT.709"
             ) from error
-        pixels = self._tone_mapped(np.asarray(rgb, np.uint16), frame, transfer) if hdr else np.asarray(rgb, np.uint8)
+        if hdr:
+            pixels = self._tone_mapped(np.asarray(rgb, np.uint16), frame, transfer, primaries)
+        else:
+            pixels = np.asarray(rgb, np.uint8)
+            if primaries in _WIDE:
+                self.note = f"{self._name}: the colors are converted from {_WIDE[primaries]} to BT.709"
+                pixels = to_bt709(pixels, primaries)
         return np.ascontiguousarray(self._orientation.apply(pixels))
 
-    def _tone_mapped(self, rgb: NDArray[np.uint16], frame: av.VideoFrame, transfer: int) -> NDArray[np.uint8]:
+    def _tone_mapped(
+        self, rgb: NDArray[np.uint16], frame: av.VideoFrame, transfer: int, primaries: int
+    ) -> NDArray[np.uint8]:
         if self._peak_nits is None:
             self._peak_nits = _mastering_peak(frame) or _PEAK_NITS
             kind = "HLG" if transfer == HLG else f"PQ, {self._peak_nits:.0f} nits"
-            self.note = f"{self._name}: HDR ({kind}, BT.2020) is tone mapped to SDR (BT.709) by ITU-R BT.2390"
-        return to_sdr(rgb, transfer, self._peak_nits)
+            gamut = _PRIMARIES.get(primaries, "BT.2020")
+            self.note = f"{self._name}: HDR ({kind}, {gamut}) is tone mapped to SDR (BT.709) by ITU-R BT.2390"
+        return to_sdr(rgb, transfer, self._peak_nits, primaries)
 
 
 def _mastering_peak(frame: av.VideoFrame) -> float | None:

@@ -1,4 +1,4 @@
-"""HDR to SDR: PQ or HLG in BT.2020 to gamma-coded BT.709."""
+"""HDR to SDR, and wide color gamuts to that of BT.709."""
 
 from __future__ import annotations
 
@@ -14,17 +14,27 @@ _HLG_PEAK_NITS = 1000.0
 _M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128  # SMPTE ST 2084
 _A, _B, _C = 0.17883277, 0.28466892, 0.55991073  # ITU-R BT.2100, HLG
 _LUMINANCE = np.array([[0.2627, 0.6780, 0.0593]], np.float32)  # of linear BT.2020
-_TO_BT709 = np.array(  # linear BT.2020 to linear BT.709 (ITU-R BT.2087)
-    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
-)
+BT709_PRIMARIES, BT2020_PRIMARIES, P3_PRIMARIES = 1, 9, 12  # as in H.273, Table 2
+_TO_BT709 = {  # linear RGB to linear BT.709
+    BT709_PRIMARIES: np.eye(3, dtype=np.float32),
+    BT2020_PRIMARIES: np.array(  # ITU-R BT.2087
+        [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
+    ),
+    P3_PRIMARIES: np.array(  # Display P3, SMPTE EG 432-1
+        [[1.2249, -0.2249, 0.0], [-0.0421, 1.0421, 0.0], [-0.0196, -0.0786, 1.0983]], np.float32
+    ),
+}
 _STEPS = 4096  # of the tone curve's table
 
 
-def to_sdr(rgb: NDArray[np.uint16], transfer: int, peak_nits: float = 1000.0) -> NDArray[np.uint8]:
-    """(H, W, 3) uint16 RGB coded by `transfer` (PQ or HLG) in BT.2020 to (H, W, 3) uint8 RGB in BT.709.
+def to_sdr(
+    rgb: NDArray[np.uint16], transfer: int, peak_nits: float = 1000.0, primaries: int = BT2020_PRIMARIES
+) -> NDArray[np.uint8]:
+    """(H, W, 3) uint16 RGB coded by `transfer` (PQ or HLG) to (H, W, 3) uint8 RGB in BT.709.
 
     Tone mapping is the EETF of ITU-R BT.2390, section 5.4.1, applied to max(R, G, B), which keeps the hue. `peak_nits`
     is the brightest value of the PQ content; HLG is shown at 1000. SDR is coded by the inverse of BT.1886 (gamma 2.4).
+    Primaries other than those of BT.709 and P3 are taken for BT.2020.
 
     Measured: 58 ms of CPU time per frame at 1280x720 (HLG: 69 ms).
     """
@@ -32,8 +42,18 @@ def to_sdr(rgb: NDArray[np.uint16], transfer: int, peak_nits: float = 1000.0) ->
     linear = _hlg_light(rgb) if transfer == HLG else _pq_light(peak)[rgb]  # (H, W, 3) in [0, 1], 1 is the peak
     brightest = linear.max(axis=2)  # (H, W)
     steps = (np.sqrt(np.sqrt(brightest)) * (_STEPS - 1)).astype(np.uint16)
-    mapped = cv2.transform(linear * _gains(peak)[steps][..., None], _TO_BT709)
-    coded = cv2.pow(np.clip(mapped, 0, 1), 1 / 2.4)
+    return _code(linear * _gains(peak)[steps][..., None], _TO_BT709.get(primaries, _TO_BT709[BT2020_PRIMARIES]))
+
+
+def to_bt709(rgb: NDArray[np.uint8], primaries: int) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 SDR RGB in BT.2020 or P3 to the same in BT.709; what lies outside of it is clipped."""
+    light = ((np.arange(256) / 255) ** 2.4).astype(np.float32)  # BT.1886
+    return _code(light[rgb], _TO_BT709[primaries])
+
+
+def _code(linear: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Linear RGB (H, W, 3), 1 is white, to gamma-coded BT.709."""
+    coded = cv2.pow(np.clip(cv2.transform(linear, matrix), 0, 1), 1 / 2.4)
     return np.asarray(cv2.convertScaleAbs(coded, alpha=255), np.uint8)
 
 

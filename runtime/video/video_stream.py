@@ -11,16 +11,21 @@ from av.error import ExitError, FFmpegError, ProtocolNotFoundError
 from av.stream import Disposition
 
 from ..errors import InputError
-from .container_end import Y4mPipe
 from .mp4_header import codec_code
 from .network import TIMEOUT_SECONDS, is_url, open_options, protocol, public_name
+from .y4m import Y4mPipe
 
 EXPECTED = "expected a video such as mp4, mkv, webm, mov or avi, a folder of images, or '-' for y4m"
 FALLBACK_RATE = Fraction(25)
 
 
-def open_container(name: str, y4m: Y4mPipe | None = None) -> av.container.InputContainer:
-    """Open the file or URL `name`, or the y4m stream `y4m`. Raises InputError."""
+def open_container(
+    name: str, y4m: Y4mPipe | None = None, *, part: tuple[int, int] | None = None
+) -> av.container.InputContainer:
+    """Open the file or URL `name`, or the y4m stream `y4m`; of a file, the bytes from `part[0]` to `part[1]`.
+
+    Raises InputError.
+    """
     # Titles in old files are often in Latin-1: bytes that are not UTF-8 are no reason to refuse a video.
     any_text = "surrogateescape"
     try:
@@ -29,7 +34,8 @@ def open_container(name: str, y4m: Y4mPipe | None = None) -> av.container.InputC
         if is_url(name):
             options = open_options(name)
             return av.open(name, "r", timeout=TIMEOUT_SECONDS, metadata_errors=any_text, options=options)
-        return av.open(local(name), "r", metadata_errors=any_text)
+        address = local(name) if part is None else f"subfile,,start,{part[0]},end,{part[1]},,:{local(name)}"
+        container = av.open(address, "r", metadata_errors=any_text)
     except ProtocolNotFoundError as error:
         raise InputError(
             f"{public_name(name)}: the FFmpeg inside PyAV {av.__version__} has no protocol {protocol(name)!r}; "
@@ -45,6 +51,10 @@ def open_container(name: str, y4m: Y4mPipe | None = None) -> av.container.InputC
         if isinstance(error, ExitError):  # PyAV's time-out
             reason = f"no answer within {TIMEOUT_SECONDS:g} s"
         raise InputError(f"{public_name(name)}: the video cannot be opened ({reason}); {EXPECTED}") from error
+    if container.format.name == "tty":  # FFmpeg shows text files as on a terminal
+        container.close()
+        raise InputError(f"{name}: the file is text; {EXPECTED}")
+    return container
 
 
 def local(path: str | Path) -> str:
@@ -124,7 +134,9 @@ def _is_still(stream: av.VideoStream) -> bool:
     if stream.frames:
         return stream.frames == 1
     seconds = seconds_in_tag(stream.metadata.get("DURATION"))
-    return seconds is not None and seconds * (stream.average_rate or 25) < Fraction(3, 2)
+    if seconds is None:
+        return not stream.average_rate  # FFmpeg found no second frame
+    return seconds * (stream.average_rate or 25) < Fraction(3, 2)
 
 
 def _described(stream: av.VideoStream) -> str:

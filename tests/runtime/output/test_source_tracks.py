@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from amcnet.runtime.frame import Frame, MaskFrame, SourceInfo
+from amcnet.runtime.output.open_writer import open_writer
 from amcnet.runtime.output.overlay import OverlayWriter
 from amcnet.runtime.video.reader import open_frames
 
@@ -225,3 +226,51 @@ def test_a_frame_too_large_for_the_encoder_is_scaled_down(
         f"the overlay is {expected[0]}x{expected[1]}, the frames {width}x{height}: "
         "H.264 has at most 16384 pixels a side"
     ]
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("alpha-prores", True), ("matte", False), ("alpha-webm", False)])
+def test_the_sample_aspect_ratio_of_other_kinds(
+    kinds: ModuleType, clip_picture: Picture, tmp_path: Path, kind: str, kept: bool
+) -> None:
+    setup = lambda stream: setattr(stream.codec_context, "sample_aspect_ratio", Fraction(16, 11))  # noqa: E731
+    clip = kinds.encode(tmp_path / "clip.mp4", [clip_picture(0, (64, 48))], "mpeg4", setup=setup)
+    with open_frames(clip) as reader, open_writer(kind, tmp_path / "out", reader.info) as writer:
+        for frame in reader:
+            writer.write(MaskFrame(frame, np.ones((48, 64), bool), np.ones((48, 64), np.float32)))
+    with av.open(str(tmp_path / "out")) as container:
+        assert (container.streams.video[0].sample_aspect_ratio == Fraction(16, 11)) == kept
+    assert [note.split(",")[0] for note in writer.notes] == [f"the {kind} has square pixels"] * (not kept)
+
+
+def test_a_damaged_packet_costs_that_packet(kinds: ModuleType, clip_picture: Picture, tmp_path: Path) -> None:
+    images = [clip_picture(index, (64, 48)) for index in range(25)]
+    clip = kinds.transport_stream(tmp_path / "clip.ts", images)
+    data = clip.read_bytes()
+    packets = [data[begin : begin + 188] for begin in range(0, len(data), 188)]
+    audio = [index for index, packet in enumerate(packets) if int.from_bytes(packet[1:3], "big") & 0x1FFF == 0x101]
+    within = next(index for index in audio if not packets[index][1] & 0x40)  # not the first of its frame
+    clip.write_bytes(b"".join(packets[:within] + packets[within + 1 :]))
+    overlay = _overlay(clip, tmp_path / "overlay.mp4")
+    with av.open(str(tmp_path / "overlay.mp4")) as container:
+        stream = container.streams.audio[0]
+        assert float(stream.duration * stream.time_base) > 0.9
+    assert overlay.notes == ["the audio of clip.ts lacks 1 damaged packet in the overlay"]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "aac"), ("mkv", "pcm_s16le"), ("mp4", "aac")])
+def test_sound_of_joined_files(kinds: ModuleType, tmp_path: Path, suffix: str, codec: str) -> None:
+    piece = _clip(tmp_path / f"piece.{suffix}", [(codec, "mono", {})])
+    overlay = _overlay(kinds.joined(tmp_path / f"joined.{suffix}", [piece] * 3), tmp_path / "overlay.mp4")
+    with av.open(str(tmp_path / "overlay.mp4")) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert video.frames == 39
+        lengths = [float(stream.duration * stream.time_base) for stream in (video, audio)]
+    assert lengths[0] == pytest.approx(lengths[1], abs=0.06)
+    assert overlay.notes == []
+
+
+def test_a_further_recording_with_another_kind_of_sound(kinds: ModuleType, tmp_path: Path) -> None:
+    pieces = [_clip(tmp_path / f"{codec}.mkv", [(codec, "mono", {})]) for codec in ("aac", "libmp3lame")]
+    overlay = _overlay(kinds.joined(tmp_path / "joined.mkv", pieces), tmp_path / "overlay.mp4")
+    assert len(overlay.notes) == 1
+    assert overlay.notes[0].endswith(": a further recording in the file has another kind of sound")

@@ -26,6 +26,10 @@ _FORMATS: dict[str, tuple[str, str, dict[str, str]]] = {
     "clip.flv": ("flv", "yuv420p", {}),
     "clip.ts": ("mpeg2video", "yuv420p", {}),
     "clip.ivf": ("libvpx", "yuv420p", {}),
+    "clip.mjpeg": ("mjpeg", "yuvj420p", {}),
+    "clip.wmv": ("wmv2", "yuv420p", {}),
+    "clip.mxf": ("mpeg2video", "yuv420p", {}),
+    "clip.mpg": ("mpeg2video", "yuv420p", {}),
 }
 
 
@@ -155,15 +159,24 @@ def test_cuts_exactly_between_two_units(kinds: ModuleType, tmp_path: Path) -> No
             assert reader.truncated == f"{tmp_path / name}: cut short: it ends after {frames} frames"
 
 
-@pytest.mark.parametrize(("suffix", "codec"), [("flv", "flv"), ("mp4", "libx264")])
-def test_files_joined_byte_by_byte(kinds: ModuleType, tmp_path: Path, suffix: str, codec: str) -> None:
-    images = list(np.random.default_rng(0).integers(0, 256, (6, 48, 64, 3), np.uint8))
-    piece = kinds.encode(tmp_path / f"piece.{suffix}", images, codec).read_bytes()
-    joined = tmp_path / f"joined.{suffix}"
-    joined.write_bytes(piece + piece)
-    with open_frames(joined) as reader:
-        assert len(list(reader)) == 6
-        assert reader.truncated == (
-            f"{joined}: a second recording begins at byte {len(piece)}, which is not read; 6 frames read. "
-            f"Fix: write it to a file of its own: tail -c +{len(piece) + 1} {joined}"
-        )
+def test_av1_units(tmp_path: Path) -> None:
+    delimiter, frame = b"\x12\0", b"\x32\x81\1" + bytes(129)  # type and "has a size", the length in LEB128, data
+    extended = b"\x36\x10\4" + bytes(4)  # with the byte of a layer
+    path = tmp_path / "clip.obu"
+    for data, expected in (
+        (delimiter + frame + extended, False),
+        (delimiter + frame[:-1], True),
+        (delimiter + frame[:2], True),
+        (delimiter + extended[:2], True),
+        (b"\x10" + bytes(20), False),  # without a size: not of this kind
+    ):
+        path.write_bytes(data)
+        assert ends_inside_unit(path, "obu") == expected, data
+
+
+@pytest.mark.parametrize(("first_bytes", "length"), [(b"\x1f\7\0\xbf", 144_000), (b"\x1f\7\0\x3f", 120_000)])
+def test_dv_frames(tmp_path: Path, first_bytes: bytes, length: int) -> None:
+    path = tmp_path / "clip.dv"
+    for size, expected in ((2 * length, False), (2 * length - 1, True)):
+        path.write_bytes(first_bytes + bytes(size - 4))
+        assert ends_inside_unit(path, "dv") == expected

@@ -11,12 +11,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from amcnet.runtime.errors import InputError
+from amcnet.runtime.frame import MaskFrame
 from amcnet.runtime.infer import InferOptions, infer
+from amcnet.runtime.output.overlay import OverlayWriter
 from amcnet.runtime.video import network, network_faults, video_stream
 from amcnet.runtime.video.network import public_name
 from amcnet.runtime.video.reader import open_frames
@@ -136,6 +139,19 @@ def test_a_server_that_never_answers_is_an_error() -> None:
             open_frames(url)
 
 
+def test_the_sound_of_a_file_on_a_web_server(server: Server, tmp_path: Path, make_clip: MakeClip) -> None:
+    server.content = make_clip(tmp_path / "clip.mp4", frames=FRAMES, audio=True).read_bytes()
+    url = f"http://user:secret@127.0.0.1:{server.server_port}/whole/clip.mp4?key=secret"
+    with open_frames(url) as reader, OverlayWriter(tmp_path / "overlay.mp4", reader.info) as overlay:
+        for frame in reader:
+            mask = np.zeros(frame.pixels.shape[:2], bool)
+            overlay.write(MaskFrame(frame, mask, mask.astype(np.float32)))
+        assert reader.notes == []
+    with av.open(str(tmp_path / "overlay.mp4")) as container:
+        assert float(container.streams.audio[0].duration * container.streams.audio[0].time_base) > 0.9
+    assert overlay.notes == []
+
+
 class Camera(threading.Thread):
     """A small RTSP server: `pieces` are MPEG-TS streams, one a connection, sent over TCP and then broken off."""
 
@@ -196,6 +212,7 @@ def test_a_camera_stream_that_breaks_off_is_opened_again(piece: bytes) -> None:
     assert sorted(set(times)) == times
     public = camera.url.replace("secret", "***")
     assert f"{public}: the connection was opened again 1 time; the frames in between are missing" in notes
+    assert f"{public}: the sound of a live stream is not kept" in notes
     assert truncated == f"{public}: the connection was lost after {len(times)} frames: the server ended it"
 
 

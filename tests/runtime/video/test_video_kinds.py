@@ -286,3 +286,112 @@ def test_a_photo_made_of_tiles_is_refused(tmp_path: Path, brand: bytes, version:
         )
         with pytest.raises(InputError, match=says):
             open_frames(photo)
+
+
+def _coded(rgb: tuple[int, int, int], to: NDArray[np.float64], kr: float, kb: float) -> tuple[int, int, int]:
+    """10-bit limited-range YCbCr of a BT.709 color in the gamut that the linear matrix `to` leads to."""
+    r, g, b = np.clip(to @ (np.array(rgb) / 255) ** 2.4, 0, 1) ** (1 / 2.4)
+    y = kr * r + (1 - kr - kb) * g + kb * b
+    cb, cr = (b - y) / (2 - 2 * kb), (r - y) / (2 - 2 * kr)
+    return round(64 + 876 * y), round(512 + 896 * cb), round(512 + 896 * cr)
+
+
+_PRIMARIES = {
+    9: ("BT.2020", [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]], 0.2627, 0.0593),
+    12: ("P3", [[0.8225, 0.1774, 0.0], [0.0332, 0.9669, 0.0], [0.0171, 0.0724, 0.9108]], 0.2126, 0.0722),
+}
+
+
+@pytest.mark.parametrize("primaries", [9, 12])
+def test_wide_sdr_colors_become_bt709(kinds: ModuleType, tmp_path: Path, primaries: int) -> None:
+    name, matrix, kr, kb = _PRIMARIES[primaries]
+    color = (190, 70, 40)
+    planes = _coded(color, np.array(matrix), kr, kb)
+
+    def setup(stream: av.VideoStream) -> None:
+        context = stream.codec_context
+        context.colorspace, context.color_trc, context.color_primaries = (9 if primaries == 9 else 1), 1, primaries
+
+    image = kinds.solid(64, 48, planes, "yuv420p10le")
+    path = kinds.encode(tmp_path / "clip.mkv", [image] * 2, "libx265", pix_fmt="yuv420p10le", setup=setup, **_X265)
+    frames, reader = _read(path)
+    assert np.abs(frames[0].pixels[24, 32].astype(int) - color).max() <= 4
+    assert reader.notes == [f"{path}: the colors are converted from {name} to BT.709"]
+
+
+_X265 = {"crf": "1", "x265-params": "log-level=none"}
+
+
+def test_colors_that_only_the_container_names(kinds: ModuleType, tmp_path: Path) -> None:
+    # The frame header of ProRes says "unspecified", the box in MOV: PQ, BT.2020.
+    def setup(stream: av.VideoStream) -> None:
+        context = stream.codec_context
+        context.colorspace, context.color_trc, context.color_primaries = 9, 16, 9
+
+    image = kinds.solid(64, 48, (480, 512, 512), "yuv422p10le")
+    path = kinds.encode(tmp_path / "clip.mov", [image] * 2, "prores_ks", pix_fmt="yuv422p10le", setup=setup)
+    _, reader = _read(path)
+    assert reader.notes == [f"{path}: HDR (PQ, 1000 nits, BT.2020) is tone mapped to SDR (BT.709) by ITU-R BT.2390"]
+
+
+def test_hdr_in_other_primaries(kinds: ModuleType, tmp_path: Path) -> None:
+    saturation = {}
+    for primaries, name in ((1, "BT.709"), (12, "P3"), (9, "BT.2020")):
+
+        def setup(stream: av.VideoStream, primaries: int = primaries) -> None:
+            context = stream.codec_context
+            context.colorspace, context.color_trc, context.color_primaries = 9, 16, primaries
+
+        image = kinds.solid(64, 48, (440, 490, 560), "yuv420p10le")
+        path = kinds.encode(
+            tmp_path / f"{name}.mkv", [image] * 2, "libx265", pix_fmt="yuv420p10le", setup=setup, **_X265
+        )
+        frames, reader = _read(path)
+        assert f"HDR (PQ, 1000 nits, {name})" in reader.notes[0]
+        saturation[name] = int(np.ptp(frames[0].pixels[24, 32]))
+    assert saturation["BT.709"] < saturation["P3"] < saturation["BT.2020"]
+
+
+def test_repeated_times_are_noted(kinds: ModuleType, clip_picture: Picture, tmp_path: Path) -> None:
+    source = kinds.encode(tmp_path / "clip.avi", _images(clip_picture, 6), "mjpeg", pix_fmt="yuvj420p")
+    path = tmp_path / "repeated.mkv"
+    with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
+        copy = writer.add_stream_from_template(reader.streams.video[0])
+        for index, packet in enumerate(p for p in reader.demux(video=0) if p.size):
+            packet.pts = packet.dts = index // 2 * 2
+            packet.stream = copy
+            writer.mux(packet)
+    frames, reopened = _read(path)
+    assert [frame.pts for frame in frames] == [0, 1, 80, 81, 160, 161]
+    assert reopened.notes == [f"{path}: 3 frames with the time of an earlier one; shown right after the frame before"]
+
+
+def test_a_stream_of_one_frame_in_a_transport_stream(kinds: ModuleType, clip_picture: Picture, tmp_path: Path) -> None:
+    # Without a count of frames in the header.
+    path = kinds.two_streams(tmp_path / "clip.ts", [(1, (320, 240), False), (12, (64, 48), False)], clip_picture)
+    frames, reader = _read(path)
+    assert len(frames) == 12
+    assert "stream 1 is read" in reader.notes[0]
+
+
+def test_a_text_file_is_no_video(tmp_path: Path) -> None:
+    # FFmpeg draws it as a terminal would.
+    (tmp_path / "notes.txt").write_text("no video\n" * 500)
+    with pytest.raises(InputError, match=r"notes\.txt: the file is text; expected a video"):
+        open_frames(tmp_path / "notes.txt")
+
+
+def test_a_change_of_the_sample_aspect_ratio_is_noted(kinds: ModuleType, clip_picture: Picture, tmp_path: Path) -> None:
+    pieces = []
+    for ratio in (Fraction(16, 11), Fraction(12, 11)):
+
+        def setup(stream: av.VideoStream, ratio: Fraction = ratio) -> None:
+            stream.codec_context.sample_aspect_ratio = ratio
+
+        name = tmp_path / f"{ratio.numerator}.h264"
+        pieces.append(kinds.encode(name, _images(clip_picture, 3), "libx264", setup=setup))
+    path = kinds.joined(tmp_path / "clip.h264", pieces)
+    frames, reader = _read(path)
+    assert len(frames) == 6
+    assert reader.info.sample_aspect_ratio == Fraction(16, 11)
+    assert reader.notes == [f"{path}: the shape of the pixels changes (12:11, 16:11); that of the first frame is kept"]
