@@ -49,6 +49,7 @@ NEEDS = {
     "operator_speed": "PyTorch",
     "preprocess_speed": "Pillow",
     "readme_picture": "Pillow",
+    "stage_budget": "ONNX Runtime",
 }
 
 
