@@ -6,7 +6,7 @@ Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each N
 benchmarks/results: davis16*.json, temporal.json, ablation.json, run-*.json (each the run.json of an
 `amc-infer` run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
 h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json;
-output-sizes.json; flow.json; batch.json.
+output-sizes.json; flow.json; flow-presets.json; batch.json.
 """
 
 from __future__ import annotations
@@ -172,6 +172,18 @@ def _flow(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _flow_presets(results: Path) -> str:
+    """Time and J&F by the setting of DIS."""
+    study = _load(results / "flow-presets.json")
+    lines = ["| DIS | processor ms | J | F | J&F | difference (95 % interval) |", "|---|---|---|---|---|---|"]
+    for name, row in study["settings"].items():
+        scores = " | ".join(f"{100 * row['average'][key]:.1f}" for key in ("J", "F", "J&F"))
+        mean, (lower, upper) = row["difference"]["mean"], row["difference"]["interval"]
+        difference = f"{100 * mean:+.1f} ({100 * lower:+.1f} to {100 * upper:+.1f})" if lower < upper else ""
+        lines.append(f"| {name} | {row['processor_ms']:.1f} | {scores} | {difference} |")
+    return "\n".join(lines) + "\n"
+
+
 def _batch(results: Path) -> str:
     """Overhead per video, videos a minute and memory by processes, and the cost of a long list."""
     batch = _load(results / "batch.json")
@@ -259,6 +271,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "bf16": _bf16,
     "outputs": _outputs,
     "flow": _flow,
+    "flow-presets": _flow_presets,
     "batch": _batch,
     "gpu": _gpu,
 }

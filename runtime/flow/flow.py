@@ -58,16 +58,26 @@ class Motion:
     flow: NDArray[np.float32] | None
 
 
-class DisFlow(Flow):
-    """Dense inverse search (OpenCV, medium preset) at the network's size: 8 ms; at 854x480 it takes 23 ms.
+# OpenCV's medium preset has 25 and 5. These take four fifths of its time at 256x256, and J&F of the bundled network is
+# the same within chance. With the fast preset or fewer patches it falls by a point or more
+# (benchmarks/results/flow-presets.json).
+DESCENT_STEPS = 12  # of the gradient descent that places a patch
+REFINEMENTS = 2  # fixed-point iterations of the variational refinement, at each scale
 
-    Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016.
+
+class DisFlow(Flow):
+    """Dense inverse search (OpenCV) at the network's size: 6 ms at 256x256.
+
+    The medium preset, but `DESCENT_STEPS` and `REFINEMENTS`. Kroeger et al., Fast Optical Flow using Dense Inverse
+    Search, ECCV 2016.
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
         """`size` is the network's (width, height) in pixels."""
         self.size = size
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._dis.setGradientDescentIterations(DESCENT_STEPS)
+        self._dis.setVariationalRefinementIterations(REFINEMENTS)
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
         self._gray: tuple[Frame, NDArray[np.uint8]] | None = None
         self._pair: tuple[Frame, Frame, NDArray[np.float32]] | None = None

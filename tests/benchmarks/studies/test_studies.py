@@ -43,12 +43,14 @@ NEEDS = {
     "conversion_speed": "PyTorch",
     "correlation_limit": "PyTorch",
     "cpu_speed": "ONNX Runtime",
+    "flow_presets --davis x": "ONNX Runtime",
     "flow_speed x --raft x": "PyTorch",
     "input_size --checkpoint x --davis x": "PyTorch",
     "int8_speed --clip x": "PyTorch",
     "operator_speed": "PyTorch",
     "preprocess_speed": "Pillow",
     "readme_picture": "Pillow",
+    "stage_budget": "ONNX Runtime",
 }
 
 
