@@ -44,11 +44,14 @@ NEEDS = {
     "correlation_limit": "PyTorch",
     "cpu_speed": "ONNX Runtime",
     "flow_speed x --raft x": "PyTorch",
+    "frames_at_once": "ONNX Runtime",
     "input_size --checkpoint x --davis x": "PyTorch",
     "int8_speed --clip x": "PyTorch",
     "operator_speed": "PyTorch",
+    "peer_loops": "ONNX Runtime",
     "preprocess_speed": "Pillow",
     "readme_picture": "Pillow",
+    "resolutions": "ONNX Runtime",
 }
 
 
