@@ -2,8 +2,8 @@
 
 `amc-infer` computes as many frames at once as there are cores, at most four, and divides the cores among them. Whole
 runs on the footage of the demo with other numbers of frames and of threads for each, in every precision of the bundled
-network. All alternate; each ratio is the time of the fixed choice divided by that of another one, above 1 if the other
-is faster. Loading and the first frames of each run are left out.
+network. All alternate, in reverse order every other round; each ratio is the time of the fixed choice divided by that
+of another one, above 1 if the other is faster. Loading and the first frames of each run are left out.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 The bundled network on the footage of the demo, from the file to masks and overlay, by `amc-infer` and by three programs
 of the usual form: one frame after the other, in one thread of Python, with all cores for each call of a library. They
 have the same network, flow, preprocessing and drawing, and OpenCV's own threads; the temporal filter is in `amc-infer`
-alone. All alternate; the ratios are medians over the rounds. Loading is not included.
+alone. All alternate, in reverse order every other round; the ratios are medians over the rounds. Loading is not
+included.
 """
 
 from __future__ import annotations
@@ -71,11 +72,12 @@ def measure(clip: Path, rounds: int) -> dict[str, Any]:
     load_before, frames = os.getloadavg()[0], _count_frames(clip)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         loops, backend = open_loops(stack)
-        times: list[dict[str, tuple[float, float]]] = []
-        for number in range(-1, rounds):  # the first one warms up
-            measured = {loop: _time(run, clip, Path(name) / loop, frames) for loop, run in loops.items()}
-            times += [measured] if number >= 0 else []
-            print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+        times, order = [], list(loops)
+        for number in range(rounds + 1):
+            times.append({loop: _time(loops[loop], clip, Path(name) / loop, frames) for loop in order})
+            order.reverse()
+            print(f"round {number} of {rounds}", file=sys.stderr, flush=True)
+        del times[0]  # warm-up
     return {
         "clip": clip.name,
         "frames": frames,

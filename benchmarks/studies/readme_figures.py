@@ -22,7 +22,7 @@ from typing import Any
 from ...runtime.command import cli_entry_point
 from ...runtime.errors import AmcNetError
 from ...runtime.output.kinds import KINDS
-from .speed_figures import frames_at_once_table, peers_table, resolutions_table
+from ._speed_figures import frames_at_once_table, peers_table, resolutions_table
 
 _BLOCK = re.compile(r"(<!-- begin (\S+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
