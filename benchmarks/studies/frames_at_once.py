@@ -3,7 +3,7 @@
 `amc-infer` computes as many frames at once as there are cores, at most four, and divides the cores among them. Whole
 runs on the footage of the demo with other numbers of frames and of threads for each, in every precision of the bundled
 network. All alternate, in reverse order every other round; each ratio is the time of the fixed choice divided by that
-of another one, above 1 if the other is faster. Loading and the first frames of each run are left out.
+of another one, above 1 if the other is faster. Loading is not included.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ...runtime.mask_networks import TwoStreamNetwork, frames_at_once
 from ...runtime.segmenter import Segmenter
 from ...runtime.segmenter_plan import SegmenterPlan
 from ..demo import FOOTAGE
-from .resolutions import FrameClock
+from .resolutions import now, per_frame_ms
 
 Choice = tuple[int, int]  # frames at once, threads of each
 
@@ -62,11 +62,14 @@ def measure(frames: int, rounds: int) -> dict[str, Any]:
     for precision in precisions:
         with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
             segmenters = open_segmenters(precision, stack)
-            times = []
+            for segmenter in segmenters.values():
+                _run(segmenter, 4, Path(name))  # warm-up
+            times, order = [], list(segmenters)
             for number in range(rounds):
                 print(f"{precision}, round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-                times.append({choice: _run(segmenter, frames, Path(name)) for choice, segmenter in segmenters.items()})
-        results[precision] = [_row(choice, times) for choice in times[0]]
+                times.append({choice: _run(segmenters[choice], frames, Path(name)) for choice in order})
+                order.reverse()
+        results[precision] = [_row(choice, times) for choice in segmenters]
     return {
         "clip": FOOTAGE.name,
         "frames": frames,
@@ -104,10 +107,10 @@ def _fixed() -> Choice:
 
 def _run(segmenter: Segmenter, frames: int, folder: Path) -> float:
     """Wall ms per frame."""
-    clock = FrameClock()
+    begin = now()
     options = InferOptions(source=FOOTAGE, output=folder / "out", frames=frames, overwrite=True)
-    infer(options, clock, segmenter=segmenter)
-    return clock.per_frame_ms()["wall_ms"]
+    infer(options, segmenter=segmenter)
+    return per_frame_ms(begin, frames)["wall_ms"]
 
 
 def _row(choice: Choice, times: list[dict[Choice, float]]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,6 +41,7 @@ from ...runtime.segmenter import Segmenter
 from ...runtime.segmenter_plan import SegmenterPlan
 from ..demo import FOOTAGE
 from ..latency.baselines import BASELINES
+from .resolutions import now, per_frame_ms
 
 Image: TypeAlias = NDArray[np.uint8]
 Network: TypeAlias = Callable[[dict[str, NDArray[np.float32]]], NDArray[np.float32]]
@@ -191,19 +191,17 @@ def _write_mask(folder: Path, index: int, mask: NDArray[np.bool_]) -> None:
     cv2.imwrite(str(folder / "masks" / f"{index:05d}.png"), mask.view(np.uint8) * np.uint8(255))
 
 
-def _time(run: Loop, clip: Path, folder: Path, frames: int) -> tuple[float, float]:
+def _time(run: Loop, clip: Path, folder: Path, frames: int) -> dict[str, float]:
     """Wall and processor ms per frame."""
-    begin, processor = time.perf_counter(), time.process_time()
+    begin = now()
     run(clip, folder)
-    return 1e3 * (time.perf_counter() - begin) / frames, 1e3 * (time.process_time() - processor) / frames
+    return per_frame_ms(begin, frames)
 
 
-def _row(loop: str, times: list[dict[str, tuple[float, float]]]) -> dict[str, float]:
-    ratios = [each[loop][0] / each[OURS][0] for each in times]
-    wall, processor = (statistics.median(values) for values in zip(*(each[loop] for each in times), strict=True))
+def _row(loop: str, times: list[dict[str, dict[str, float]]]) -> dict[str, float]:
+    ratios = [each[loop]["wall_ms"] / each[OURS]["wall_ms"] for each in times]
     return {
-        "wall_ms": round(wall, 2),
-        "processor_ms": round(processor, 2),
+        **{name: round(statistics.median(each[loop][name] for each in times), 2) for name in times[0][loop]},
         "ratio": round(statistics.median(ratios), 3),
         "ratio_min": round(min(ratios), 3),
         "ratio_max": round(max(ratios), 3),

@@ -2,8 +2,8 @@
 
 Whole runs of `amc-infer` with masks and overlay on the footage of the demo, scaled to 240p up to 4K. Beside each stands
 its floor: the same file decoded and encoded again as `amc-infer` does it, with nothing in between. Both alternate; the
-ratio is the median over the rounds. Loading and the first frames of each run are left out. Wall time depends on other
-programs, processor time hardly does.
+ratio is the median over the rounds. Loading is not included. Wall time depends on other programs, processor time hardly
+does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,6 @@ from ...runtime.video.reader import open_frames
 from ..demo import FOOTAGE
 
 SIZES = {"240p": (426, 240), "480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
-_WARM_UP_FRAMES = 8
 
 
 @cli_entry_point
@@ -54,13 +52,14 @@ def main() -> int:
 
 
 def measure(sizes: dict[str, tuple[int, int]], frames: int, rounds: int) -> dict[str, Any]:
-    """The costs per frame by size, see benchmarks/README.md; each row is printed when it is measured."""
+    """Whole runs and floors by size, in ms per frame, and the share of each stage; prints each row when it is there."""
     load_before, rows = os.getloadavg()[0], {}
     with tempfile.TemporaryDirectory() as name, Segmenter.load() as segmenter:
         folder = Path(name)
         for size_name, size in sizes.items():
             clip = folder / f"{size_name}.mp4"
             scale_clip(FOOTAGE, clip, size, frames)
+            run(clip, folder / "out", segmenter)  # warm-up
             pairs = [(run(clip, folder / "out", segmenter), floor(clip, folder / "out.mp4")) for _ in range(rounds)]
             rows[size_name] = row = {"size": list(size)} | _row(pairs)
             print(
@@ -97,35 +96,29 @@ def scale_clip(source: Path, path: Path, size: tuple[int, int], frames: int) -> 
         writing.mux(stream.encode(None))
 
 
-@dataclass
-class FrameClock:
-    """Wall and processor time after each frame."""
+def now() -> tuple[float, float]:
+    """Wall and processor time of this process, in seconds."""
+    return time.perf_counter(), time.process_time()
 
-    moments: list[tuple[float, float]] = field(default_factory=list)
 
-    def __call__(self, *_: object) -> None:
-        self.moments.append((time.perf_counter(), time.process_time()))
-
-    def per_frame_ms(self) -> dict[str, float]:
-        """Wall and processor ms per frame, without the first frames."""
-        first = min(_WARM_UP_FRAMES, len(self.moments) // 2)
-        frames = len(self.moments) - 1 - first
-        wall, processor = (
-            1e3 * (end - begin) / frames for begin, end in zip(self.moments[first], self.moments[-1], strict=True)
-        )
-        return {"wall_ms": wall, "processor_ms": processor}
+def per_frame_ms(begin: tuple[float, float], frames: int) -> dict[str, float]:
+    """Wall and processor ms per frame since `begin`, which is of `now`."""
+    spent = (1e3 * (end - start) / frames for start, end in zip(begin, now(), strict=True))
+    return dict(zip(("wall_ms", "processor_ms"), spent, strict=True))
 
 
 def run(clip: Path, output: Path, segmenter: Segmenter) -> dict[str, Any]:
     """ms per frame of `infer` on `clip`, and the median ms of its stages."""
-    clock = FrameClock()
-    report = infer(InferOptions(source=clip, output=output, overwrite=True), clock, segmenter=segmenter)
-    return clock.per_frame_ms() | {"stages_ms": {stage: ms["p50"] for stage, ms in report["latency_ms"].items()}}
+    begin = now()
+    report = infer(InferOptions(source=clip, output=output, overwrite=True), segmenter=segmenter)
+    return per_frame_ms(begin, report["frames"]) | {
+        "stages_ms": {stage: ms["p50"] for stage, ms in report["latency_ms"].items()}
+    }
 
 
 def floor(clip: Path, output: Path) -> dict[str, float]:
     """ms per frame of decoding `clip` and encoding its frames, in the threads and with the settings of `infer`."""
-    clock = FrameClock()
+    begin, done = now(), 0
     with (
         single_threaded_opencv,
         open_frames(clip) as reader,
@@ -136,8 +129,8 @@ def floor(clip: Path, output: Path) -> dict[str, float]:
             # Values that are not written, in no memory.
             mask = np.broadcast_to(np.False_, frame.pixels.shape[:2])
             video.write(MaskFrame(frame, mask, np.broadcast_to(np.float32(0), mask.shape)))
-            clock()
-    return clock.per_frame_ms()
+            done += 1
+    return per_frame_ms(begin, done)
 
 
 def _row(pairs: list[tuple[dict[str, Any], dict[str, float]]]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from .bicubic import bicubic_matrix
 from .spec import Preprocessing
 
-# Output columns or rows per matrix product. Wider blocks multiply more zeros, narrower ones take more calls. To 256x256
-# with 4, 8 and 16: 2.5, 1.8, 2.1 ms from 854x480 and 23, 25, 37 ms from 3840x2160.
+# Output columns or rows per matrix product. Wider blocks multiply more zeros, narrower ones take more calls: with 8 and
+# 16, 256x256 is made from 854x480 in 1.5 and 2.0 ms, and from 3840x2160 in 21 and 33 ms.
 _BLOCK = 8
 # Multiply-adds per product. OpenBLAS uses threads above 2^18, which compete with the network's: single calls took up to
 # 100 ms on a busy machine. Small products also allocate little memory; page faults took a third of the time at 2^17.

@@ -1,4 +1,4 @@
-"""Studies of whole runs: their clips, clocks and programs on a short video, and their tables."""
+"""Studies of whole runs: their clips and programs on a short video, and their tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.benchmarks.studies._speed_figures import frames_at_once_table, peers_table
 from amcnet.benchmarks.studies.frames_at_once import open_segmenters
 from amcnet.benchmarks.studies.peer_loops import OURS, open_loops
-from amcnet.benchmarks.studies.resolutions import FrameClock, floor, scale_clip
+from amcnet.benchmarks.studies.resolutions import floor, scale_clip
 from amcnet.runtime.infer import InferOptions, infer
 from amcnet.runtime.metrics.mask_iou import mask_iou
 from amcnet.runtime.output.mask_files import read_mask
@@ -44,12 +44,6 @@ def test_a_scaled_clip_and_its_floor(clip: Path, tmp_path: Path) -> None:
     with open_frames(tmp_path / "small.mp4") as before, open_frames(tmp_path / "copy.mp4") as after:
         for one, other in zip(before, after, strict=True):
             assert np.abs(one.pixels.astype(int) - other.pixels).mean() < 3
-
-
-def test_the_first_frames_are_not_counted() -> None:
-    warm_up = [(float(second), 3.0 * second) for second in range(9)]
-    clock = FrameClock([*warm_up, *((8 + frame / 2, 24 + frame / 4) for frame in range(1, 10))])
-    assert clock.per_frame_ms() == pytest.approx({"wall_ms": 500, "processor_ms": 250})
 
 
 def test_the_other_programs_write_the_same_masks(clip: Path, tmp_path: Path) -> None:
