@@ -38,7 +38,7 @@ PAYS = 1.03  # the least ratio for which a measurement at the start of each run 
 @cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=48, help="frames of each run, at most 100 (default: 48)")
+    parser.add_argument("--frames", type=int, default=40, help="frames of each run, at most 100 (default: 40)")
     parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: 5)")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
