@@ -131,8 +131,9 @@ class TwoStreamNetwork(MaskNetwork):
         while frame is not None:
             next_frame = next(frames, None)
             with times("flow"):
-                flow_pixels = flow.render(frame, next_frame)
+                # In this order each frame is reduced to the network's size once: DIS keeps the latest one only.
                 motion = dis.motion(frame, next_frame) if temporal else None
+                flow_pixels = flow.render(frame, next_frame)
             with times("prepare"):
                 image, flow_image = (network_input(each, self._preprocessing) for each in (frame.pixels, flow_pixels))
             yield _Prepared(frame, image, flow_image, flow_pixels, motion)
