@@ -86,11 +86,14 @@ class _Prepared:
 class TwoStreamNetwork(MaskNetwork):
     """AMC-Net: an image and a flow image in, a mask out."""
 
-    def __init__(self, plan: SegmenterPlan, backend: Backend) -> None:
-        """`backend` has loaded the file of `plan`; it is closed with this network."""
+    def __init__(self, plan: SegmenterPlan, backend: Backend, at_once: int | None = None) -> None:
+        """`backend` has loaded the file of `plan`; it is closed with this network.
+
+        at_once: number of frames in the network at the same time; None: `frames_at_once`.
+        """
         self._plan = plan
         self._preprocessing = plan.file.preprocessing
-        self._at_once = frames_at_once(on_gpu=plan.on_gpu)
+        self._at_once = at_once or frames_at_once(on_gpu=plan.on_gpu)
         self.backend = backend
         self.name = backend.name
 
@@ -128,8 +131,9 @@ class TwoStreamNetwork(MaskNetwork):
         while frame is not None:
             next_frame = next(frames, None)
             with times("flow"):
-                flow_pixels = flow.render(frame, next_frame)
+                # In this order each frame is reduced to the network's size once: DIS keeps the latest one only.
                 motion = dis.motion(frame, next_frame) if temporal else None
+                flow_pixels = flow.render(frame, next_frame)
             with times("prepare"):
                 image, flow_image = (network_input(each, self._preprocessing) for each in (frame.pixels, flow_pixels))
             yield _Prepared(frame, image, flow_image, flow_pixels, motion)

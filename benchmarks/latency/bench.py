@@ -133,17 +133,18 @@ def _network(
     warnings: list[str],
     options: BenchOptions,
 ) -> dict[str, Any]:
-    """The entry of one file in report.json; its first row is amcnet's own backend, the others are baselines."""
+    """The entry of one file in report.json; its first rows are amcnet's own backend, the others are baselines."""
     ours = latencies[f"{subject.name}: {next(iter(subject.runs))}"]
     rows = []
     for runtime in subject.runs:
         latency = latencies[f"{subject.name}: {runtime}"]
-        row: dict[str, Any] = {"runtime": runtime, "is_baseline": latency is not ours, "latency": latency.to_json()}
+        is_baseline = latency is not ours and runtime != subject.bf16
+        row: dict[str, Any] = {"runtime": runtime, "is_baseline": is_baseline, "latency": latency.to_json()}
         row["stable"] = not latency.warnings() and not warnings
         if latency is not ours:
             row["ratio_to_amcnet"] = ratio_of_rounds(latency, ours)
         # The peaks are those of options.device in the precision of the file.
-        comparable = not isinstance(subject.file, EngineFile) and runtime not in OTHER_PRECISION
+        comparable = not isinstance(subject.file, EngineFile) and runtime not in {subject.bf16, *OTHER_PRECISION}
         if subject.cost is not None and comparable:
             row["achieved"] = achieved(latency.p50_ms, subject.cost, measured_peaks)
         if subject.file.model == "amcnet":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ...runtime.machine_info import available_cores
 from ...runtime.mask_networks import TwoStreamNetwork, frames_at_once
 from ...runtime.segmenter import Segmenter
 from ...runtime.segmenter_plan import SegmenterPlan
+from .energy import EnergyCounters
 from .latency import Latency
 from .machine_state import MachineWatch
 
@@ -57,27 +59,28 @@ def frame_time(
             device=device,
         )
         segmenter = _segmenter(options, loaded) if "amcnet" in loaded else None
-        report, done_s, busy, warnings = _timed_run(options, segmenter)
+        run = _timed_run(options, segmenter)
     at_once = frames_at_once(on_gpu=is_engine or device == "cuda")
-    gaps = frame_gaps_ms(done_s, at_once)
+    gaps = frame_gaps_ms(run.done_s, at_once)
     latency = Latency(rounds_ms=tuple(_quarters(gaps[min(_WARM_UP_FRAMES, len(gaps) // 2) :])))
-    stages = report["latency_ms"]
+    stages = run.report["latency_ms"]
     threads = thread_times({name: stage["p50"] for name, stage in stages.items()}, at_once)
     return {
         "clip": clip.name,
-        "amcnet": next(iter(report["settings"]["files"].values()))["name"],
+        "amcnet": next(iter(run.report["settings"]["files"].values()))["name"],
         "flow": Path(flow).name,
-        "backend": report["backend"],
-        "frames": report["frames"],
+        "backend": run.report["backend"],
+        "frames": run.report["frames"],
         "latency": latency.to_json(),
-        "warnings": warnings,
-        "stable": not warnings and not latency.warnings(),
+        "warnings": run.warnings,
+        "stable": not run.warnings and not latency.warnings(),
         "frames_per_second": round(1e3 / latency.p50_ms, 2),
         "stages_ms": stages,
         "threads_ms": {name: round(value, 3) for name, value in threads.items()},
         "critical_path": max(threads, key=lambda name: threads[name]),
-        "cores_busy": round(busy, 3),
-        "verdict": verdict(threads, busy, at_once),
+        "cores_busy": round(run.busy, 3),
+        "joules_per_frame": run.joules_per_frame,
+        "verdict": verdict(threads, run.busy, at_once),
     }
 
 
@@ -88,20 +91,39 @@ def _segmenter(options: InferOptions, loaded: Mapping[str, Backend]) -> Segmente
     return Segmenter(plan, TwoStreamNetwork(plan, loaded["amcnet"]), flow)
 
 
-def _timed_run(
-    options: InferOptions, segmenter: Segmenter | None
-) -> tuple[dict[str, Any], list[float], float, list[str]]:
-    """Run `infer`; returns its report, the completion times in s, the share of CPU time used, and the warnings."""
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """A run of `infer`: its report, when each frame was complete, and the share of the CPU time that it used.
+
+    joules_per_frame: energy of the processor, without loading; None where it cannot be read.
+    """
+
+    report: dict[str, Any]
+    done_s: list[float]
+    joules_per_frame: float | None
+    busy: float
+    warnings: list[str]
+
+
+def _timed_run(options: InferOptions, segmenter: Segmenter | None) -> _Run:
+    counters, energy_uj = EnergyCounters.of_machine(), []
     done_s: list[float] = []
 
     def completed(info: SourceInfo, number: int) -> None:
         done_s.append(time.perf_counter())
+        energy_uj.append(counters.read())
 
     cpu_begin = time.process_time()
     with MachineWatch() as watch:
         report = infer(options, completed, segmenter=segmenter)
-    busy = (time.process_time() - cpu_begin) / watch.seconds / available_cores()
-    return report, done_s, busy, watch.report()["warnings"]
+    joules = counters.joules(energy_uj[0], energy_uj[-1])
+    return _Run(
+        report=report,
+        done_s=done_s,
+        joules_per_frame=None if joules is None else round(joules / max(len(done_s) - 1, 1), 4),
+        busy=(time.process_time() - cpu_begin) / watch.seconds / available_cores(),
+        warnings=watch.report()["warnings"],
+    )
 
 
 def frame_gaps_ms(done_s: Sequence[float], at_once: int) -> list[float]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .charts import Point, bars, histogram, lines, roofline
 from .frame_time import THREADS
-from .report_markdown import headlines, milliseconds, noise_sentence, reasons, unstable
+from .report_markdown import frame_rows, headlines, milliseconds, noise_sentence, reasons, unstable
 
 _STYLE = """
 :root { --paper:#fff; --card:#f5f6f8; --ink:#1b1f24; --soft:#5a6370; --rule:#dfe3e8; --main:#2563c9;
@@ -93,7 +93,8 @@ def _frame(frame: dict[str, Any]) -> Iterable[str]:
     yield "<h2>Whole frame</h2>"
     if found := [*frame["warnings"], *frame["latency"]["warnings"]]:
         yield f'<div class="warn"><b>Unstable measurement:</b> {_safe("; ".join(found))}.</div>'
-    yield f"<p>{_safe(frame['verdict'])}.</p>"
+    head, row = frame_rows(frame)
+    yield f"<p>{_safe(frame['verdict'])}.</p>{_table(head, [row])}"
     stages = {stage: times["p50"] for stage, times in frame["stages_ms"].items()}
     yield _cards(
         _card("Latency of each stage, median", bars(stages, "ms", THREADS[frame["critical_path"]])),

@@ -30,7 +30,8 @@ def report_markdown(report: dict[str, Any]) -> str:
         lines += [f"- {name}: not measured; {reason}" for name, reason in network["not_measured"].items()]
         lines += [""] if network["not_measured"] else []
     if (frame := report["frame"]) is not None:
-        lines += ["## Whole frame", "", f"{frame['verdict']}.", "", *stage_table(frame), ""]
+        lines += ["## Whole frame", "", f"{frame['verdict']}.", "", *table(frame_rows(frame)), ""]
+        lines += [*stage_table(frame), ""]
         if found := [*frame["warnings"], *frame["latency"]["warnings"]]:
             lines += [f"**Unstable measurement:** {'; '.join(found)}.", ""]
     lines += [f"note: {note}" for note in report["notes"]]
@@ -109,6 +110,20 @@ def reasons(network: dict[str, Any]) -> list[str]:
         f"{row['runtime']}: {', '.join(row['latency']['warnings'])}"
         for row in network["rows"]
         if row["latency"]["warnings"]
+    ]
+
+
+def frame_rows(frame: dict[str, Any]) -> list[list[str]]:
+    """The whole frame as a table of one row; its energy is empty where it could not be read, and in older reports."""
+    joules = frame.get("joules_per_frame")
+    return [
+        ["ms per frame", "frames per second", "cores busy", "J per frame, processor"],
+        [
+            f"{frame['latency']['p50_ms']:.1f}",
+            f"{frame['frames_per_second']:.1f}",
+            f"{frame['cores_busy']:.0%}",
+            "" if joules is None else f"{joules:.2f}",
+        ],
     ]
 
 

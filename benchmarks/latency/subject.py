@@ -11,11 +11,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...runtime.backends.base import Backend, NetworkFile
-from ...runtime.backends.open_backend import open_backend
-from ...runtime.errors import ModelFileError
+from ...runtime.backends.open_backend import open_backend, require_bf16
+from ...runtime.backends.openvino_backend import runs_in_openvino
+from ...runtime.errors import BackendError, InputError, ModelFileError
 from ...runtime.files.onnx_file import OnnxFile
 from ...runtime.inputs.clip_inputs import ClipInputs
-from ...runtime.machine_info import available_cores
+from ...runtime.machine_info import available_cores, is_arm
 from ...runtime.trt.card import EngineFile
 from .baselines import Run, open_baselines
 from .graph_cost import GraphCost, graph_cost
@@ -25,7 +26,11 @@ from .progress import Report
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Subject:
-    """A file with its inputs, its cost and everything that runs it."""
+    """A file with its inputs, its cost and everything that runs it.
+
+    `runs` by the name of the runtime: amcnet's own backend first, then the same in BF16, `bf16`, if it can compute in
+    it, then the baselines.
+    """
 
     name: str
     file: NetworkFile
@@ -35,6 +40,7 @@ class Subject:
     backend: Backend
     runs: dict[str, Run]
     not_measured: dict[str, str]
+    bf16: str | None
 
 
 def read_network(path: Path) -> NetworkFile:
@@ -72,6 +78,11 @@ def open_subject(
     inputs = next(iter(ClipInputs(onnx_file, [clip]))).inputs
     backend = stack.enter_context(open_backend(file, available_cores(), options.device))
     runs: dict[str, Run] = {backend.name: lambda inputs: next(iter(backend.run(inputs).values()))}
+    bf16 = None
+    if computes_bf16(file, options.device):
+        in_bf16 = stack.enter_context(open_backend(file, available_cores(), options.device, bf16=True))
+        bf16 = in_bf16.name
+        runs[bf16] = lambda inputs: next(iter(in_bf16.run(inputs).values()))
     not_measured: dict[str, str] = {}
     if options.baselines and isinstance(file, OnnxFile):
         baselines, not_measured = open_baselines(
@@ -100,7 +111,17 @@ def open_subject(
         backend=backend,
         runs=runs,
         not_measured=not_measured,
+        bf16=bf16,
     )
+
+
+def computes_bf16(file: NetworkFile, device: str) -> bool:
+    """Whether amcnet can compute `file` in BF16 on `device`."""
+    try:
+        require_bf16(file, device)
+    except (InputError, BackendError):
+        return False
+    return isinstance(file, OnnxFile) and (is_arm() or runs_in_openvino(file))
 
 
 def _onnx_path(file: NetworkFile) -> Path:

@@ -6,7 +6,7 @@ Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each N
 benchmarks/results: davis16*.json, temporal.json, ablation.json, run-*.json (each the run.json of an
 `amc-infer` run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
 h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json;
-output-sizes.json; flow.json; flow-presets.json; batch.json.
+output-sizes.json; flow.json; flow-presets.json; batch.json; resolutions.json; peer-loops.json; frames-at-once.json.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ...runtime.command import cli_entry_point
 from ...runtime.errors import AmcNetError
 from ...runtime.output.kinds import KINDS
 from ._quality_figures import ablation_table, quality_table, temporal_table
+from ._speed_figures import frames_at_once_table, peers_table, resolutions_table
 
 _BLOCK = re.compile(r"(<!-- begin (\S+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
@@ -265,6 +266,9 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "temporal": temporal_table,
     "ablation": ablation_table,
     "speed": _speed,
+    "resolutions": resolutions_table,
+    "peers": peers_table,
+    "frames-at-once": frames_at_once_table,
     "bench": _bench,
     "ratios": _ratios,
     "startup": _startup,

@@ -369,3 +369,19 @@ def test_other_sources_of_flow_are_filtered_along_dis(
             filtered = [m.probability for m in segmenter.masks(frames, flow)]
             raw = [m.probability for m in unfiltered.masks(frames, flow)]
             assert all(np.abs(ours - theirs).max() > 0.01 for ours, theirs in zip(filtered, raw, strict=True))
+
+
+def test_each_frame_is_reduced_for_the_flow_once(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    reduced: list[tuple[int, ...]] = []
+    resize = cv2.resize
+
+    def counting(image: NDArray[Any], size: tuple[int, int], **options: Any) -> NDArray[Any]:
+        if options["interpolation"] == cv2.INTER_AREA:
+            reduced.append(image.shape)
+        return resize(image, size, **options)
+
+    monkeypatch.setattr(cv2, "resize", counting)
+    images = np.random.default_rng(0).integers(0, 256, (5, 30, 40, 3), np.uint8)
+    frames = [Frame(image, index=index, pts=index, pts_seconds=float(index)) for index, image in enumerate(images)]
+    assert len(list(segmenter.masks(frames))) == 5
+    assert reduced == [(30, 40)] * 5

@@ -28,8 +28,10 @@ from amcnet.benchmarks.latency.latency import MeasureOptions
 from amcnet.benchmarks.latency.options import BenchOptions
 from amcnet.benchmarks.latency.report_html import report_page
 from amcnet.benchmarks.latency.report_markdown import report_markdown
+from amcnet.benchmarks.latency.subject import computes_bf16
 from amcnet.runtime.errors import InputError
 from amcnet.runtime.files import onnx_file
+from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.preprocessing.spec import pwcnet
 from amcnet.runtime.segmenter import DEFAULT_AMCNET
 
@@ -49,6 +51,7 @@ def rich(report: dict[str, Any]) -> dict[str, Any]:
     """A report with every optional part, with invented values."""
     made: dict[str, Any] = json.loads(json.dumps(report))
     network = made["networks"][0]
+    del network["rows"][1:]
     ratio = {"ratio": 1.5, "ratio_min": 1.4, "ratio_max": 1.7}
     network["rows"].append(
         network["rows"][0]
@@ -59,6 +62,7 @@ def rich(report: dict[str, Any]) -> dict[str, Any]:
     network["not_measured"] = {"Another": "not installed: pip install another"}
     network["fidelity"] = {"onnx": {"iou": {"mean": 0.9961}}}
     made["stability"]["warnings"] = ["other processes used 74% of the CPU time"]
+    made["frame"]["joules_per_frame"] = 0.4321
     made["notes"] = ["a note"]
     made["scaling"] = {
         "resolutions": [{"size": [426 * k, 240 * k], "ms_per_frame": 20.0 * k * k} for k in (1, 2, 3, 9)],
@@ -73,7 +77,7 @@ def rich(report: dict[str, Any]) -> dict[str, Any]:
 def test_a_report_has_all_parts(report: dict[str, Any]) -> None:
     assert [network["name"] for network in report["networks"]] == [path.name for path in BUNDLED]
     network = report["networks"][0]
-    (row,) = network["rows"]
+    row = network["rows"][0]
     assert (network["name"], network["size"], network["trained"]) == ("amcnet-light.onnx", [256, 256], True)
     assert row["latency"]["runs"] == 8
     assert [len(samples) for samples in row["latency"]["rounds_ms"]] == [2, 2, 2, 2]
@@ -85,6 +89,9 @@ def test_a_report_has_all_parts(report: dict[str, Any]) -> None:
     assert row["target"]["same_network"] is False
     assert report["frame"]["flow"] == "dis"
     assert json.loads(json.dumps(report, allow_nan=False)) == report
+    bf16 = [other for other in network["rows"] if "BF16" in other["runtime"]]
+    assert len(bf16) == computes_bf16(OnnxFile.read(BUNDLED[0]), "cpu")
+    assert not any("achieved" in other or other["is_baseline"] for other in bf16)  # the FP32 peak does not bound it
     assert (row["latency"]["p95_ms"], row["latency"]["p99_ms"]) == (None, None)  # of 8 runs
     assert report["stability"]["noise"]["score"] > 0
     assert "Noise score before the measurement: " in report_markdown(report)
@@ -172,8 +179,9 @@ def test_a_baseline_in_another_precision_has_no_share_of_the_peak(
     files = (_tiny_pwcnet(tmp_path / "pwcnet.onnx"),)
     made = bench(BenchOptions(files=files, video=tmp_path / "clip.mp4", baselines=True, measure=QUICK))
     rows = made["networks"][0]["rows"]
-    assert [row["is_baseline"] for row in rows] == [False, True, True]
-    assert ["achieved" in row for row in rows] == [True, False, True]
+    own = 1 + computes_bf16(OnnxFile.read(files[0]), "cpu")
+    assert [row["is_baseline"] for row in rows] == [False] * own + [True, True]
+    assert ["achieved" in row for row in rows] == [True, *[False] * (own - 1), False, True]
 
 
 def test_markdown_marks_unstable_rows(rich: dict[str, Any]) -> None:
@@ -182,6 +190,9 @@ def test_markdown_marks_unstable_rows(rich: dict[str, Any]) -> None:
     assert "| A <baseline> & co (unstable) |" in text
     assert "**Unstable:** A <baseline> & co: the medians of the rounds differ by 12%." in text
     assert "1.50 (1.40 to 1.70)" in text
+    assert "% | 0.43 |\n" in text  # J per frame
+    rich["frame"]["joules_per_frame"] = None
+    assert "% |  |\n" in report_markdown(rich)
     assert "- Another: not measured; not installed: pip install another" in text
 
 
@@ -212,6 +223,7 @@ def test_the_page_is_well_formed_escaped_and_self_contained(rich: dict[str, Any]
     assert page.open == []
     assert page.fetched == []
     assert "A &lt;baseline&gt; &amp; co" in text
+    assert "<td>0.43</td>" in text
     assert "<baseline>" not in text
     assert "Unstable measurement:" in text
     assert "A &lt;baseline&gt; &amp; co: the medians of the rounds differ by 12%" in text

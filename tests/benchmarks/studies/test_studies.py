@@ -45,12 +45,15 @@ NEEDS = {
     "cpu_speed": "ONNX Runtime",
     "flow_presets --davis x": "ONNX Runtime",
     "flow_speed x --raft x": "PyTorch",
+    "frames_at_once": "ONNX Runtime",
     "input_size --checkpoint x --davis x": "PyTorch",
     "int8_speed --clip x": "PyTorch",
     "operator_speed": "PyTorch",
+    "peer_loops": "ONNX Runtime",
     "preprocess_speed": "Pillow",
     "readme_picture": "Pillow",
     "stage_budget": "ONNX Runtime",
+    "resolutions": "ONNX Runtime",
 }
 
 
