@@ -48,15 +48,14 @@ def is_video(name: str) -> bool:
 
 
 def _find(source: str, output: str | Path, image_folders: bool) -> Iterator[Video]:
-    if is_url(source):
-        if image_folders:
-            raise InputError(
-                f"{source}: folders of images are not read from addresses; expected a path. Fix: copy them here"
-            )
-        yield from find_at(source, output, is_video)
-        return
-    if source == "-" or (is_list(source) and os.path.isfile(source)):
+    if is_url(source) and image_folders:
+        raise InputError(
+            f"{source}: folders of images are not read from addresses; expected a path. Fix: copy them here"
+        )
+    if source == "-" or (is_list(source) and (is_url(source) or os.path.isfile(source))):
         yield from read_list(source, image_folders=image_folders)
+    elif is_url(source):
+        yield from find_at(source, output, is_video)
     elif os.path.isdir(source):
         yield from _in_folder(source, source, output, image_folders)
     elif os.path.isfile(source):
