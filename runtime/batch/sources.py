@@ -37,7 +37,7 @@ def find_videos(sources: tuple[str, ...], output: str | Path, *, image_folders: 
     for source in sources:
         found = list(_find(source, output if is_url(output) else os.path.abspath(output), image_folders))
         if not found:
-            raise InputError(f"{source}: no videos were found; {_expected(image_folders)}")
+            raise InputError(f"{source}: no videos were found; {_expected(source, image_folders)}")
         videos += found
     return videos
 
@@ -122,7 +122,9 @@ def _is_run(path: str) -> bool:
     return os.path.exists(os.path.join(os.path.dirname(path), "run.json"))
 
 
-def _expected(image_folders: bool) -> str:
+def _expected(source: str, image_folders: bool) -> str:
+    if source == "-" or is_list(source):
+        return "expected a list with a path on each line; blank lines and those that begin with # do not count"
     if image_folders:
         return "expected folders that hold images. Without --image-folders, videos are looked for"
     suffixes = " ".join(sorted(suffix.removeprefix(".") for suffix in SUFFIXES))

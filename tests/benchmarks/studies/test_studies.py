@@ -40,6 +40,7 @@ print(json.dumps(found))
 """
 NEEDS = {
     "ablation --train x --pictures x --encoder x --val x -o x": "PyTorch",
+    "batch_plot": "Matplotlib",
     "conversion_speed": "PyTorch",
     "correlation_limit": "PyTorch",
     "cpu_speed": "ONNX Runtime",

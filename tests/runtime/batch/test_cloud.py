@@ -202,8 +202,8 @@ def test_a_list_in_a_bucket(bucket: Any) -> None:
 @pytest.fixture
 def google_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The empty bucket `bkt` of a server of Google's protocol, as a gcsfs file system."""
-    server_module = pytest.importorskip("gcp_storage_emulator.server", reason="pip install gcsfs gcp-storage-emulator")
-    gcsfs = pytest.importorskip("gcsfs", reason="pip install gcsfs gcp-storage-emulator")
+    server_module = pytest.importorskip("gcp_storage_emulator.server", reason="gcsfs is not installed: make test-ray")
+    gcsfs = pytest.importorskip("gcsfs", reason="gcsfs is not installed: make test-ray")
     server = server_module.create_server("127.0.0.1", 0, in_memory=True, default_bucket="bkt")
     server.start()
     port = server._api._httpd.server_address[1]
