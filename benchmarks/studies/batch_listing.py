@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import resource
+import re
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,15 @@ def measure_listing(folder: Path, videos: int) -> dict[str, Any]:
     result = run_batch(options)
     seconds, processor_seconds = time.perf_counter() - begin, time.process_time() - begin_processor
     assert result.earlier == videos, result
-    memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"videos": videos, "seconds": seconds, "processor_s": processor_seconds, "memory_mib": memory_mib}
+    return {"videos": videos, "seconds": seconds, "processor_s": processor_seconds, "memory_mib": peak_mib("self")}
+
+
+def peak_mib(process: str) -> float:
+    """The peak of the memory of a process of this machine, 0 if it has ended."""
+    with suppress(OSError):  # not ru_maxrss, which begins with the peak of the parent
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+        return int(found[1]) / 1024 if found else 0.0
+    return 0.0
 
 
 def _write_finished(folder: Path, videos: int, settings: str) -> None:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -40,6 +39,7 @@ from ...runtime.command import cli_entry_point
 from ...runtime.infer import InferOptions
 from ...runtime.machine_info import available_cores, processor_name
 from ..demo_clip import write_clip
+from .batch_listing import peak_mib
 
 SMALL, LARGE = (160, 96), (854, 480)
 SHORT, LONG = 24, 96  # frames
@@ -87,7 +87,7 @@ def _overhead(folder: Path, clips: int) -> dict[str, Any]:
     many, one = folder / "many", folder / "one"
     _write_clips(many, clips, SHORT, SMALL)
     one.mkdir()
-    _repeat(many / "0.mp4", one / "0.mp4", clips)
+    repeat_clip(many / "0.mp4", one / "0.mp4", clips)
     many_watch, one_watch = _segment(many, 1), _segment(one, 1)
     between = many_watch.finished_seconds[-1] - many_watch.finished_seconds[0]
     inside = sum(_report(many_watch.output / str(place))["seconds"] for place in range(1, clips))
@@ -134,8 +134,8 @@ def _write_clips(folder: Path, clips: int, frames: int, size: tuple[int, int]) -
         shutil.copyfile(folder / "0.mp4", folder / f"{place}.mp4")
 
 
-def _repeat(source: Path, path: Path, times: int) -> None:
-    """The packets of `source`, `times` after each other."""
+def repeat_clip(source: Path, path: Path, times: int) -> None:
+    """Write the clip `source` to `path`, `times` after each other, without encoding it again."""
     with av.open(str(source)) as given, av.open(str(path), "w") as container:
         stream = container.add_stream_from_template(given.streams.video[0])
         packets = [packet for packet in given.demux(video=0) if packet.dts is not None]
@@ -178,7 +178,7 @@ class _Watch(BatchProgress):
         super().finished(video, frames)
         self.finished_seconds.append(time.perf_counter() - self._begin)
         self.processor_s = _processor_seconds() - self._begin_processor
-        self.memory_mib = max(self.memory_mib, sum(map(_peak_mib, _workers())))
+        self.memory_mib = max(self.memory_mib, sum(map(peak_mib, _workers())))
 
 
 def _workers() -> list[str]:
@@ -192,11 +192,6 @@ def _processor_seconds() -> float:
         fields = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return time.process_time() + ticks / _TICKS
-
-
-def _peak_mib(process: str) -> float:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0  # none: it has ended
 
 
 def _report(folder: Path) -> dict[str, Any]:

@@ -263,7 +263,8 @@ def _throughput(results: Path) -> str:
     width, height = row["size"]
     return (
         f"`amc-batch` segments {row['videos_per_minute']:.0f} videos of {row['frames_per_clip']} frames of "
-        f"{width}x{height} a minute on {cores} cores ([docs/batch.md](docs/batch.md#processes)).\n"
+        f"{width}x{height} a minute on {cores} cores, once the\nnetwork is loaded "
+        "([docs/batch.md](docs/batch.md#processes)).\n"
     )
 
 

@@ -38,6 +38,13 @@ class Summary:
         self._videos, self._layout = videos, layout
         self._next_seconds = 0.0
 
+    def remove_unfinished(self) -> None:
+        """Remove what writing the files left when the process was killed."""
+        for suffix in ("parquet", "csv", "html"):
+            path = self._layout.summary(suffix)
+            for unfinished in path.parent.glob(f".{path.name}.*.part"):
+                unfinished.unlink(missing_ok=True)
+
     def write(self) -> list[str]:
         """Replace the files; return their paths or addresses. Raises OutputError."""
         begin = time.monotonic()

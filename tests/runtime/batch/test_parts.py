@@ -110,6 +110,14 @@ def test_only_own_unfinished_files_are_removed(tmp_path: Path) -> None:
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")} == set(names[1:])
 
 
+def test_unfinished_summaries_of_other_shards_are_kept(tmp_path: Path) -> None:
+    names = [".summary.csv.17.part", ".summary.parquet.17.part", ".summary.0-of-2.csv.17.part", "a.17.part"]
+    for name in names:
+        (tmp_path / name).touch()
+    Summary([A], Layout(tmp_path)).remove_unfinished()
+    assert {path.name for path in tmp_path.iterdir()} == set(names[2:])
+
+
 def test_the_key_of_a_source(tmp_path: Path) -> None:
     assert Key.of(str(tmp_path / "gone"), "s") == Key("s", None, None)
     (tmp_path / "a").write_bytes(b"12")
