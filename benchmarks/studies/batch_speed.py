@@ -2,7 +2,7 @@
 
     python -m amcnet.benchmarks.studies.batch_speed --json benchmarks/results/batch.json
 
-The default takes about 7 minutes on two idle cores; with `--full`, 1000 short videos in place of 100, about 20 minutes.
+The default takes about 6 minutes on two idle cores; with `--full`, 1000 short videos in place of 100, about 25 minutes.
 The clips are rendered, and segmented by the bundled network with the options that `amc-batch` has by default.
 
 overhead: a batch of N clips of 24 frames, and a batch of one clip that repeats these frames N times, by one process at
@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="parts to measure (default: all)")
     parser.add_argument("--clips", type=int, default=100, help="short clips of `overhead` (default: 100)")
     parser.add_argument("--full", action="store_const", const=1000, dest="clips", help="--clips 1000")
-    parser.add_argument("--frames", type=int, default=768, help="frames in each batch of `jobs` (default: 768)")
+    parser.add_argument("--frames", type=int, default=384, help="frames in each batch of `jobs` (default: 384)")
     parser.add_argument("--videos", type=int, default=100_000, help="videos of `driver` (default: 100,000)")
     parser.add_argument("--json", type=Path, help="write the results to this file; parts not measured are kept")
     arguments = parser.parse_args()

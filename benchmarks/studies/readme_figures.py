@@ -240,9 +240,9 @@ def _batch(results: Path) -> str:
     width, height = overhead["size"]
     lines += [
         f"\n{overhead['clips']} clips of {frames} frames take {overhead['ratio']:.2f} times as long as one clip of "
-        f"{overhead['clips'] * frames} frames ({width}x{height}, one\nprocess; {overhead['processor_ratio']:.2f} times "
-        f"the processor time): {overhead['per_video_s']:.3f} s for each video beside its frames, of which\n"
-        f"{overhead['beside_infer_s']:.3f} s beside what `amc-infer` does.",
+        f"{overhead['clips'] * frames} frames\n({width}x{height}, one process), and {overhead['processor_ratio']:.2f} "
+        f"times the processor time. A video costs {overhead['per_video_s']:.3f} s beside its\nframes; "
+        f"{overhead['beside_infer_s']:.3f} s of it are spent outside of what `amc-infer` does for a video.",
         f"\nThe command that finds {driver['videos']:,} videos done lists them, reads their status and writes the "
         f"summary in\n{driver['seconds']:.0f} s ({driver['processor_s']:.0f} s of processor time) with "
         f"{driver['memory_mib']:.0f} MiB.",
