@@ -33,14 +33,16 @@ def render_frame(index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     return frame, coverage >= 0.5
 
 
-def write_clip(path: Path, frames: int) -> None:
-    """Write the clip as H.264 in mp4. Raises OutputError."""
+def write_clip(path: Path, frames: int, size: tuple[int, int] = SIZE) -> None:
+    """Write the clip as H.264 in mp4, scaled to `size`, (width, height) in even pixels. Raises OutputError."""
     with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "16"})
-        stream.width, stream.height = SIZE
+        stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         for index in range(frames):
             frame, _ = render_frame(index)
+            if size != SIZE:
+                frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
 

@@ -1,13 +1,18 @@
-"""Cost of `amc-batch`: overhead per video, videos a minute and memory by processes, and the listing of 100,000 videos.
+"""Cost of `amc-batch`: many short videos against one long video, and videos a minute and memory by processes.
 
     python -m amcnet.benchmarks.studies.batch_speed --json benchmarks/results/batch.json
 
-The clips are rendered at 854x480, and segmented by the bundled network in FP32 with flow by DIS.
+The default takes about 6 minutes on two idle cores; with `--full`, 1000 short videos in place of 100, about 25 minutes.
+The clips are rendered, and segmented by the bundled network with the options that `amc-batch` has by default.
 
-overhead: a loaded process segments N clips of 24 frames, then one clip of N x 24 frames, in turn. The difference of the
-two times, divided by N - 1, is what a video costs beside its frames.
-jobs: whole batches, loading included; memory is the sum of the peaks of all worker processes.
-driver: what `amc-batch` does beside the videos when it resumes a batch that is done: list, compare, summarize.
+overhead: a batch of N clips of 24 frames, and a batch of one clip that repeats these frames N times, by one process at
+160x96. The difference of the two times, divided by N - 1, is what a video costs beside its frames. The part beside
+`amc-infer` is the time between two videos less the `seconds` of run.json.
+jobs: batches by number of processes, length and size of the clips. Memory is the sum of the peaks of the processes.
+driver: `batch_listing`, in a process of its own.
+
+Times begin at the first frame, because loading the network is no cost of a video; `loading_s` is the time before.
+Processor time is that of all processes.
 """
 
 from __future__ import annotations
@@ -15,54 +20,47 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import statistics
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import av
+
 from ...runtime.batch.batch import run_batch
-from ...runtime.batch.layout import Layout
-from ...runtime.batch.options import BatchOptions, segmenter_arguments, settings_sha256
+from ...runtime.batch.options import BatchOptions
 from ...runtime.batch.progress import BatchProgress
-from ...runtime.batch.status import DONE, Key, Status
 from ...runtime.batch.video import Video
-from ...runtime.batch.worker import segment_video
 from ...runtime.command import cli_entry_point
 from ...runtime.infer import InferOptions
 from ...runtime.machine_info import available_cores, processor_name
-from ...runtime.segmenter import Segmenter
 from ..demo_clip import write_clip
+from .batch_listing import peak_mib
 
-SHORT_FRAMES = 24
+SMALL, LARGE = (160, 96), (854, 480)
+SHORT, LONG = 24, 96  # frames
 JOBS = (1, 2, 4)
 PARTS = ("overhead", "jobs", "driver")
-PER_FOLDER = 1000
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="parts to measure (default: all)")
-    parser.add_argument("--clips", type=int, default=20, help="clips of 24 frames for the overhead (default: 20)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of the overhead (default: 3)")
-    parser.add_argument("--batch", type=int, default=16, help="clips in each batch of `jobs` (default: 16)")
-    parser.add_argument("--videos", type=int, default=100_000, help="videos to list (default: 100,000)")
-    parser.add_argument("--driver", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--json", type=Path, help="write the results to this file; parts that are not measured are kept"
-    )
+    parser.add_argument("--clips", type=int, default=100, help="short clips of `overhead` (default: 100)")
+    parser.add_argument("--full", action="store_const", const=1000, dest="clips", help="--clips 1000")
+    parser.add_argument("--frames", type=int, default=384, help="frames in each batch of `jobs` (default: 384)")
+    parser.add_argument("--videos", type=int, default=100_000, help="videos of `driver` (default: 100,000)")
+    parser.add_argument("--json", type=Path, help="write the results to this file; parts not measured are kept")
     arguments = parser.parse_args()
-    if arguments.driver:
-        print(json.dumps(_drive(arguments.driver)))
-        return 0
-    stored: dict[str, Any] = {}
-    if arguments.json and arguments.json.exists():
-        stored = json.loads(arguments.json.read_text())
+    stored = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
     for part in arguments.parts:
+        _say(f"{part} ...")
         load_before = os.getloadavg()[0]
         with tempfile.TemporaryDirectory() as folder:
             stored[part] = _measure(part, Path(folder), arguments)
@@ -77,135 +75,132 @@ def main() -> int:
 
 def _measure(part: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     if part == "overhead":
-        return _overhead(folder, arguments.clips, arguments.rounds)
+        return _overhead(folder, arguments.clips)
     if part == "jobs":
-        return {"rows": _jobs(folder, arguments.batch)}
-    return _driver(folder, arguments.videos)
+        return _jobs(folder, arguments.frames)
+    command = [sys.executable, "-m", "amcnet.benchmarks.studies.batch_listing", "--videos", str(arguments.videos)]
+    listing: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return listing
 
 
-def _overhead(folder: Path, clips: int, rounds: int) -> dict[str, Any]:
-    """Medians of wall and processor seconds."""
-    short, long = folder / "short.mp4", folder / "long.mp4"
-    write_clip(short, SHORT_FRAMES)
-    write_clip(long, clips * SHORT_FRAMES)
-    options = InferOptions(source=short, output=folder / "warm", precision="fp32", overwrite=True)
-    measured: dict[str, list[tuple[float, float]]] = {"many": [], "one": []}
-    with Segmenter.load(**segmenter_arguments(options)) as segmenter:
-        segment_video(options, segmenter, lambda info, done: None)
-        for turn in range(rounds):
-            measured["many"].append(_seconds([short] * clips, folder / f"many{turn}", segmenter))
-            measured["one"].append(_seconds([long], folder / f"one{turn}", segmenter))
-    (many, many_cpu), (one, one_cpu) = (
-        [statistics.median(each[place] for each in measured[name]) for place in (0, 1)] for name in ("many", "one")
-    )
+def _overhead(folder: Path, clips: int) -> dict[str, Any]:
+    many, one = folder / "many", folder / "one"
+    _write_clips(many, clips, SHORT, SMALL)
+    one.mkdir()
+    repeat_clip(many / "0.mp4", one / "0.mp4", clips)
+    many_watch, one_watch = _segment(many, 1), _segment(one, 1)
+    between = many_watch.finished_seconds[-1] - many_watch.finished_seconds[0]
+    inside = sum(_report(many_watch.output / str(place))["seconds"] for place in range(1, clips))
+    beside = clips - 1
     return {
         "clips": clips,
-        "frames_per_clip": SHORT_FRAMES,
-        "rounds": rounds,
-        "many_s": many,
-        "one_s": one,
-        "ratio": many / one,
-        "processor_ratio": many_cpu / one_cpu,
-        "per_video_s": (many - one) / (clips - 1),
-        "per_video_processor_s": (many_cpu - one_cpu) / (clips - 1),
-        "frame_processor_s": one_cpu / clips / SHORT_FRAMES,
+        "frames_per_clip": SHORT,
+        "size": SMALL,
+        "backend": _report(many_watch.output / "0")["backend"],
+        "many_s": many_watch.seconds,
+        "one_s": one_watch.seconds,
+        "ratio": many_watch.seconds / one_watch.seconds,
+        "processor_ratio": many_watch.processor_s / one_watch.processor_s,
+        "per_video_s": (many_watch.seconds - one_watch.seconds) / beside,
+        "per_video_processor_s": (many_watch.processor_s - one_watch.processor_s) / beside,
+        "beside_infer_s": (between - inside) / beside,
+        "frame_s": one_watch.seconds / clips / SHORT,
     }
 
 
-def _seconds(sources: list[Path], folder: Path, segmenter: Segmenter) -> tuple[float, float]:
-    """Wall and processor seconds."""
-    begin, begin_cpu = time.perf_counter(), time.process_time()
-    for place, source in enumerate(sources):
-        options = InferOptions(source=source, output=folder / str(place), precision="fp32")
-        segment_video(options, segmenter, lambda info, done: None)
-    return time.perf_counter() - begin, time.process_time() - begin_cpu
+def _jobs(folder: Path, frames: int) -> dict[str, Any]:
+    rows = []
+    for (number, size), length in product(enumerate((SMALL, LARGE)), (SHORT, LONG)):
+        clips = max(1, frames // length)
+        videos = folder / f"videos-{number}-{length}"
+        _write_clips(videos, clips, length, size)
+        for jobs in JOBS:
+            watch = _segment(videos, jobs)
+            row = {"size": size, "frames_per_clip": length, "clips": clips, "jobs": jobs}
+            row |= {
+                "videos_per_minute": 60 * clips / watch.seconds,
+                "frames_per_second": clips * length / watch.seconds,
+            }
+            row |= {"loading_s": watch.loading_s, "seconds": watch.seconds, "processor_s": watch.processor_s}
+            rows.append(row | {"memory_mib": watch.memory_mib})
+            _say(f"{clips} clips of {length} frames, {size[0]}x{size[1]}, {jobs} jobs: {watch.seconds:.1f} s")
+    return {"rows": rows}
 
 
-class _Memory(BatchProgress):
-    """Keeps the largest sum of the peaks of all worker processes, in MiB."""
+def _write_clips(folder: Path, clips: int, frames: int, size: tuple[int, int]) -> None:
+    folder.mkdir()
+    write_clip(folder / "0.mp4", frames, size)
+    for place in range(1, clips):
+        shutil.copyfile(folder / "0.mp4", folder / f"{place}.mp4")
 
-    mib = 0.0
+
+def repeat_clip(source: Path, path: Path, times: int) -> None:
+    """Write the clip `source` to `path`, `times` after each other, without encoding it again."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(given.streams.video[0])
+        packets = [packet for packet in given.demux(video=0) if packet.dts is not None]
+        length = sum(packet.duration or 0 for packet in packets)
+        starts = [(packet.pts or 0, packet.dts or 0) for packet in packets]
+        for turn, (packet, (pts, dts)) in product(range(times), zip(packets, starts, strict=True)):
+            packet.pts, packet.dts, packet.stream = pts + turn * length, dts + turn * length, stream
+            container.mux(packet)
+
+
+def _segment(videos: Path, jobs: int) -> _Watch:
+    output = videos.with_name(f"{videos.name}-out-{jobs}")
+    options = BatchOptions(sources=(str(videos),), output=output, infer=InferOptions(source="", output=""), jobs=jobs)
+    watch = _Watch(output)
+    result = run_batch(options, watch)
+    assert not result.failed, result
+    return watch
+
+
+class _Watch(BatchProgress):
+    """Time from the first frame to the end of each video, and processor time and memory of the worker processes."""
+
+    def __init__(self, output: Path) -> None:
+        super().__init__()
+        self.output, self.finished_seconds = output, list[float]()
+        self.loading_s = self.processor_s = self.memory_mib = 0.0
+        self._begin, self._begin_processor, self._loaded = time.perf_counter(), 0.0, False
+
+    @property
+    def seconds(self) -> float:
+        return self.finished_seconds[-1] - self.loading_s
+
+    def frames(self, video: Video, done: int, expected: int | None) -> None:
+        super().frames(video, done, expected)
+        if not self._loaded:
+            self._loaded, self._begin_processor = True, _processor_seconds()
+            self.loading_s = time.perf_counter() - self._begin
 
     def finished(self, video: Video, frames: int) -> None:
         super().finished(video, frames)
-        workers = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-        self.mib = max(self.mib, sum(_peak_mib(worker) for worker in workers))
+        self.finished_seconds.append(time.perf_counter() - self._begin)
+        self.processor_s = _processor_seconds() - self._begin_processor
+        self.memory_mib = max(self.memory_mib, sum(map(peak_mib, _workers())))
 
 
-def _peak_mib(process: str) -> float:
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
-    except OSError:  # it has ended
-        return 0.0
-    return int(found[1]) / 1024 if found else 0.0
+def _workers() -> list[str]:
+    return Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
 
 
-def _jobs(folder: Path, batch: int) -> list[dict[str, Any]]:
-    rows = []
-    for frames, clips in ((SHORT_FRAMES, batch), (4 * SHORT_FRAMES, max(1, batch // 4))):
-        videos = folder / f"videos{frames}"
-        videos.mkdir()
-        write_clip(videos / "0.mp4", frames)
-        for place in range(1, clips):
-            (videos / f"{place}.mp4").write_bytes((videos / "0.mp4").read_bytes())
-        for jobs in (jobs for jobs in JOBS if jobs <= clips):
-            infer = InferOptions(source="", output="", precision="fp32")
-            output = folder / f"out{frames}-{jobs}"
-            progress, begin = _Memory(), time.perf_counter()
-            result = run_batch(BatchOptions(sources=(str(videos),), output=output, infer=infer, jobs=jobs), progress)
-            seconds = time.perf_counter() - begin
-            assert result.done == clips, result
-            rows.append(
-                {
-                    "frames_per_clip": frames,
-                    "clips": clips,
-                    "jobs": jobs,
-                    "videos_per_minute": 60 * clips / seconds,
-                    "seconds": seconds,
-                    "memory_mib": progress.mib,
-                }
-            )
-    return rows
+def _processor_seconds() -> float:
+    """Of this process and its workers."""
+    ticks = 0
+    for worker in _workers():
+        fields = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return time.process_time() + ticks / _TICKS
 
 
-def _driver(folder: Path, videos: int) -> dict[str, Any]:
-    """In a process of its own, whose peak of memory is not that of this one."""
-    listed = folder / "listed"
-    options = _listed(listed)
-    settings, layout = settings_sha256(options.infer), Layout(listed / "out")
-    for place in range(videos):
-        relative = f"{place // PER_FOLDER:05d}/clip{place}.mp4"
-        source = listed / "videos" / relative
-        source.parent.mkdir(parents=True, exist_ok=True)
-        source.touch()
-        video = Video.make(str(source), relative)
-        images = [{"name": name, "frame": 0, "png": "x" * 600} for name in ("first", "middle", "worst")]
-        key = Key.of(video.source, settings)
-        status = Status(
-            state=DONE, key=key, source=video.source, output=video.output, attempts=1, frames=24, images=images
-        )
-        status.write(layout.status(video))
-    command = [sys.executable, "-m", __spec__.name, "--driver", str(listed)]
-    result: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    assert result["earlier"] == videos, result
-    return {"videos": videos} | result
+def _report(folder: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return report
 
 
-def _listed(folder: Path) -> BatchOptions:
-    infer = InferOptions(source="", output="", precision="fp32")
-    return BatchOptions(sources=(str(folder / "videos"),), output=folder / "out", infer=infer)
-
-
-def _drive(folder: Path) -> dict[str, Any]:
-    begin, begin_cpu = time.perf_counter(), time.process_time()
-    result = run_batch(_listed(folder))
-    seconds, processor_seconds = time.perf_counter() - begin, time.process_time() - begin_cpu
-    return {
-        "earlier": result.earlier,
-        "seconds": seconds,
-        "processor_s": processor_seconds,
-        "memory_mib": _peak_mib("self"),
-    }
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -186,31 +186,48 @@ def _flow_presets(results: Path) -> str:
 
 
 def _batch(results: Path) -> str:
-    """Overhead per video, videos a minute and memory by processes, and the cost of a long list."""
+    """Videos a minute and memory by processes, overhead per video, and the cost of a long list."""
     batch = _load(results / "batch.json")
-    lines = [
-        "| processes | clips | videos a minute, loading included | memory of the processes, MiB |",
-        "|---|---|---|---|",
-    ]
-    for row in batch["jobs"]["rows"]:
-        clips = f"{row['clips']} of {row['frames_per_clip']} frames"
-        lines.append(f"| {row['jobs']} | {clips} | {row['videos_per_minute']:.1f} | {row['memory_mib']:.0f} |")
+    rows = batch["jobs"]["rows"]
+    jobs = sorted({row["jobs"] for row in rows})
+    lines = ["| videos a minute with `--jobs` | " + " | ".join(map(str, jobs)) + " |", "|---|" + "---|" * len(jobs)]
+    for clip in dict.fromkeys((row["frames_per_clip"], *row["size"]) for row in rows):
+        own = [row for row in rows if (row["frames_per_clip"], *row["size"]) == clip]
+        speeds = " | ".join(f"{row['videos_per_minute']:.1f}" for row in own)
+        lines.append(f"| {clip[0]} frames of {clip[1]}x{clip[2]} | {speeds} |")
+    peaks = [max(row["memory_mib"] for row in rows if row["jobs"] == each) for each in jobs]
+    lines.append(f"| memory of the processes, MiB | {' | '.join(f'{peak:.0f}' for peak in peaks)} |")
     overhead, driver = batch["overhead"], batch["driver"]
     frames = overhead["frames_per_clip"]
-    lines.append(
-        f"\nIn a loaded process a video costs {overhead['per_video_processor_s']:.3f} s of processor time beside its "
-        f"frames: {overhead['clips']} clips of {frames} frames take {overhead['processor_ratio']:.2f} times the "
-        f"processor time of one clip\nof {overhead['clips'] * frames} frames.\n\nThe command that finds "
-        f"{driver['videos']:,} videos done lists them, reads their status and writes the summary in\n"
-        f"{driver['processor_s']:.0f} s of processor time ({driver['seconds']:.0f} s in all) and "
-        f"{driver['memory_mib']:.0f} MiB."
-    )
+    width, height = overhead["size"]
+    lines += [
+        f"\n{overhead['clips']} clips of {frames} frames take {overhead['ratio']:.2f} times as long as one clip of "
+        f"{overhead['clips'] * frames} frames\n({width}x{height}, one process), and {overhead['processor_ratio']:.2f} "
+        f"times the processor time. A video costs {overhead['per_video_s']:.3f} s beside its\nframes; "
+        f"{overhead['beside_infer_s']:.3f} s of it are spent outside of what `amc-infer` does for a video.",
+        f"\nThe command that finds {driver['videos']:,} videos done lists them, reads their status and writes the "
+        f"summary in\n{driver['seconds']:.0f} s ({driver['processor_s']:.0f} s of processor time) with "
+        f"{driver['memory_mib']:.0f} MiB.",
+    ]
     machine, loads = batch["machine"], [load for part in batch.values() for load in part.get("load_average", [])]
     lines.append(
-        f"\n{machine['cores']} cores of {machine['processor']}, which other programs used at the same time: load "
-        f"{min(loads):.0f} to {max(loads):.0f}."
+        f"\n{overhead['backend']}; {machine['cores']} cores of {machine['processor']}, load {min(loads):.0f} to "
+        f"{max(loads):.0f}."
     )
     return "\n".join(lines) + "\n"
+
+
+def _throughput(results: Path) -> str:
+    """One line: videos a minute of `amc-batch` with its default of one process for each core."""
+    batch = _load(results / "batch.json")
+    cores = batch["machine"]["cores"]
+    row = next(row for row in reversed(batch["jobs"]["rows"]) if row["jobs"] == cores and row["frames_per_clip"] == 24)
+    width, height = row["size"]
+    return (
+        f"`amc-batch` segments {row['videos_per_minute']:.0f} videos of {row['frames_per_clip']} frames of "
+        f"{width}x{height} a minute on {cores} cores, once the\nnetwork is loaded "
+        "([docs/batch.md](docs/batch.md#processes)).\n"
+    )
 
 
 def _gpu(results: Path) -> str:
@@ -277,6 +294,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "flow": _flow,
     "flow-presets": _flow_presets,
     "batch": _batch,
+    "throughput": _throughput,
     "gpu": _gpu,
 }
 

@@ -93,6 +93,7 @@ def _run(
         make_folder(layout.status_folder)
         remove_unfinished(layout.status_folder, {str(layout.status(video)) for video in batch.videos})
         summary = Summary(batch.videos, layout)
+        summary.remove_unfinished()
         progress.begin(len(tasks), len(todo.done), len(todo.failed))
         recorder = Recorder(options, layout, progress, summary.write_now_and_then)
         try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ..errors import AmcNetError, BackendError, InputError, OutputError
 from ..extras import require
@@ -20,26 +20,27 @@ def is_url(name: str | Path) -> bool:
 
 
 def is_http(url: str) -> bool:
-    """Whether `url` names a file of a web server, which has no folders to list."""
+    """Whether `url` is an address of a web server, whose folders are pages with links."""
     return url.startswith(("http://", "https://"))
 
 
 def path_of(url: str) -> str:
-    """`host/day1/a.mp4` of `https://host/day1/a.mp4?token=…`, `bucket/day1/a.mp4` of `s3://bucket/day1/a.mp4`."""
+    """`host/day 1/a.mp4` of `https://host/day%201/a.mp4?token=…`, `bucket/a.mp4` of `s3://bucket/a.mp4`."""
     if is_http(url):
         parts = urlsplit(url)
-        return parts.netloc + parts.path
+        return parts.netloc + unquote(parts.path)
     return url.partition("://")[2]
 
 
 def list_files(url: str, pattern: str = "") -> list[str]:
     """The addresses of all files below `url`, to any depth, or of those that match `url/pattern`; sorted.
 
-    `[url]` if `url` is a file. Raises InputError if there is nothing at `url` or access is refused.
+    `[url]` if `url` is a file; of a web server, an address that ends in / is a folder. Raises InputError if there is
+    nothing at `url` or access is refused.
     """
     with _access(url, InputError) as (filesystem, path):
         filesystem.invalidate_cache()
-        if filesystem.info(path)["type"] == "file":
+        if filesystem.info(path)["type"] == "file" and not (is_http(url) and url.endswith("/")):
             return [url]
         found = filesystem.glob(f"{path}/{pattern}", detail=True) if pattern else filesystem.find(path, detail=True)
         files = sorted(name for name, info in found.items() if info["type"] == "file")
@@ -55,6 +56,13 @@ def stat(url: str) -> tuple[int | None, int | None]:
         except NotImplementedError:  # web servers
             return size, None
         return size, int(changed.timestamp() * 1e6) * 1000
+
+
+def read_bytes(url: str) -> bytes:
+    """The content of the file at `url`. Raises InputError."""
+    with _access(url, InputError) as (filesystem, path):
+        content: bytes = filesystem.cat_file(path)
+        return content
 
 
 def download(url: str, path: Path) -> None:

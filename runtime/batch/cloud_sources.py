@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from ..errors import InputError
-from .cloud import file_name, is_http, list_files
-from .lists import is_list
+from .cloud import file_name, is_http, list_files, path_of
 from .video import Video
 
 _WILDCARDS = "*?["
@@ -16,24 +14,21 @@ _WILDCARDS = "*?["
 def find_at(source: str, output: str | Path, is_video: Callable[[str], bool]) -> Iterator[Video]:
     """The videos at the address `source`, named relative to it, or to its part without wildcards; sorted.
 
-    A web server's address is one video. Not found: hidden files, overlays of earlier runs, and what lies below
-    `output`. Raises InputError for an address where there is nothing, that refuses access, or that names a list.
+    A web server's address is one video, or a folder whose page links to its files if it ends in /. Not found: hidden
+    files, overlays of earlier runs, and what lies below `output`. Raises InputError for an address where there is
+    nothing, or that refuses access.
     """
-    if is_list(source):
-        raise InputError(
-            f"{source}: lists are not read from addresses; expected a file here. Fix: download it, or pass it by -"
-        )
-    if is_http(source):
+    if is_http(source) and not source.endswith("/"):
         yield Video.make(source, file_name(source))
         return
-    root, pattern = _split(source.rstrip("/"))
+    root, pattern = (source, "") if is_http(source) else _split(source.rstrip("/"))
     found = list_files(root, pattern)
     if found == [root]:
         yield Video.make(root, file_name(root))
         return
     files = set(found)
     for url in found:
-        relative = url.removeprefix(root).lstrip("/")
+        relative = path_of(url).removeprefix(path_of(root)).lstrip("/")
         hidden = any(part.startswith(".") for part in PurePosixPath(relative).parts)
         earlier = file_name(url) == "overlay.mp4" and f"{url.rpartition('/')[0]}/run.json" in files
         if is_video(file_name(url)) and not hidden and not earlier and not url.startswith(f"{output}/"):

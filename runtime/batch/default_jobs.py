@@ -14,8 +14,8 @@ _WORKER_MIB = 700  # the bundled network takes 418 at 854x480; larger networks a
 def default_jobs(*, on_gpu: bool, meminfo: Path = Path("/proc/meminfo")) -> int:
     """One process on a GPU, which several would only share; else one for each core that memory allows, at least one.
 
-    On two cores, two processes with a core each against one with both: equal with clips of 100 frames, 1.18 times as
-    fast with clips of 24, because opening and closing a video keeps one core busy.
+    Opening and closing a video keeps one core busy: a process for each core is faster than one process with all cores,
+    the more so the shorter the videos are. Measured by benchmarks/studies/batch_speed.py.
     """
     if on_gpu:
         return 1

@@ -16,6 +16,7 @@ from ..output.kinds import explains
 from ..output.run_outputs import check_outputs
 from ..segmenter import Segmenter
 from ..segmenter_plan import SegmenterPlan
+from .cloud import is_http
 from .shard import Shard
 
 _OF_ONE_RUN = {"source", "output", "resume", "overwrite"}
@@ -48,6 +49,10 @@ class BatchOptions:
     def __post_init__(self) -> None:
         if not self.sources:
             raise InputError("no sources were given; expected videos, folders, patterns or lists")
+        if is_http(str(self.output)):
+            raise InputError(
+                f"{self.output}: a web server takes no files; expected a folder or a bucket. Fix: -o s3://bucket/masks"
+            )
         if Path(self.infer.flow).is_dir():
             raise InputError(
                 f"flow {str(self.infer.flow)!r} is a folder, which holds the flow of one video; expected 'dis' or a "

@@ -79,4 +79,4 @@ class BatchProgress:
             print(line, file=sys.stderr, flush=True)
 
 
-_BAR = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} videos [{elapsed}<{remaining}, {postfix}]"
+_BAR = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} videos [{elapsed}<{remaining}{postfix}]"

@@ -37,7 +37,7 @@ def find_videos(sources: tuple[str, ...], output: str | Path, *, image_folders: 
     for source in sources:
         found = list(_find(source, output if is_url(output) else os.path.abspath(output), image_folders))
         if not found:
-            raise InputError(f"{source}: no videos were found; {_expected(image_folders)}")
+            raise InputError(f"{source}: no videos were found; {_expected(source, image_folders)}")
         videos += found
     return videos
 
@@ -48,15 +48,14 @@ def is_video(name: str) -> bool:
 
 
 def _find(source: str, output: str | Path, image_folders: bool) -> Iterator[Video]:
-    if is_url(source):
-        if image_folders:
-            raise InputError(
-                f"{source}: folders of images are not read from addresses; expected a path. Fix: copy them here"
-            )
-        yield from find_at(source, output, is_video)
-        return
-    if source == "-" or (is_list(source) and os.path.isfile(source)):
+    if is_url(source) and image_folders:
+        raise InputError(
+            f"{source}: folders of images are not read from addresses; expected a path. Fix: copy them here"
+        )
+    if source == "-" or (is_list(source) and (is_url(source) or os.path.isfile(source))):
         yield from read_list(source, image_folders=image_folders)
+    elif is_url(source):
+        yield from find_at(source, output, is_video)
     elif os.path.isdir(source):
         yield from _in_folder(source, source, output, image_folders)
     elif os.path.isfile(source):
@@ -123,7 +122,9 @@ def _is_run(path: str) -> bool:
     return os.path.exists(os.path.join(os.path.dirname(path), "run.json"))
 
 
-def _expected(image_folders: bool) -> str:
+def _expected(source: str, image_folders: bool) -> str:
+    if source == "-" or is_list(source):
+        return "expected a list with a path on each line; blank lines and those that begin with # do not count"
     if image_folders:
         return "expected folders that hold images. Without --image-folders, videos are looked for"
     suffixes = " ".join(sorted(suffix.removeprefix(".") for suffix in SUFFIXES))

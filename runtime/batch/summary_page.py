@@ -4,65 +4,116 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from itertools import chain, islice
 from pathlib import Path
-from typing import TextIO
 
 from ..files.atomic import replacing
 from ..html_page import page_begin, page_end
 from .status import FAILED, Status
 from .video import Video
 
-_MOST_ROWS = 2000
-"""A browser sorts them at once; each is some 2 kB with its images. All videos are in the table file."""
-
-Statuses = Callable[[], Iterable[tuple[Video, Status | None]]]
+_MOST_ROWS = 10_000
+"""With images they are 20 MB. A browser lays out those that are in view. All videos are in the table file."""
 
 _STYLE = """
-th button { font: inherit; font-weight: 600; background: none; border: 0; padding: 0; color: inherit; cursor: pointer; }
-img { height: 48px; background: #888; margin-right: 4px; vertical-align: middle; } .failed { color: #c2300c; }
+table { table-layout: fixed; } col.text { width: 30%; } col.images { width: 330px; } col.number { width: 96px; }
+.failed { color: #c2300c; }
+th button { font: inherit; background: none; border: 0; padding: 0; color: inherit; cursor: pointer; }
+th[aria-sort=ascending] button::after { content: " ↑"; } th[aria-sort=descending] button::after { content: " ↓"; }
+img { width: 96px; max-height: 96px; object-fit: contain; background: #888; margin-right: 4px; vertical-align: middle; }
+@media (max-width: 800px) {
+  colgroup { display: none; } table, tbody { display: block; } tr { display: flex; flex-wrap: wrap; gap: 2px 12px; }
+  tbody tr { border-bottom: 1px solid #8884; padding: 8px 0; } td { border: 0; padding: 0; } td:empty { display: none; }
+  td:first-child, td:last-child { flex-basis: 100%; } th { border: 0; padding: 0; }
+  td:nth-child(3)::after { content: " frames"; } td:nth-child(4)::after { content: " s"; }
+  td:nth-child(5)::before { content: "attempts: "; } td:nth-child(6) { flex-basis: 100%; }
+}
 """
 _SCRIPT = """
-document.querySelectorAll("th button").forEach((button, column) => button.onclick = () => {
-  const body = document.querySelector("tbody"), up = button.dataset.up !== "1";
-  button.dataset.up = up ? "1" : "";
-  const value = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
-  [...body.rows].sort((a, b) => value(a).localeCompare(value(b), undefined, {numeric: true}) * (up ? 1 : -1))
-    .forEach(row => body.append(row));
+const order = new Intl.Collator(undefined, {numeric: true}).compare, body = document.querySelector("tbody");
+const all = [...document.querySelector("template").content.querySelectorAll("tr")];
+let rows = all, shown = 0;
+const more = () => body.append(...rows.slice(shown, shown += 100));
+const begin = () => { shown = 0; body.replaceChildren(); more(); };
+const end = new IntersectionObserver(([{isIntersecting, target}]) => {
+  if (!isIntersecting || shown >= rows.length) return;
+  more(); end.unobserve(target); end.observe(target);  // which asks again
+}, {rootMargin: "1000px"});
+document.querySelector("input").oninput = ({target}) => {
+  const text = target.value.toLowerCase();
+  rows = all.filter(row => row.textContent.toLowerCase().includes(text));
+  begin();
+};
+document.querySelectorAll("th button").forEach(button => button.onclick = () => {
+  const head = button.parentElement, up = head.ariaSort !== "ascending";
+  document.querySelectorAll("th").forEach(each => each.ariaSort = null);
+  head.ariaSort = up ? "ascending" : "descending";
+  const value = new Map(all.map(row => [row, row.cells[head.cellIndex].textContent]));
+  const compare = (a, b) => a && b ? order(a, b) * (up ? 1 : -1) : !a - !b;  // cells without a value come last
+  for (const list of new Set([all, rows])) list.sort((a, b) => compare(value.get(a), value.get(b)));
+  begin();
 });
+begin();
+end.observe(document.querySelector("footer"));
 """
+_COLUMNS = {
+    "video": "text",
+    "state": "number",
+    "frames": "number",
+    "seconds": "number",
+    "attempts": "number",
+    "masks: first, middle, worst": "images",
+    "message": "text",
+}
 
 
-def write_page(path: Path, table: str, videos: int, statuses: Statuses) -> None:
-    """Write the page at `path`, failures first, for `videos` rows of `statuses()`; `table` is the name of the full one.
+class Overview:
+    """Collects what the page says of all videos, one at a time: counts, and the videos of its rows."""
 
-    The status files are read three times rather than kept in memory. Raises OutputError.
+    def __init__(self) -> None:
+        self.states: Counter[str] = Counter()
+        self.frames = 0
+        self._failed: list[Video] = []
+        self._others: list[Video] = []
+
+    def add(self, video: Video, status: Status | None) -> None:
+        state = status.state if status else "waiting"
+        self.states[state] += 1
+        self.frames += status.frames if status else 0
+        rows = self._failed if state == FAILED else self._others
+        if len(rows) < _MOST_ROWS:
+            rows.append(video)
+
+    def rows(self) -> list[Video]:
+        """Failures first."""
+        return list(islice(chain(self._failed, self._others), _MOST_ROWS))
+
+
+def write_page(path: Path, table: str, overview: Overview, status_of: Callable[[Video], Status | None]) -> None:
+    """Write the page at `path`; `table` is the name of the file with all rows. Raises OutputError.
+
+    The status of a row is read when it is written: with their images they are too large to be kept.
     """
-    counts = Counter(status.state if status else "waiting" for _, status in statuses())
-    frames = sum(status.frames for _, status in statuses() if status)
+    videos = overview.states.total()
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as page:
         page.write(f"{page_begin('amc-batch', _STYLE)}<h1>amc-batch</h1>\n")
-        states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-        page.write(f"<p>{videos} videos: {states}; {frames} frames.</p>\n")
+        states = ", ".join(f"{count:,} {state}" for state, count in sorted(overview.states.items()))
+        page.write(f"<p>{videos:,} videos: {states}; {overview.frames:,} frames.</p>\n")
         if videos > _MOST_ROWS:
-            page.write(f"<p>The first {_MOST_ROWS} rows, failures first; all are in {html.escape(table)}.</p>\n")
-        columns = ("video", "state", "frames", "seconds", "attempts", "masks: first, middle, worst", "message")
-        heads = "".join(f'<th><button type="button">{column}</button></th>' for column in columns)
-        page.write(f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>\n')
-        _write_rows(page, statuses)
-        page.write(f"</tbody></table></div>\n{page_end(_SCRIPT)}")
+            page.write(f"<p>The first {_MOST_ROWS:,} rows, failures first; all are in {html.escape(table)}.</p>\n")
+        widths = "".join(f'<col class="{kind}">' for kind in _COLUMNS.values())
+        heads = "".join(map(_head, _COLUMNS))
+        page.write('<p><input type="search" placeholder="filter" aria-label="filter"></p>\n')
+        page.write(f"<table><colgroup>{widths}</colgroup><thead><tr>{heads}</tr></thead><tbody></tbody></table>\n")
+        page.write("<template>\n")
+        for video in overview.rows():
+            page.write(_row(video, status_of(video)))
+        page.write(f"</template><footer></footer>\n{page_end(_SCRIPT)}")
 
 
-def _write_rows(page: TextIO, statuses: Statuses) -> None:
-    for written, (video, status) in enumerate(_failures_first(statuses)):
-        if written == _MOST_ROWS:
-            return
-        page.write(_row(video, status))
-
-
-def _failures_first(statuses: Statuses) -> Iterator[tuple[Video, Status | None]]:
-    for failures in (True, False):
-        yield from (each for each in statuses() if (each[1] is not None and each[1].state == FAILED) == failures)
+def _head(column: str) -> str:
+    return f"<th>{column}</th>" if column.startswith("masks") else f'<th><button type="button">{column}</button></th>'
 
 
 def _row(video: Video, status: Status | None) -> str:
@@ -74,8 +125,9 @@ def _row(video: Video, status: Status | None) -> str:
         for image in status.images
     )
     message = "; ".join([status.message, *status.notes] if status.message else status.notes)
+    frames, seconds = (f"{status.frames}", f"{status.seconds:.1f}") if status.frames else ("", "")
     return (
         f'<tr><td>{html.escape(video.relative)}</td><td class="{status.state}">{status.state}</td>'
-        f'<td class="number">{status.frames}</td><td class="number">{status.seconds:.1f}</td>'
+        f'<td class="number">{frames}</td><td class="number">{seconds}</td>'
         f'<td class="number">{status.attempts}</td><td>{images}</td><td>{html.escape(message)}</td></tr>\n'
     )

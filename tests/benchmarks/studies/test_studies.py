@@ -12,8 +12,11 @@ import pytest
 
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.benchmarks.studies.ablation import VARIANTS
+from amcnet.benchmarks.studies.batch_plot import write_plot
+from amcnet.benchmarks.studies.batch_speed import repeat_clip
 from amcnet.benchmarks.studies.cpu_speed import Variant, run_infer
 from amcnet.runtime.extras import _PACKAGES
+from amcnet.runtime.video.reader import open_frames
 from amcnet.training.recipe import LIGHT
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,6 +43,7 @@ print(json.dumps(found))
 """
 NEEDS = {
     "ablation --train x --pictures x --encoder x --val x -o x": "PyTorch",
+    "batch_plot": "Matplotlib",
     "conversion_speed": "PyTorch",
     "correlation_limit": "PyTorch",
     "cpu_speed": "ONNX Runtime",
@@ -94,6 +98,26 @@ def test_a_whole_run_uses_the_library_of_its_variant(library: str, tmp_path: Pat
     write_clip(tmp_path / "clip.mp4", 6)
     assert run_infer(Variant(library, "fp32"), tmp_path / "clip.mp4", tmp_path / "out") > 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["backend"].startswith(library)
+
+
+def test_a_repeated_clip_has_the_frames_of_the_clip(tmp_path: Path) -> None:
+    short, long = tmp_path / "short.mp4", tmp_path / "long.mp4"
+    write_clip(short, 5, (96, 64))
+    repeat_clip(short, long, 3)
+    with open_frames(short) as one, open_frames(long) as three:
+        frames, repeated = list(one), list(three)
+    assert [frame.pts_seconds for frame in repeated] == pytest.approx([place / 24 for place in range(15)])
+    assert all((again.pixels == frames[place % 5].pixels).all() for place, again in enumerate(repeated))
+
+
+def test_the_plot_shows_each_value(tmp_path: Path) -> None:
+    rows = [
+        {"frames_per_clip": 24, "size": [160, 96], "jobs": jobs, "videos_per_minute": 31.4 * jobs, "memory_mib": 401.0}
+        for jobs in (1, 2)
+    ]
+    write_plot(tmp_path / "plot.svg", rows)
+    shown = (tmp_path / "plot.svg").read_text()
+    assert all(f">{text}<" in shown for text in ("31", "63", "401", "24 frames, 160x96"))
 
 
 def test_the_wheel_names_no_command_of_a_study() -> None:

@@ -317,6 +317,8 @@ def test_wrong_options_write_nothing(options: Options, make_videos: MakeVideos, 
         options(infer={"flow": tmp_path})
     with pytest.raises(InputError, match="no sources were given"):
         options(sources=())
+    with pytest.raises(InputError, match=r"^https://host/out: a web server takes no files; expected a folder or"):
+        options(output="https://host/out")
     assert not (tmp_path / "out").exists()
 
 

@@ -153,8 +153,6 @@ def test_videos_are_found_in_a_bucket(bucket: Any, monkeypatch: pytest.MonkeyPat
     assert found("s3://bkt/v/") == both
     assert found("s3://bkt/v/d*/*") == both[1:]
     assert found("s3://bkt/v/b.MP4") == both[:1]
-    with pytest.raises(InputError, match=r"^s3://bkt/v/note\.txt: lists are not read from addresses"):
-        found("s3://bkt/v/note.txt")
     with pytest.raises(InputError, match=r"^s3://bkt/v/run: no videos were found; expected files ending in"):
         find_videos(("s3://bkt/v/run",), "out")
 
@@ -176,6 +174,59 @@ def test_a_list_may_name_addresses_of_a_web_server(
         report = json.loads((tmp_path / "out" / host / "day1" / "a" / "run.json").read_text())
         assert (report["settings"]["source"], report["frames"]) == (lines[0], 4)
         assert run_batch(options(sources=(str(tmp_path / "list.txt"),), retries=0)).earlier == 1
+
+
+def test_a_folder_of_a_web_server_and_a_list_there(
+    options: Options, make_videos: MakeVideos, tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
+    make_videos("day 1/ä b", "c")
+    (tmp_path / "videos" / "list.txt").write_text("# of the same folder\n\nday 1/ä b.mp4\n")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    for url in _serve(handler):
+        found = find_videos((f"{url}/videos/",), "out")
+        assert [(video.relative, video.output) for video in found] == [("c.mp4", "c"), ("day 1/ä b.mp4", "day 1/ä b")]
+        result = run_batch(options(sources=(f"{url}/videos/list.txt",), retries=0, jobs=1))
+        assert (result.done, result.failed) == (1, [])
+        report = json.loads((tmp_path / "out" / "day 1" / "ä b" / "run.json").read_text())
+        assert (report["settings"]["source"], report["frames"]) == (f"{url}/videos/day 1/ä b.mp4", 4)
+        with pytest.raises(InputError, match=r"gone/: there is no such bucket, folder or file"):
+            find_videos((f"{url}/gone/",), "out")
+        with pytest.raises(InputError, match=r"gone\.txt: there is no such bucket, folder or file"):
+            find_videos((f"{url}/gone.txt",), "out")
+
+
+def test_a_list_in_a_bucket(bucket: Any) -> None:
+    bucket.pipe("bkt/v/list.jsonl", b'day1/a.mp4\n{"source": "s3://other/b.mp4", "output": "b"}\n/data/c.mp4\n')
+    found = [(video.source, video.output) for video in find_videos(("s3://bkt/v/list.jsonl",), "out")]
+    assert found == [("s3://bkt/v/day1/a.mp4", "day1/a"), ("s3://other/b.mp4", "b"), ("/data/c.mp4", "data/c")]
+
+
+@pytest.fixture
+def google_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The empty bucket `bkt` of a server of Google's protocol, as a gcsfs file system."""
+    server_module = pytest.importorskip("gcp_storage_emulator.server", reason="gcsfs is not installed: make test-ray")
+    gcsfs = pytest.importorskip("gcsfs", reason="gcsfs is not installed: make test-ray")
+    server = server_module.create_server("127.0.0.1", 0, in_memory=True, default_bucket="bkt")
+    server.start()
+    port = server._api._httpd.server_address[1]
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # which looks for credentials
+    gcsfs.GCSFileSystem.clear_instance_cache()
+    yield gcsfs.GCSFileSystem(use_listings_cache=False)
+    server.stop()
+    gcsfs.GCSFileSystem.clear_instance_cache()
+
+
+def test_a_google_bucket(options: Options, make_videos: MakeVideos, google_bucket: Any, tmp_path: Path) -> None:
+    make_videos("day1/a", "b")
+    google_bucket.put(str(tmp_path / "videos"), "bkt/videos", recursive=True)
+    remote = options(sources=("gs://bkt/videos",), output="gs://bkt/out", jobs=1)
+    assert run_batch(remote).done == 2
+    assert len(google_bucket.ls("bkt/out/day1/a/masks")) == 4
+    assert json.loads(google_bucket.cat("bkt/out/status/b.mp4.json"))["source"] == "gs://bkt/videos/b.mp4"
+    assert run_batch(remote).earlier == 2
+    with pytest.raises(InputError, match=r"^gs://gone/v: there is no such bucket, folder or file"):
+        find_videos(("gs://gone/v",), "out")
 
 
 def test_a_run_here_of_a_remote_source_is_resumed(
@@ -264,5 +315,5 @@ def test_addresses_without_their_library_name_the_extra(monkeypatch: pytest.Monk
 
 
 def test_names_of_addresses() -> None:
-    assert path_of("https://host/day 1/a.mp4?token=a/b#c") == "host/day 1/a.mp4"
+    assert path_of("https://host/day%201/a.mp4?token=a/b#c") == "host/day 1/a.mp4"
     assert path_of("s3://bucket/day?/a#1.mp4") == "bucket/day?/a#1.mp4"

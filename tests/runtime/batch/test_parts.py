@@ -6,7 +6,9 @@ import base64
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -110,6 +112,14 @@ def test_only_own_unfinished_files_are_removed(tmp_path: Path) -> None:
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")} == set(names[1:])
 
 
+def test_unfinished_summaries_of_other_shards_are_kept(tmp_path: Path) -> None:
+    names = [".summary.csv.17.part", ".summary.parquet.17.part", ".summary.0-of-2.csv.17.part", "a.17.part"]
+    for name in names:
+        (tmp_path / name).touch()
+    Summary([A], Layout(tmp_path)).remove_unfinished()
+    assert {path.name for path in tmp_path.iterdir()} == set(names[2:])
+
+
 def test_the_key_of_a_source(tmp_path: Path) -> None:
     assert Key.of(str(tmp_path / "gone"), "s") == Key("s", None, None)
     (tmp_path / "a").write_bytes(b"12")
@@ -147,6 +157,34 @@ def test_a_long_page_names_the_file_with_the_rest(tmp_path: Path, monkeypatch: p
     assert page.count("<tr><td>") == 2
     assert "The first 2 rows, failures first; all are in summary.csv." in page
     assert len((tmp_path / "summary.csv").read_text().splitlines()) == 6
+
+
+def test_the_page_in_a_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_chromium: Callable[[], Any]
+) -> None:
+    monkeypatch.setattr(summary_module, "is_installed", lambda module: False)
+    layout, videos = Layout(tmp_path), [Video(f"/{place}.mp4", f"{place}.mp4", str(place)) for place in range(250)]
+    _status(videos[120], "failed", "broken").write(layout.status(videos[120]))
+    _status(videos[7]).write(layout.status(videos[7]))
+    Summary(videos, layout).write()
+    chromium = open_chromium()
+    chromium.open((tmp_path / "summary.html").as_uri())
+    first = "[...document.querySelectorAll('tbody tr')].slice(0, 3).map(row => row.cells[0].textContent)"
+    assert chromium.evaluate(first) == ["120.mp4", "0.mp4", "1.mp4"]
+    chromium.click("th:nth-child(1) button")
+    assert chromium.evaluate(first) == ["0.mp4", "1.mp4", "2.mp4"]
+    chromium.click("th:nth-child(1) button")
+    assert chromium.evaluate(first) == ["249.mp4", "248.mp4", "247.mp4"]
+    chromium.click("th:nth-child(3) button")
+    assert chromium.evaluate(first) == ["120.mp4", "7.mp4", "249.mp4"], "rows without a value come last"
+    chromium.evaluate("scrollTo(0, document.body.scrollHeight)")
+    chromium.wait("scrollTo(0, document.body.scrollHeight) || document.querySelectorAll('tbody tr').length === 250")
+    chromium.evaluate("document.querySelector('input').value = 'BROKEN'")
+    chromium.evaluate("document.querySelector('input').dispatchEvent(new Event('input'))")
+    assert chromium.evaluate(first) == ["120.mp4"]
+    chromium.resize(390, 800)
+    assert chromium.evaluate("document.documentElement.scrollWidth") == 390
+    assert chromium.requests == [(tmp_path / "summary.html").as_uri()]
 
 
 def test_a_parquet_file_with_pyarrow(tmp_path: Path) -> None:
