@@ -42,7 +42,7 @@ exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C,
 
 @cli_entry_point
 def main() -> int:
-    arguments = vars(_parser().parse_args(files_first(sys.argv[1:])))
+    arguments = _parse(sys.argv[1:])
     # Here: they are slow to import, --help does not use them, and Ctrl-C is handled by now.
     from .infer import InferOptions, infer
     from .output.progress import Progress
@@ -84,6 +84,20 @@ def _print_summary(output: Path, report: dict[str, Any]) -> None:
 def files_first(arguments: list[str]) -> list[str]:
     """The arguments, with `./` before those that begin with a dash and are a file: `-clip.mp4` is not an option."""
     return [f"./{each}" if each.startswith("-") and Path(each).is_file() else each for each in arguments]
+
+
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    parser = _parser()
+    parsed, others = parser.parse_known_args(files_first(arguments))
+    sources = [parsed.source, *(each for each in others if not each.startswith("-"))]
+    if len(sources) > 1:
+        parser.error(
+            f"got {len(sources)} sources ({', '.join(sources[:3])}{', …' * (len(sources) > 3)}), expected one. "
+            "Fix: quote a pattern, e.g. 'frames/*.png', or name the folder; for several videos: amc-batch"
+        )
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    return vars(parsed)
 
 
 def _default_output(source: str) -> Path:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
+from ..files.pattern import matching_paths
 from ..output.kinds import KINDS
 from ..video.image_source import is_image
 from .cloud import is_url
@@ -99,7 +99,7 @@ def _matching(pattern: str, output: str | Path, image_folders: bool) -> Iterator
     root = pattern
     while any(wildcard in root for wildcard in _WILDCARDS):
         root = os.path.dirname(root)
-    for match in sorted(glob.glob(pattern, recursive=True)):
+    for match in sorted(map(str, matching_paths(pattern))):
         inside = os.path.abspath(match)
         if inside == str(output) or inside.startswith(f"{output}{os.sep}"):
             continue

@@ -240,6 +240,22 @@ def test_plain_lines_now_and_then_where_nobody_watches(
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["a.png", "b.png"], "got 2 sources (a.png, b.png), expected one. Fix: quote a pattern"),
+        (["a.png", "--typo"], "unrecognized arguments: --typo"),
+    ],
+)
+def test_arguments_that_a_shell_or_a_slip_adds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["amc-infer", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert says in capsys.readouterr().err
+
+
 def test_a_source_of_unknown_length(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = iter([100.0, 120.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))

@@ -68,7 +68,7 @@ def test_each_page_of_a_tiff_is_a_frame(tmp_path: Path, big: bool) -> None:
     with open_frames(path, start=1) as reader:
         frames = list(reader)
         assert reader.info.expected_frames == 20
-        assert reader.notes == [f"{path}: 1 of 22 pages have another size and are left out"]
+        assert reader.notes == [f"{path}: 1 of 22 pages are thumbnails, masks or of another size, and are left out"]
     assert [frame.pts for frame in frames] == list(range(1, 21))
     assert [tuple(frame.pixels[0, 0]) for frame in frames] == (COLORS * 7)[1:]
 

@@ -143,6 +143,8 @@ def test_bad_pictures_say_which_and_why(tmp_path: Path, capfd: pytest.CaptureFix
         half.write_bytes(half.read_bytes()[:2000])
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "bare").mkdir()
+    (tmp_path / "shots" / "one").mkdir(parents=True)
+    _save(tmp_path / "shots" / "one" / "1.png", 1)
     for name, message in (
         ("text.png", "text.png: the image cannot be decoded"),
         ("half.tif", "half.tif: the image cannot be decoded"),
@@ -150,9 +152,10 @@ def test_bad_pictures_say_which_and_why(tmp_path: Path, capfd: pytest.CaptureFix
         ("empty.jpg", "empty.jpg: the file is empty"),
         (
             "bare",
-            "bare: the folder holds no images; expected files ending in "
-            "bmp, dpx, jp2, jpeg, jpg, pbm, pgm, png, ppm, tga, tif, tiff, webp",
+            "bare: the folder holds no images; expected images such as "
+            "jpg, jpeg, png, webp, tif, tiff, bmp, heic, avif, exr",
         ),
+        ("shots", "Fix: name one of its folders, e.g. .*/shots/one; for all of them: amc-batch --image-folders"),
         ("*.webp", r"\*.webp: the pattern matches no file"),
         ("e*", r"empty\.jpg: the image is empty"),
         ("bar*", r"bar\*: the pattern matches 1 files, but none is an image"),
