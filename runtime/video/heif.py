@@ -35,9 +35,14 @@ class _Item:
     location: tuple[int, int, int] = (0, 0, 0)  # construction method, offset, length
 
 
+def is_heif(head: bytes) -> bool:
+    """Whether a file that begins with `head` is HEIF or another file of the family of MP4."""
+    return head[4:8] == b"ftyp"
+
+
 def is_heif_photo(head: bytes) -> bool:
     """Whether a file that begins with `head` is a HEIF photo; image sequences (`avis`, `hevc`) are videos."""
-    return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
+    return is_heif(head) and head[8:12] in _BRANDS
 
 
 def read_heif(path: Path) -> NDArray[np.uint8]:

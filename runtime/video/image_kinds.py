@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .heif import is_heif, is_heif_photo
 from .tiff import frame_pages, tiff_pages
 
 
 def has_several_frames(path: Path) -> bool:
-    """Whether the image at `path` is an APNG, a GIF or WebP of several frames, or a TIFF with several pages of its
-    first one's size.
+    """Whether the image at `path` is an APNG, a GIF, WebP or AVIF of several frames, or a TIFF with several pages of
+    its first one's size.
 
     Raises OSError.
     """
     with path.open("rb") as file:
         head = file.read(64 << 10)
-    return is_apng(head) or is_animated_webp(head) or is_animated_gif(head) or len(frame_pages(tiff_pages(path))) > 1
+    is_sequence = is_heif(head) and not is_heif_photo(head)
+    is_animated = is_apng(head) or is_animated_webp(head) or is_animated_gif(head) or is_sequence
+    return is_animated or len(frame_pages(tiff_pages(path))) > 1
 
 
 def is_apng(head: bytes) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..opencv_state import silent_opencv
-from .heif import is_heif_photo, read_heif
+from .heif import is_heif, is_heif_photo, read_heif
 from .linear_light import is_linear, read_linear
 from .tiff import require_supported, tiff_pages, with_stored_colors
 from .video_source import VideoSource
@@ -45,11 +45,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         require_supported(path, page)
         stored = with_stored_colors(stored, page)
         flags = flags[1:] if page.is_signed else flags
-    is_pnm = re.match(rb"P[1-7fF]\s", head) is not None  # OpenCV ignores their largest value, FFmpeg does not
-    rgb = _by_ffmpeg(path) if is_pnm else None
+    # OpenCV ignores the largest value of PNM, and the rotation of HEIF.
+    is_for_ffmpeg = is_heif(head) or re.match(rb"P[1-7fF]\s", head) is not None
+    rgb = None if is_for_ffmpeg else _by_opencv(path, stored, flags)
     if rgb is None:
-        rgb = _by_opencv(path, stored, flags)
-    if rgb is None and not is_pnm:
         rgb = _by_ffmpeg(path)
     if rgb is None:
         raise InputError(

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..frame import Frame, Selection, SourceInfo
 from .animated_image import AnimatedWebp, TiffPages
 from .deinterlace import MODES
-from .heif import is_heif_photo
+from .heif import is_heif, is_heif_photo
 from .image_kinds import is_animated_webp, is_apng
 from .image_source import ImageSource, images_in, images_matching, images_numbered, is_image
 from .network import is_url
@@ -191,7 +191,7 @@ def _open_source(source: str | Path, video_stream: int | None, deinterlace: str)
         raise InputError(f"{name}: the file cannot be opened ({error.strerror}); {EXPECTED}") from error
     if is_heif_photo(head):
         return ImageSource(name, [path])
-    if not is_image(path):
+    if not is_image(path) or is_heif(head):
         return open_video(name)
     if is_apng(head) or head.startswith(b"GIF8"):
         return open_video(name)

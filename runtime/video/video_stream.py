@@ -76,13 +76,17 @@ def choose_stream(
             "e.g. with H.264: ffmpeg -i … -c:v libx264 clip.mp4"
         )
     chosen = max(decodable, key=_preference)  # the first of equals
-    if len(streams) == 1:
+    if len(streams) == 1 or is_animated_avif(container):  # its further streams are a still image and the alpha
         return chosen, None
     listed = ", ".join(f"{place} ({_described(stream)})" for place, stream in enumerate(streams))
     return chosen, (
         f"{name}: {len(streams)} video streams: {listed}; stream {streams.index(chosen)} is read. "
         "Fix: choose another with --video-stream N"
     )
+
+
+def is_animated_avif(container: av.container.InputContainer) -> bool:
+    return bool(container.metadata.get("major_brand") == "avis")
 
 
 def frame_rate(stream: av.VideoStream) -> Fraction | None:
