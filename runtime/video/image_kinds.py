@@ -1,4 +1,4 @@
-"""Detection of images with several frames: APNG, GIF, animated WebP, TIFF with several pages."""
+"""Detection of images with several frames: APNG, animated GIF, WebP and AVIF, TIFF with several pages."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from .heif import is_heif, is_heif_photo
 from .tiff import frame_pages, tiff_pages
 
 
-def has_several_frames(path: Path) -> bool:
+def read_head(path: Path) -> bytes:
+    """The first 64 KiB of the file. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(64 << 10)
+
+
+def has_several_frames(path: Path, head: bytes) -> bool:
     """Whether the image at `path` is an APNG, a GIF, WebP or AVIF of several frames, or a TIFF with several pages of
-    its first one's size.
+    its first one's size. `head` is that of `read_head`.
 
     Raises OSError.
     """
-    with path.open("rb") as file:
-        head = file.read(64 << 10)
     is_sequence = is_heif(head) and not is_heif_photo(head)
     is_animated = is_apng(head) or is_animated_webp(head) or is_animated_gif(head) or is_sequence
     return is_animated or len(frame_pages(tiff_pages(path))) > 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..files.pattern import matching_paths
 from ..frame import SourceInfo
-from .image_kinds import has_several_frames
+from .icc_profile import wide_profile
+from .image_kinds import has_several_frames, read_head
 from .image_numbering import numbering_notes
 from .read_image import EXPECTED, SUFFIXES, read_image
 from .undecoded_frame import UndecodedFrame
@@ -44,18 +46,22 @@ class ImageSource:
         self.truncated: str | None = None
         self._numbering = numbering_notes(name, paths)
         self._several: list[Path] = []  # with several frames, of which the first is read
+        self._wide: dict[str, list[Path]] = defaultdict(list)  # by the name of their color space
 
     @property
     def notes(self) -> list[str]:
-        if not self._several:
-            return self._numbering
-        first, more = self._several[0], len(self._several) - 1
-        which = f"{first.name} and {more} more have" if more else f"{first.name} has"
-        return [
-            *self._numbering,
-            f"{self.info.name}: {which} several frames; each image of a folder is one frame, so the first one is read. "
-            f"Fix: for all frames, name the file: {first}",
-        ]
+        notes = list(self._numbering)
+        if self._several:
+            notes.append(
+                f"{self.info.name}: several frames in {_first_and_more(self._several)}; each image of a folder is one "
+                f"frame, so the first one is read. Fix: for all frames, name the file: {self._several[0]}"
+            )
+        for profile, paths in self._wide.items():
+            notes.append(
+                f"{self.info.name}: colors in {profile} in {_first_and_more(paths)}; they are read as sRGB. "
+                "Fix where the exact colors matter: convert to sRGB first"
+            )
+        return notes
 
     def frames(self) -> Iterator[UndecodedFrame]:
         for pts, path in enumerate(self._paths):
@@ -63,8 +69,12 @@ class ImageSource:
 
     def _read(self, path: Path) -> NDArray[np.uint8]:
         image = read_image(path)
-        if has_several_frames(path):
+        head = read_head(path)
+        if has_several_frames(path, head):
             self._several.append(path)
+        profile = wide_profile(head)
+        if profile is not None:
+            self._wide[profile].append(path)
         return image
 
     def close(self) -> None:
@@ -108,6 +118,10 @@ def images_numbered(pattern: str) -> list[Path]:
     if not found:
         raise InputError(f"{pattern}: the pattern matches no image; expected {EXPECTED}")
     return in_natural_order(found)
+
+
+def _first_and_more(paths: list[Path]) -> str:
+    return f"{paths[0].name} and {len(paths) - 1} more" if len(paths) > 1 else paths[0].name
 
 
 def _names(paths: list[Path]) -> tuple[str, ...]:

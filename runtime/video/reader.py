@@ -18,7 +18,7 @@ from ..frame import Frame, Selection, SourceInfo
 from .animated_image import AnimatedWebp, TiffPages
 from .deinterlace import MODES
 from .heif import is_heif, is_heif_photo
-from .image_kinds import is_animated_webp, is_apng
+from .image_kinds import is_animated_webp, is_apng, read_head
 from .image_source import ImageSource, images_in, images_matching, images_numbered, is_image
 from .network import is_url
 from .tiff import frame_pages, tiff_pages
@@ -185,8 +185,7 @@ def _open_source(source: str | Path, video_stream: int | None, deinterlace: str)
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{name}: the file is empty (0 bytes); {EXPECTED}")
     try:
-        with path.open("rb") as file:
-            head = file.read(64 << 10)
+        head = read_head(path)
     except OSError as error:
         raise InputError(f"{name}: the file cannot be opened ({error.strerror}); {EXPECTED}") from error
     if is_heif_photo(head):

@@ -185,6 +185,34 @@ def test_a_mask_beside_the_image_is_no_frame(tmp_path: Path, picture: NDArray[np
     assert np.array_equal(_read(tmp_path / "a.tif"), picture)
 
 
+def _icc_profile(name: str, *, mluc: bool) -> bytes:
+    """A profile whose only tag is its description."""
+    wide = name.encode("utf-16-be")
+    described = (
+        struct.pack(">4sIII2s2sII", b"mluc", 0, 1, 12, b"en", b"US", len(wide), 28) + wide
+        if mluc
+        else struct.pack(">4sII", b"desc", 0, len(name) + 1) + name.encode() + b"\0"
+    )
+    head = bytes(12) + b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(88)
+    return head + struct.pack(">I4sII", 1, b"desc", 144, len(described)) + described
+
+
+@pytest.mark.parametrize("mluc", [False, True])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "avif"])
+def test_colors_that_are_not_srgb_are_noted(
+    tmp_path: Path, picture: NDArray[np.uint8], suffix: str, mluc: bool
+) -> None:
+    for index, name in enumerate(("Display P3", "sRGB IEC61966-2.1", "Display P3", "Adobe RGB (1998)")):
+        Image.fromarray(picture).save(tmp_path / f"{index}.{suffix}", icc_profile=_icc_profile(name, mluc=mluc))
+    with open_frames(tmp_path) as reader:
+        assert len(list(reader)) == 4
+        assert reader.notes == [
+            f"{tmp_path}: colors in {profile} in {files}; they are read as sRGB. "
+            "Fix where the exact colors matter: convert to sRGB first"
+            for profile, files in (("Display P3", f"0.{suffix} and 1 more"), ("Adobe RGB (1998)", f"3.{suffix}"))
+        ]
+
+
 def test_pnm_values_go_up_to_their_maximum(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     gray = picture[..., 0]
     size = f"{WIDTH} {HEIGHT}"

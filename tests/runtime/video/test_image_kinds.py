@@ -170,6 +170,6 @@ def test_several_frames_in_one_image_of_a_folder(tmp_path: Path) -> None:
         for frame in frames[2:]:
             assert np.abs(frame.pixels.astype(int) - COLORS[0]).max() <= 12
         assert reader.notes == [
-            f"{tmp_path}: 3.webp and 4 more have several frames; each image of a folder is one frame, so the first one "
+            f"{tmp_path}: several frames in 3.webp and 4 more; each image of a folder is one frame, so the first one "
             f"is read. Fix: for all frames, name the file: {tmp_path / '3.webp'}"
         ]
