@@ -122,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", help="video, URL, image, folder of images, quoted pattern, or - for y4m on stdin")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: SOURCE-amcnet)")
+    parser.add_argument(
+        "-o", "--output", type=_folder, metavar="DIR", help="folder to write to (default: SOURCE-amcnet)"
+    )
     add_options(parser)
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--resume", action="store_true", help="continue the run in OUTPUT")
@@ -192,6 +194,12 @@ def _add_output_options(parser: argparse._ActionsContainer) -> None:
         metavar="blur|COLOR|FILE",
         help="behind the object of background: blur (default), a color such as '#00ff00', an image or a video",
     )
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("got an empty string, expected a folder such as masks")
+    return Path(text)
 
 
 def _two_numbers(text: str) -> tuple[float, float]:

@@ -10,18 +10,12 @@ from ..errors import InputError
 from ..files.pattern import matching_paths
 from ..output.kinds import KINDS
 from ..video.image_source import is_image
+from ..video.video_stream import SUFFIXES, is_video
 from .cloud import is_url
 from .cloud_sources import find_at
 from .lists import is_list, read_list
 from .video import Video
 
-SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *("3gp", "avi", "flv", "h264", "h265", "hevc", "m2ts", "m4v", "mkv", "mov"),
-        *("mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "webm", "wmv", "y4m"),
-    )
-)
 _WILDCARDS = "*?["
 
 
@@ -40,11 +34,6 @@ def find_videos(sources: tuple[str, ...], output: str | Path, *, image_folders: 
             raise InputError(f"{source}: no videos were found; {_expected(image_folders)}")
         videos += found
     return videos
-
-
-def is_video(name: str) -> bool:
-    """Whether a file name ends like a video's; hidden files are none."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
 
 
 def _find(source: str, output: str | Path, image_folders: bool) -> Iterator[Video]:

@@ -20,6 +20,7 @@ from .image_kinds import has_several_frames, read_head
 from .image_numbering import numbering_notes
 from .read_image import EXPECTED, SUFFIXES, read_image
 from .undecoded_frame import UndecodedFrame
+from .video_stream import is_video
 
 FRAME_RATE = Fraction(25)  # images have no times of their own
 
@@ -33,7 +34,8 @@ class ImageSource:
     to the wrong image.
     """
 
-    def __init__(self, name: str, paths: list[Path]) -> None:
+    def __init__(self, name: str, paths: list[Path], *, folder: Path | None = None) -> None:
+        """`folder` is the one that `paths` are all images of; videos in it are noted."""
         self._paths = paths
         self.info = SourceInfo(
             name=name,
@@ -44,13 +46,18 @@ class ImageSource:
             names=_names(paths),
         )
         self.truncated: str | None = None
-        self._numbering = numbering_notes(name, paths)
+        self._of_names = numbering_notes(name, paths)
+        videos = sorted(path for path in folder.iterdir() if is_video(path.name)) if folder else []
+        if videos:
+            self._of_names.append(
+                f"{name}: the images are read, not {_first_and_more(videos)}. Fix: for a video, name it: {videos[0]}"
+            )
         self._several: list[Path] = []  # with several frames, of which the first is read
         self._wide: dict[str, list[Path]] = defaultdict(list)  # by the name of their color space
 
     @property
     def notes(self) -> list[str]:
-        notes = list(self._numbering)
+        notes = list(self._of_names)
         if self._several:
             notes.append(
                 f"{self.info.name}: several frames in {_first_and_more(self._several)}; each image of a folder is one "

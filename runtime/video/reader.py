@@ -175,7 +175,7 @@ def _open_source(source: str | Path, video_stream: int | None, deinterlace: str)
     except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
         raise InputError(f"{name}: the file cannot be opened ({error}); {EXPECTED}") from error
     if is_folder:
-        return ImageSource(name, images_in(path))
+        return ImageSource(name, images_in(path), folder=path)
     if not exists:
         if any(wildcard in name for wildcard in "*?["):
             return ImageSource(name, images_matching(name))

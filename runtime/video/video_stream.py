@@ -16,7 +16,19 @@ from .mp4_header import codec_code
 from .network import TIMEOUT_SECONDS, is_url, open_options, protocol, public_name
 
 EXPECTED = "expected a video such as mp4, mkv, webm, mov or avi, a folder of images, or '-' for y4m"
+SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("3gp", "avi", "flv", "h264", "h265", "hevc", "m2ts", "m4v", "mkv", "mov"),
+        *("mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "webm", "wmv", "y4m"),
+    )
+)
 FALLBACK_RATE = Fraction(25)
+
+
+def is_video(name: str) -> bool:
+    """Whether a file name ends like a video's; hidden files are none."""
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
 def open_container(name: str, y4m: Y4mPipe | None = None) -> av.container.InputContainer:

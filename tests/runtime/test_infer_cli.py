@@ -244,6 +244,7 @@ def test_plain_lines_now_and_then_where_nobody_watches(
     ("arguments", "says"),
     [
         (["a.png", "b.png"], "got 2 sources (a.png, b.png), expected one. Fix: quote a pattern"),
+        (["a.png", "-o", ""], "-o/--output: got an empty string, expected a folder"),
         (["a.png", "--typo"], "unrecognized arguments: --typo"),
     ],
 )

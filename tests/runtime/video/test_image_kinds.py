@@ -139,6 +139,14 @@ def test_odd_sequences_are_noted(tmp_path: Path, names: list[str], expected: lis
     assert _notes(tmp_path, *names) == expected
 
 
+def test_videos_among_the_images_are_noted(tmp_path: Path) -> None:
+    for name in ("b.MP4", "a.mov", ".c.mp4", "notes.txt"):
+        (tmp_path / name).touch()
+    assert _notes(tmp_path, "1.png", "2.png") == [
+        f"the images are read, not a.mov and 1 more. Fix: for a video, name it: {tmp_path / 'a.mov'}"
+    ]
+
+
 def test_numbered_patterns(tmp_path: Path) -> None:
     for number, color in zip((1, 2, 10), COLORS, strict=True):
         _flat(color).save(tmp_path / f"f{number:03d}.png")
