@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import closing
 from dataclasses import fields
@@ -107,11 +108,11 @@ def _default_output(source: str) -> Path:
     if "://" in source:
         url = urlsplit(source)
         return Path(f"{Path(url.path).stem or url.hostname or 'frames'}-amcnet")
-    path = Path(source)
-    while not path.exists() and any(wildcard in str(path) for wildcard in "*?[%"):
+    path = Path(source)  # os.path: Path.exists raises where a name is too long or a folder must not be read
+    while not os.path.exists(path) and any(wildcard in str(path) for wildcard in "*?[%"):
         path = path.parent
     path = path.resolve()
-    return Path(f"{(path.name if path.is_dir() else path.stem) or 'frames'}-amcnet")
+    return Path(f"{(path.name if os.path.isdir(path) else path.stem) or 'frames'}-amcnet")
 
 
 def _parser() -> argparse.ArgumentParser:

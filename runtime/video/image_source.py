@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -95,9 +96,14 @@ def is_image(path: Path) -> bool:
 
 def images_in(folder: Path) -> list[Path]:
     """The images directly in `folder`, in natural order (`frame2` before `frame10`). Raises InputError for none."""
-    images = in_natural_order(path for path in folder.iterdir() if is_image(path) and path.is_file())
+    try:
+        entries = sorted(folder.iterdir())
+        images = in_natural_order(path for path in entries if is_image(path) and path.is_file())
+    except OSError as error:
+        raise InputError(f"{folder}: the folder cannot be read ({error.strerror}). Fix: chmod u+rx") from error
     if not images:
-        folders = sorted(path for path in folder.iterdir() if path.is_dir() and any(map(is_image, path.iterdir())))
+        readable = (path for path in entries if path.is_dir() and os.access(path, os.R_OK | os.X_OK))
+        folders = [path for path in readable if any(map(is_image, path.iterdir()))]
         fix = (
             f"name one of its folders, e.g. {folders[0]}; for all of them: amc-batch --image-folders"
             if folders

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import cv2
@@ -171,3 +172,14 @@ def test_a_bad_picture_in_the_middle_is_named_when_its_turn_comes(folder: Path):
         assert [next(reader).index, next(reader).index] == [0, 1]
         with pytest.raises(InputError, match=r"frame9\.png: the image cannot be decoded"):
             next(reader)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads all folders")
+def test_a_folder_that_must_not_be_read(folder: Path):
+    folder.chmod(0)
+    try:
+        for source in (folder, folder / "frame1.png", f"{folder}/frame?.png"):
+            with pytest.raises(InputError, match="Permission denied"):
+                open_frames(source)
+    finally:
+        folder.chmod(0o700)
