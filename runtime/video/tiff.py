@@ -21,6 +21,7 @@ _SUBFILE, _SAMPLES, _PLANES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 254, 277, 284, 338
 _LISTS, _SHORT = (_BITS, _SAMPLE_FORMAT, _EXTRA_SAMPLES), 3
 _CMYK, _SEPARATE_PLANES, _SIGNED, _FLOAT = 5, 2, 2, 3
 _PREMULTIPLIED_ALPHA, _STRAIGHT_ALPHA = 1, 2
+_MAX_ENTRIES, _MAX_FILE_BYTES = 1 << 16, 1 << 40  # of a damaged file
 _COMPRESSIONS = {  # that the OpenCV of PyPI decodes
     1: "none", 2: "CCITT", 3: "CCITT 3", 4: "CCITT 4", 5: "LZW", 6: "JPEG", 7: "JPEG", 8: "Deflate", 32771: "none",
     32773: "PackBits", 32946: "Deflate", 34676: "LogLuv", 34677: "LogLuv",
@@ -128,9 +129,12 @@ def _directory(file: BinaryIO, offset: int, order: Order, wide: int) -> tuple[Ti
     def number(stored: bytes) -> int:
         return int.from_bytes(stored, order)
 
-    file.seek(offset)
+    def read(place: int, length: int) -> bytes:
+        file.seek(min(place, _MAX_FILE_BYTES))
+        return file.read(length)
+
     head, length = 2 if wide == 4 else 8, 4 + 2 * wide
-    entries = file.read(number(file.read(head)) * length)
+    entries = read(offset, head + min(number(read(offset, head)), _MAX_ENTRIES) * length)[head:]
     following = file.read(wide)
     if len(following) < wide:
         return None
@@ -143,8 +147,7 @@ def _directory(file: BinaryIO, offset: int, order: Order, wide: int) -> tuple[Ti
         tags[tag] = number(entry[4 + wide :][:size])
         if tag in _LISTS and number(entry[4 : 4 + wide]) * size > wide:  # the list is elsewhere; its first value
             places[tag] = number(entry[4 + wide :])
-            file.seek(places[tag])
-            tags[tag] = number(file.read(size))
+            tags[tag] = number(read(places[tag], size))
     page = TiffPage(
         size=(tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)),
         is_secondary=tags.get(_SUBFILE, 0) & 0b101 != 0,

@@ -178,6 +178,14 @@ def test_tiff_that_opencv_reads_wrongly(
         open_frames(path)
 
 
+def test_damaged_tiff_headers_are_named(tmp_path: Path) -> None:
+    """BigTIFF with a directory of 2**60 entries, and one beyond the end of all files."""
+    for offset in (16, 2**64 - 1):
+        (tmp_path / "a.tif").write_bytes(struct.pack("<2sHHHQQ", b"II", 43, 8, 0, offset, 2**60))
+        with pytest.raises(InputError, match=r"a\.tif: the image cannot be decoded"):
+            open_frames(tmp_path / "a.tif")
+
+
 def test_a_mask_beside_the_image_is_no_frame(tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     image, mask = Image.fromarray(picture), Image.new("1", (WIDTH, HEIGHT))
     mask.encoderinfo = {"tiffinfo": {254: 4}}
