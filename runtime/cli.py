@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import closing
 from dataclasses import fields
@@ -43,7 +44,7 @@ exit status: 0 done, 2 an error with a message that says what to do, 130 Ctrl-C,
 
 @cli_entry_point
 def main() -> int:
-    arguments = vars(_parser().parse_args(files_first(sys.argv[1:])))
+    arguments = _parse(sys.argv[1:])
     # Here: they are slow to import, --help does not use them, and Ctrl-C is handled by now.
     from .infer import InferOptions, infer
     from .output.progress import Progress
@@ -87,6 +88,20 @@ def files_first(arguments: list[str]) -> list[str]:
     return [f"./{each}" if each.startswith("-") and Path(each).is_file() else each for each in arguments]
 
 
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    parser = _parser()
+    parsed, others = parser.parse_known_args(files_first(arguments))
+    sources = [parsed.source, *(each for each in others if not each.startswith("-"))]
+    if len(sources) > 1:
+        parser.error(
+            f"got {len(sources)} sources ({', '.join(sources[:3])}{', …' * (len(sources) > 3)}), expected one. "
+            "Fix: quote a pattern, e.g. 'frames/*.png', or name the folder; for several videos: amc-batch"
+        )
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    return vars(parsed)
+
+
 def _default_output(source: str) -> Path:
     """A folder in the current one, named after the file or folder, or after the folder of a pattern."""
     if source == "-":
@@ -94,11 +109,11 @@ def _default_output(source: str) -> Path:
     if "://" in source:
         url = urlsplit(source)
         return Path(f"{Path(url.path).stem or url.hostname or 'frames'}-amcnet")
-    path = Path(source)
-    while not path.exists() and any(wildcard in str(path) for wildcard in "*?[%"):
+    path = Path(source)  # os.path: Path.exists raises where a name is too long or a folder must not be read
+    while not os.path.exists(path) and any(wildcard in str(path) for wildcard in "*?[%"):
         path = path.parent
     path = path.resolve()
-    return Path(f"{(path.name if path.is_dir() else path.stem) or 'frames'}-amcnet")
+    return Path(f"{(path.name if os.path.isdir(path) else path.stem) or 'frames'}-amcnet")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,7 +124,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", help="video, URL, image, folder of images, quoted pattern, or - for y4m on stdin")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: SOURCE-amcnet)")
+    parser.add_argument(
+        "-o", "--output", type=_folder, metavar="DIR", help="folder to write to (default: SOURCE-amcnet)"
+    )
     add_options(parser)
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--resume", action="store_true", help="continue the run in OUTPUT")
@@ -179,6 +196,12 @@ def _add_output_options(parser: argparse._ActionsContainer) -> None:
         metavar="blur|COLOR|FILE",
         help="behind the object of background: blur (default), a color such as '#00ff00', an image or a video",
     )
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("got an empty string, expected a folder such as masks")
+    return Path(text)
 
 
 def _two_numbers(text: str) -> tuple[float, float]:

@@ -120,6 +120,7 @@ def infer(
         if options.resume and (earlier := folder.complete_report(finished)):
             return earlier | {"notes": [*earlier["notes"], "the run was complete already; nothing was done"]}
         folder.require_writable()
+        folder.require_apart(options.source)
         flow = loaded.enter_context(segmenter.open_flow(reader) if segmenter else plan.open_flow(reader))
         segmenter = segmenter or loaded.enter_context(Segmenter.open(plan))
         report["backend"] = segmenter.network.name

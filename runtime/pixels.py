@@ -37,17 +37,29 @@ def to_rgb8(array: NDArray[Any], order: str = "rgb") -> NDArray[np.uint8]:
             "Fix: np.asarray(frame)"
         )
     channels = array.shape[2] if array.ndim == 3 else 1 if array.ndim == 2 else 0
-    if array.dtype not in (np.uint8, np.uint16) or (array.ndim, channels) not in ((2, 1), (3, 3), (3, 4)):
-        fix = ". Fix for values from 0 to 1: (255 * frame).astype(np.uint8)" if array.dtype.kind == "f" else ""
+    is_unsigned = array.dtype.kind == "u" and array.dtype.itemsize <= 2  # of either byte order
+    if not is_unsigned or (array.ndim, channels) not in ((2, 1), (3, 3), (3, 4)):
         raise InputError(
             f"a frame is {array.dtype} {array.shape}; expected uint8 or uint16 of shape (H, W), (H, W, 3) or "
-            f"(H, W, 4){fix}"
+            f"(H, W, 4){_fix(array)}"
         )
     if array.size == 0:
         raise InputError(f"a frame has the shape {array.shape}; expected at least one pixel")
-    if array.dtype == np.uint16:
+    if array.dtype.itemsize == 2:
         array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     code = _CODES.get((order, channels))
     if code is None:
         return np.array(array, np.uint8, order="C")
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(array), code), np.uint8)
+
+
+def _fix(array: NDArray[Any]) -> str:
+    if array.dtype.kind == "f":
+        return ". Fix for values from 0 to 1: (255 * frame).astype(np.uint8)"
+    if array.dtype.kind == "b":
+        return ". Fix: 255 * frame.astype(np.uint8)"
+    if array.ndim == 3 and array.shape[2] == 1:
+        return ". Fix: frame[..., 0]"
+    if array.ndim == 3 and array.shape[0] in (3, 4):
+        return ". Fix: frame.transpose(1, 2, 0)"
+    return ""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from numpy.typing import NDArray
 
 from .backends.base import Backend
 from .closeable import Closeable
+from .errors import BackendError, InputError
 from .files.bundled_network import DEFAULT_AMCNET as DEFAULT_AMCNET
 from .flow.flow import Flow
 from .flow.learned_flow import load_flow_network
@@ -153,7 +154,7 @@ class Segmenter(Closeable):
                 ...
 
         Args:
-            frames: (H, W, 3) uint8 RGB each. A mask needs the next frame for its flow, so it comes one frame later, and
+            frames: `Frame` objects. A mask needs the next frame for its flow, so it comes one frame later, and
                 with the temporal filter two frames later.
             flow: an open source of flow, closed by the caller. None: the one that was named to `load`.
             times: collects the ms per frame of decoding, flow, preparation, network and upsampling.
@@ -209,6 +210,12 @@ class Segmenter(Closeable):
             self._flow_network = load_flow_network(source.model, self.plan.device)
         return self.plan.open_flow(reader, self._flow_network)
 
+    def __reduce__(self) -> NoReturn:
+        raise BackendError(
+            "a Segmenter holds a loaded network, which cannot be copied or sent to another process. "
+            "Fix: call Segmenter.load there"
+        )
+
     def close(self) -> None:
         """Release the networks; closing twice is allowed."""
         if self._loaded.is_this:
@@ -224,4 +231,9 @@ def _timed(frames: Iterable[Frame], times: StageTimes) -> Iterator[Frame]:
             frame = next(source, None)
         if frame is None:
             return
+        if not isinstance(frame, Frame):
+            raise InputError(
+                f"got a {type(frame).__qualname__} among the frames, expected amcnet.Frame. Fix: "
+                "Frame.from_array(array, index=i, pts_seconds=i / 25), or Segmenter.stream(arrays)"
+            )
         yield frame

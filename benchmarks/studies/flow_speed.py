@@ -38,7 +38,7 @@ from ...runtime.flow.learned_flow import flow_network_input
 from ...runtime.frame import Frame
 from ...runtime.machine_info import available_cores, processor_name
 from ...runtime.opencv_state import single_threaded_opencv
-from ...runtime.video.image_source import read_image
+from ...runtime.video.read_image import read_image
 
 Size = tuple[int, int]
 Compute = Callable[[Frame, Frame], NDArray[np.float32]]  # -> flow (H, W, 2) in pixels of the frames

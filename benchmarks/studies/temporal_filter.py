@@ -41,7 +41,7 @@ from ...runtime.preprocessing.resize import network_input, upsample_mask
 from ...runtime.refine.temporal import Evidence, average, backward_flow, match, warp
 from ...runtime.segmenter import DEFAULT_AMCNET
 from ...runtime.version import __version__
-from ...runtime.video.image_source import read_image
+from ...runtime.video.read_image import read_image
 from ...training.data import davis
 from ..accuracy.bootstrap import mean_interval
 from ..accuracy.protocol import read_gray

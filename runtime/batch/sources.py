@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
+from ..files.pattern import matching_paths
 from ..output.kinds import KINDS
 from ..video.image_source import is_image
+from ..video.video_stream import SUFFIXES, is_video
 from .cloud import is_url
 from .cloud_sources import find_at
 from .lists import is_list, read_list
 from .video import Video
 
-SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *("3gp", "avi", "flv", "h264", "h265", "hevc", "m2ts", "m4v", "mkv", "mov"),
-        *("mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "webm", "wmv", "y4m"),
-    )
-)
 _WILDCARDS = "*?["
 
 
@@ -40,11 +34,6 @@ def find_videos(sources: tuple[str, ...], output: str | Path, *, image_folders: 
             raise InputError(f"{source}: no videos were found; {_expected(source, image_folders)}")
         videos += found
     return videos
-
-
-def is_video(name: str) -> bool:
-    """Whether a file name ends like a video's; hidden files are none."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
 
 
 def _find(source: str, output: str | Path, image_folders: bool) -> Iterator[Video]:
@@ -98,7 +87,7 @@ def _matching(pattern: str, output: str | Path, image_folders: bool) -> Iterator
     root = pattern
     while any(wildcard in root for wildcard in _WILDCARDS):
         root = os.path.dirname(root)
-    for match in sorted(glob.glob(pattern, recursive=True)):
+    for match in sorted(map(str, matching_paths(pattern))):
         inside = os.path.abspath(match)
         if inside == str(output) or inside.startswith(f"{output}{os.sep}"):
             continue

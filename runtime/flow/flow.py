@@ -16,7 +16,8 @@ from ..errors import InputError
 from ..frame import Frame
 from ..opencv_state import single_threaded_opencv
 from ..preprocessing.resize import Bicubic
-from ..video.image_source import in_natural_order, is_image, read_image
+from ..video.image_source import in_natural_order, is_image
+from ..video.read_image import read_image
 from .flow_color import color_flow
 from .motion_amount import MotionAmount
 

@@ -122,6 +122,16 @@ class RunFolder:
         if problem is not None:
             raise cannot_write(self.path, OSError(problem, os.strerror(problem)))
 
+    def require_apart(self, source: str | Path) -> None:
+        """Raises OutputError if `source` is among the outputs, which the run would replace while it reads them."""
+        read = Path(source).absolute().resolve()
+        written = [path.resolve() for path in (*self._folders, *self._files)]
+        if any(read == path or path in read.parents for path in written):
+            raise OutputError(
+                f"{source} is an output of {self.path}, which this run would replace; expected a source elsewhere. "
+                "Fix: choose another folder with -o"
+            )
+
     def begin(self, report: dict[str, Any], finished: int) -> None:
         """Write `report`, and remove what an earlier run left, but for its first `finished` masks. Raises OutputError.
 

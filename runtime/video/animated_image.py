@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..frame import SourceInfo
 from ..opencv_state import silent_opencv
-from .image_source import FRAME_RATE, to_rgb8
+from .image_source import FRAME_RATE
+from .read_image import to_rgb8
+from .tiff import TiffPage, frame_pages, require_supported
 from .undecoded_frame import UndecodedFrame
 
 _AT_ONCE = 16  # frames decoded in one call: OpenCV decodes all frames before the first wanted one again
@@ -61,17 +63,21 @@ class AnimatedWebp:
 
 
 class TiffPages:
-    """The pages of a TIFF as frames, 25 a second. Pages of another size than the first (thumbnails) are left out."""
+    """The pages of a TIFF as frames, 25 a second. Thumbnails, masks and pages of another size are left out."""
 
-    def __init__(self, name: str, path: Path, sizes: list[tuple[int, int]]) -> None:
+    def __init__(self, name: str, path: Path, pages: list[TiffPage]) -> None:
         self._name, self._path = name, path
-        self._pages = [page for page, size in enumerate(sizes) if size == sizes[0]]
+        self._pages = frame_pages(pages)
+        for page in self._pages:
+            require_supported(path, pages[page])
+        self._is_signed = pages[0].is_signed
         self.info = SourceInfo(
             name=name, time_base=1 / FRAME_RATE, frame_rate=FRAME_RATE, expected_frames=len(self._pages), video=None
         )
         self.truncated: str | None = None
-        left_out = len(sizes) - len(self._pages)
-        self.notes = [f"{name}: {left_out} of {len(sizes)} pages have another size and are left out"] * bool(left_out)
+        left_out = len(pages) - len(self._pages)
+        others = f"{left_out} of {len(pages)} pages are thumbnails, masks or of another size, and are left out"
+        self.notes = [f"{name}: {others}"] * bool(left_out)
 
     def frames(self) -> Iterator[UndecodedFrame]:
         decoded = _Decoded(self._decode)
@@ -83,7 +89,7 @@ class TiffPages:
 
     def _decode(self, first: int, count: int) -> list[NDArray[np.uint8]]:
         with silent_opencv:
-            for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_UNCHANGED):  # the second for floating point
+            for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_UNCHANGED)[self._is_signed :]:  # the second for floating point
                 found, pages = cv2.imreadmulti(str(self._path), first, count, [], flags)
                 if found and len(pages) > 0:
                     return [to_rgb8(np.asarray(page)) for page in pages]

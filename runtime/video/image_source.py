@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import functools
-import glob
+import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..files.pattern import matching_paths
 from ..frame import SourceInfo
-from ..opencv_state import silent_opencv
-from .image_kinds import has_several_frames
+from .icc_profile import wide_profile
+from .image_kinds import has_several_frames, read_head
 from .image_numbering import numbering_notes
+from .read_image import EXPECTED, SUFFIXES, read_image
 from .undecoded_frame import UndecodedFrame
+from .video_stream import is_video
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm", ".jp2", ".tga", ".dpx"}
-)
 FRAME_RATE = Fraction(25)  # images have no times of their own
 
 
@@ -32,12 +30,13 @@ class ImageSource:
     """The images at `paths`, in that order, 25 a second.
 
     16-bit, floating-point, gray and palette images become 8-bit RGB, an alpha channel is dropped (the colors stay as
-    they are stored), and the EXIF orientation is applied. Of a file with several frames or pages the first counts,
-    which is noted. An image that
-    cannot be read raises InputError when its turn comes: left out, all masks after it would belong to the wrong image.
+    they are stored), and the orientation is applied. Of a file with several frames or pages the first counts, which is
+    noted. An image that cannot be read raises InputError when its turn comes: left out, all masks after it would belong
+    to the wrong image.
     """
 
-    def __init__(self, name: str, paths: list[Path]) -> None:
+    def __init__(self, name: str, paths: list[Path], *, folder: Path | None = None) -> None:
+        """`folder` is the one that `paths` are all images of; videos in it are noted."""
         self._paths = paths
         self.info = SourceInfo(
             name=name,
@@ -48,20 +47,29 @@ class ImageSource:
             names=_names(paths),
         )
         self.truncated: str | None = None
-        self._numbering = numbering_notes(name, paths)
+        self._of_names = numbering_notes(name, paths)
+        videos = sorted(path for path in folder.iterdir() if is_video(path.name)) if folder else []
+        if videos:
+            self._of_names.append(
+                f"{name}: the images are read, not {_first_and_more(videos)}. Fix: for a video, name it: {videos[0]}"
+            )
         self._several: list[Path] = []  # with several frames, of which the first is read
+        self._wide: dict[str, list[Path]] = defaultdict(list)  # by the name of their color space
 
     @property
     def notes(self) -> list[str]:
-        if not self._several:
-            return self._numbering
-        first, more = self._several[0], len(self._several) - 1
-        which = f"{first.name} and {more} more have" if more else f"{first.name} has"
-        return [
-            *self._numbering,
-            f"{self.info.name}: {which} several frames; each image of a folder is one frame, so the first one is read. "
-            f"Fix: for all frames, name the file: {first}",
-        ]
+        notes = list(self._of_names)
+        if self._several:
+            notes.append(
+                f"{self.info.name}: several frames in {_first_and_more(self._several)}; each image of a folder is one "
+                f"frame, so the first one is read. Fix: for all frames, name the file: {self._several[0]}"
+            )
+        for profile, paths in self._wide.items():
+            notes.append(
+                f"{self.info.name}: colors in {profile} in {_first_and_more(paths)}; they are read as sRGB. "
+                "Fix where the exact colors matter: convert to sRGB first"
+            )
+        return notes
 
     def frames(self) -> Iterator[UndecodedFrame]:
         for pts, path in enumerate(self._paths):
@@ -69,8 +77,12 @@ class ImageSource:
 
     def _read(self, path: Path) -> NDArray[np.uint8]:
         image = read_image(path)
-        if has_several_frames(path):
+        head = read_head(path)
+        if has_several_frames(path, head):
             self._several.append(path)
+        profile = wide_profile(head)
+        if profile is not None:
+            self._wide[profile].append(path)
         return image
 
     def close(self) -> None:
@@ -84,22 +96,30 @@ def is_image(path: Path) -> bool:
 
 def images_in(folder: Path) -> list[Path]:
     """The images directly in `folder`, in natural order (`frame2` before `frame10`). Raises InputError for none."""
-    images = in_natural_order(path for path in folder.iterdir() if is_image(path) and path.is_file())
+    try:
+        entries = sorted(folder.iterdir())
+        images = in_natural_order(path for path in entries if is_image(path) and path.is_file())
+    except OSError as error:
+        raise InputError(f"{folder}: the folder cannot be read ({error.strerror}). Fix: chmod u+rx") from error
     if not images:
-        raise InputError(
-            f"{folder}: the folder holds no images; expected files ending in {_listed(SUFFIXES)}. "
-            "Fix: for a video, name the file, not its folder"
+        readable = (path for path in entries if path.is_dir() and os.access(path, os.R_OK | os.X_OK))
+        folders = [path for path in readable if any(map(is_image, path.iterdir()))]
+        fix = (
+            f"name one of its folders, e.g. {folders[0]}; for all of them: amc-batch --image-folders"
+            if folders
+            else "for a video, name the file, not its folder"
         )
+        raise InputError(f"{folder}: the folder holds no images; expected {EXPECTED}. Fix: {fix}")
     return images
 
 
 def images_matching(pattern: str) -> list[Path]:
     """The images that a glob pattern (`frames/*.png`, `**` too) matches, in natural order. Raises InputError."""
-    matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
+    matches = matching_paths(pattern)
     images = in_natural_order(path for path in matches if is_image(path) and path.is_file())
     if not images:
         found = f"matches {len(matches)} files, but none is an image" if matches else "matches no file"
-        raise InputError(f"{pattern}: the pattern {found}; expected images ending in {_listed(SUFFIXES)}")
+        raise InputError(f"{pattern}: the pattern {found}; expected {EXPECTED}")
     return images
 
 
@@ -109,59 +129,12 @@ def images_numbered(pattern: str) -> list[Path]:
     expression = re.compile(re.sub(r"%(?:0(\d+))?d", _digits, re.escape(path.name).replace("\\%", "%")))
     found = [file for file in path.parent.glob("*") if expression.fullmatch(file.name) and is_image(file)]
     if not found:
-        raise InputError(f"{pattern}: the pattern matches no image; expected files ending in {_listed(SUFFIXES)}")
+        raise InputError(f"{pattern}: the pattern matches no image; expected {EXPECTED}")
     return in_natural_order(found)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """The image as (H, W, 3) uint8 RGB, upright. Raises InputError."""
-    try:
-        stored = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: the image cannot be read ({error.strerror})") from error
-    if stored.size == 0:
-        raise InputError(f"{path}: the image is empty (0 bytes); expected {_listed(SUFFIXES)}")
-    try:
-        with silent_opencv:  # the error below is clearer
-            image = cv2.imdecode(stored, cv2.IMREAD_COLOR)
-            if image is None:  # floating point, for one
-                image = cv2.imdecode(stored, cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:  # a size beyond OpenCV's limit, for one
-        raise InputError(f"{path}: the image cannot be decoded ({error.err})") from error
-    if image is not None:
-        return to_rgb8(np.asarray(image))
-    rgb = _read_by_ffmpeg(path)
-    if rgb is None:
-        raise InputError(
-            f"{path}: the image cannot be decoded: damaged, or of another format than its suffix; save it anew"
-        )
-    return rgb
-
-
-def to_rgb8(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """An image of OpenCV, (H, W) or (H, W, C) in BGR(A), as (H, W, 3) uint8 RGB.
-
-    Floating point is [0, 1] where no value is above 4 (a highlight may be above 1), else [0, 255], or [0, 65535].
-    """
-    if image.dtype != np.uint8:
-        values = np.nan_to_num(image.astype(np.float32), nan=0, posinf=0, neginf=0)
-        peak = float(values.max(initial=0))
-        scale = 1 / 257 if image.dtype == np.uint16 or peak > 1024 else 255 if peak <= 4 else 1
-        image = np.rint(np.clip(values * scale, 0, 255)).astype(np.uint8)
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    code = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[channels]
-    return np.asarray(cv2.cvtColor(image, code), np.uint8)
-
-
-def _read_by_ffmpeg(path: Path) -> NDArray[np.uint8] | None:
-    """Formats that OpenCV does not have: TGA, DPX."""
-    if path.suffix.lower() not in (".tga", ".dpx", ".jp2"):
-        return None
-    try:
-        with av.open(f"file:{path}") as container:
-            return np.asarray(next(container.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
-    except (av.FFmpegError, StopIteration, IndexError):
-        return None
+def _first_and_more(paths: list[Path]) -> str:
+    return f"{paths[0].name} and {len(paths) - 1} more" if len(paths) > 1 else paths[0].name
 
 
 def _names(paths: list[Path]) -> tuple[str, ...]:
@@ -182,7 +155,3 @@ def in_natural_order(paths: Iterable[Path]) -> list[Path]:
         return [int(part) if place % 2 else part for place, part in enumerate(parts)], str(path)
 
     return sorted(paths, key=key)
-
-
-def _listed(suffixes: Iterable[str]) -> str:
-    return ", ".join(sorted(suffix.removeprefix(".") for suffix in suffixes))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
@@ -17,6 +18,10 @@ def live_frames(arrays: Iterable[NDArray[Any] | Frame], order: str = "rgb") -> I
 
     The arrays and `order` are those of `Frame.from_array`. Raises InputError, with the number of the frame.
     """
+    if isinstance(arrays, np.ndarray) and (arrays.ndim < 3 or (arrays.ndim == 3 and arrays.shape[2] in (3, 4))):
+        raise InputError(
+            f"got one array of shape {arrays.shape}, expected an iterable of frames. Fix for a single frame: [frame]"
+        )
     begin_seconds: float | None = None
     for index, array in enumerate(arrays):
         now = time.monotonic()

@@ -40,14 +40,3 @@ def dolby_vision_profile(path: Path) -> int | None:
         return None
     profile, compatible_with = match.group(1)[0] >> 1, match.group(2)[0] >> 4
     return profile if compatible_with == 0 and profile not in (4, 7) else None
-
-
-def is_tiled_heif(path: Path) -> bool:
-    """Whether the file is a HEIF photo (HEIC, AVIF) that has an item of type "grid": an image made of tiles.
-
-    ISO/IEC 23008-12, section 6.6.2.3.
-    """
-    with path.open("rb") as file:
-        head = file.read(64 << 10)
-    is_photo = head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"mif1", b"avif")
-    return is_photo and re.search(rb"infe[\x02\x03].{7}(?:..)?grid", head, re.DOTALL) is not None

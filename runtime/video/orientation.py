@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
 import av
 import numpy as np
-from av.sidedata.sidedata import SideData
 from numpy.typing import NDArray
+
+from .side_data import side_data
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,11 @@ class Orientation:
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Self:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-        if not isinstance(matrix, SideData):
-            return cls(frame.rotation)
-        a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(matrix), np.int32)[:5])
+        matrix = side_data(frame, "DISPLAYMATRIX")
+        if matrix is None:
+            cosine, sine = (round(part(math.radians(frame.rotation))) for part in (math.cos, math.sin))
+            return cls(frame.rotation, cosine, -sine, sine, cosine)
+        a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32)[:5])
         return cls(frame.rotation, a, b, c, d)
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -16,10 +16,12 @@ from ..closeable import Closeable
 from ..errors import InputError
 from ..frame import Frame, SourceInfo
 from .animated_image import AnimatedWebp, TiffPages
-from .image_kinds import is_animated_webp, is_apng, tiff_pages
+from .heif import is_heif, is_heif_photo
+from .image_kinds import is_animated_webp, is_apng, read_head
 from .image_source import ImageSource, images_in, images_matching, images_numbered, is_image
 from .network import is_url
 from .selection import Selection
+from .tiff import frame_pages, tiff_pages
 from .undecoded_frame import RawSource, UndecodedFrame
 from .video_source import VideoSource
 from .video_stream import EXPECTED
@@ -173,9 +175,13 @@ def _open_source(source: str | Path, selection: Selection) -> RawSource:
         return open_video("standard input", y4m=sys.stdin.buffer)
     if is_url(name):
         return open_video(name)
-    if path.is_dir():
-        return ImageSource(name, images_in(path))
-    if not path.exists():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
+        raise InputError(f"{name}: the file cannot be opened ({error}); {EXPECTED}") from error
+    if is_folder:
+        return ImageSource(name, images_in(path), folder=path)
+    if not exists:
         if any(wildcard in name for wildcard in "*?["):
             return ImageSource(name, images_matching(name))
         if re.search(r"%\d*d", name):
@@ -183,13 +189,17 @@ def _open_source(source: str | Path, selection: Selection) -> RawSource:
         raise InputError(f"{name}: there is no such file or folder; {EXPECTED}")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{name}: the file is empty (0 bytes); {EXPECTED}")
-    if not is_image(path):
+    try:
+        head = read_head(path)
+    except OSError as error:
+        raise InputError(f"{name}: the file cannot be opened ({error.strerror}); {EXPECTED}") from error
+    if is_heif_photo(head):
+        return ImageSource(name, [path])
+    if not is_image(path) or is_heif(head):
         return open_video(name)
-    with path.open("rb") as file:
-        head = file.read(64 << 10)
-    if is_apng(head):
+    if is_apng(head) or head.startswith(b"GIF8"):
         return open_video(name)
     if is_animated_webp(head):
         return AnimatedWebp(name, path)
     pages = tiff_pages(path)
-    return TiffPages(name, path, pages) if len(pages) > 1 else ImageSource(name, [path])
+    return TiffPages(name, path, pages) if len(frame_pages(pages)) > 1 else ImageSource(name, [path])

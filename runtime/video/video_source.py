@@ -23,10 +23,10 @@ from .timestamps import ClockJumps, CodingOrder, FrameTimes
 from .to_rgb import ToRgb
 from .undecoded_frame import UndecodedFrame
 from .unreadable import require_readable, why_nothing_decodes
-from .video_stream import FALLBACK_RATE, choose_stream, frame_rate, open_container, seconds_in_tag
+from .video_stream import FALLBACK_RATE, choose_stream, frame_rate, is_animated_avif, open_container, seconds_in_tag
 from .y4m import Y4mPipe
 
-_OWN_DURATIONS = frozenset({"gif", "apng"})  # each frame has a delay of its own, the last one too
+_ANIMATIONS = frozenset({"gif", "apng"})  # each frame has a delay of its own, the last one too
 
 
 class VideoSource:
@@ -72,6 +72,7 @@ class VideoSource:
             self._times = FrameTimes(time_base, rate)
             self._coding_order = CodingOrder() if self._container.format.name == "avi" else None
             self._clock = ClockJumps.of(self._container, time_base, rate)
+            self._is_animation = self._container.format.name in _ANIMATIONS or is_animated_avif(self._container)
             self._deinterlacer = Deinterlacer(deinterlace)
             self._to_rgb = ToRgb(name, self._stream.codec_context)
             self._color_note: str | None = None  # of the containers before the present one
@@ -216,7 +217,7 @@ class VideoSource:
             pts = self._times.place(None if time is None else round(time * self._ticks))
             duration = round(frame.duration * self._ticks) or self._times.step
             self._end_pts = pts + duration
-            own_duration = duration if self._container.format.name in _OWN_DURATIONS else None
+            own_duration = duration if self._is_animation else None
             for ready_pts, ready in self._deinterlacer.put(pts, frame):
                 to_rgb = functools.partial(self._to_rgb, ready)
                 yield UndecodedFrame(pts=ready_pts, to_rgb=to_rgb, duration=own_duration)

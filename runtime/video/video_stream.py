@@ -16,7 +16,19 @@ from .network import TIMEOUT_SECONDS, is_url, open_options, protocol, public_nam
 from .y4m import Y4mPipe
 
 EXPECTED = "expected a video such as mp4, mkv, webm, mov or avi, a folder of images, or '-' for y4m"
+SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("3gp", "avi", "flv", "h264", "h265", "hevc", "m2ts", "m4v", "mkv", "mov"),
+        *("mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "webm", "wmv", "y4m"),
+    )
+)
 FALLBACK_RATE = Fraction(25)
+
+
+def is_video(name: str) -> bool:
+    """Whether a file name ends like a video's; hidden files are none."""
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
 def open_container(
@@ -86,13 +98,17 @@ def choose_stream(
             "e.g. with H.264: ffmpeg -i … -c:v libx264 clip.mp4"
         )
     chosen = max(decodable, key=_preference)  # the first of equals
-    if len(streams) == 1:
+    if len(streams) == 1 or is_animated_avif(container):  # its further streams are a still image and the alpha
         return chosen, None
     listed = ", ".join(f"{place} ({_described(stream)})" for place, stream in enumerate(streams))
     return chosen, (
         f"{name}: {len(streams)} video streams: {listed}; stream {streams.index(chosen)} is read. "
         "Fix: choose another with --video-stream N"
     )
+
+
+def is_animated_avif(container: av.container.InputContainer) -> bool:
+    return bool(container.metadata.get("major_brand") == "avis")
 
 
 def frame_rate(stream: av.VideoStream) -> Fraction | None:

@@ -48,7 +48,8 @@ def write_page(path: Path, run: RecordedRun) -> None:
 
 def _header(run: RecordedRun, series: MaskSeries) -> Iterator[str]:
     width, height = series.size
-    facts = [f"{len(run.masks)} frames, {run.seconds[-1] - run.seconds[0]:.1f} s, {width}x{height}"]
+    count = "1 frame" if len(run.masks) == 1 else f"{len(run.masks)} frames, {run.seconds[-1] - run.seconds[0]:.1f} s"
+    facts = [f"{count}, {width}x{height}"]
     if series.mean_steadiness is not None:
         facts.append(f"mean steadiness {series.mean_steadiness:.3f}")
     facts.append(f"mean area {sum(series.areas) / len(series.areas):.1%}")
@@ -71,6 +72,8 @@ def _views(run: RecordedRun, page: Path) -> Iterator[str]:
 
 
 def _charts(run: RecordedRun, series: MaskSeries) -> Iterator[str]:
+    if len(run.masks) == 1:
+        return
     worst, most = series.least_steady(), max(series.areas)
     unit = "IoU of each mask with the mask before it, from 0 to 1"
     yield time_chart("Steadiness", unit, run.seconds, series.steadiness, top=1, marked=worst)

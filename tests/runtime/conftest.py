@@ -54,6 +54,13 @@ def kinds() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def tiled_avif() -> Callable[..., bytes]:
+    """`tiled_avif(rgb, tile, *, turns) -> bytes`, as in `heif_files.py`."""
+    make: Callable[..., bytes] = _load("heif_files").tiled_avif
+    return make
+
+
+@pytest.fixture(scope="session")
 def odd_videos(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """The `OddVideo`s of `odd_videos.py`, written once."""
     made: list[Any] = _load("odd_videos").make_odd_videos(tmp_path_factory.mktemp("odd"), _CLIPS.make_clip)

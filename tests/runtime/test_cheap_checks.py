@@ -34,6 +34,11 @@ sys.exit(status)
         (["clip.mp4", "-o", "clip.mp4"], "cannot write clip.mp4: Not a directory"),
         (["clip.mp4", "-o", "clip.mp4/out"], "cannot write clip.mp4/out: Not a directory"),
         (["clip.mp4", "-o", "x" * 300], "File name too long"),
+        (
+            ["x" * 300],
+            "the file cannot be opened (",
+        ),
+        (["earlier/overlay.mp4", "-o", "earlier", "--overwrite"], "is an output of earlier, which this run would"),
         (["clip.mp4", "-o", "theirs"], "theirs/masks is in the way"),
         (["clip.mp4", "-o", "earlier"], "earlier holds an earlier run"),
         (["clip.mp4", "-o", "earlier", "--resume"], "was begun with"),
@@ -66,6 +71,7 @@ def test_options_are_checked_before_a_network_is_loaded(
     for name in ("theirs", "earlier"):
         (tmp_path / name / "masks").mkdir(parents=True)
     (tmp_path / "earlier" / "masks" / "00000.png").touch()
+    make_clip(tmp_path / "earlier" / "overlay.mp4", frames=3)
     (tmp_path / "earlier" / "run.json").write_text('{"settings": {"source": "another.mp4"}}')
     before = sorted(tmp_path.rglob("*"))
     done = _run(tmp_path, "", arguments)

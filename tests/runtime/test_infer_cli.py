@@ -234,6 +234,23 @@ def test_progress_without_a_terminal_is_printed_as_lines(
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["a.png", "b.png"], "got 2 sources (a.png, b.png), expected one. Fix: quote a pattern"),
+        (["a.png", "-o", ""], "-o/--output: got an empty string, expected a folder"),
+        (["a.png", "--typo"], "unrecognized arguments: --typo"),
+    ],
+)
+def test_arguments_that_a_shell_or_a_slip_adds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["amc-infer", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert says in capsys.readouterr().err
+
+
 def test_a_source_of_unknown_length(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = iter([100.0, 120.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))

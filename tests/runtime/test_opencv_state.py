@@ -19,8 +19,8 @@ from amcnet.runtime.flow import flow
 from amcnet.runtime.infer import InferOptions, infer
 from amcnet.runtime.inputs.clip_inputs import ClipInputs
 from amcnet.runtime.inputs.frame_selection import choose_frames
-from amcnet.runtime.video import image_source
-from amcnet.runtime.video.image_source import read_image
+from amcnet.runtime.video import read_image as image_reader
+from amcnet.runtime.video.read_image import read_image
 
 LOG = cv2.utils.logging
 
@@ -117,7 +117,7 @@ def test_decoding_images_in_two_threads_restores_the_log_level(tmp_path: Path, m
         return decode(stored, flags)
 
     decode = cv2.imdecode
-    monkeypatch.setattr(image_source.cv2, "imdecode", imdecode)
+    monkeypatch.setattr(image_reader.cv2, "imdecode", imdecode)
     before = LOG.setLogLevel(LOG.LOG_LEVEL_INFO)
     try:
         with ThreadPoolExecutor(1) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from amcnet import Frame, Segmenter
-from amcnet.runtime.errors import InputError
+from amcnet.runtime.errors import BackendError, InputError
 from amcnet.runtime.stage_times import StageTimes
 
 RNG = np.random.default_rng(0)
@@ -117,6 +118,9 @@ def test_arrays_of_all_supported_types_are_accepted(layout: str, dtype: Any, cro
     [
         (RGB / 255, r"frame 1: a frame is float64 \(48, 64, 3\); expected uint8 or uint16 of .* Fix for values"),
         (RGB.astype(np.int32), r"frame 1: a frame is int32"),
+        (RGB[..., :1], r"frame 1: .* Fix: frame\[\.\.\., 0\]"),
+        (np.moveaxis(RGB, 2, 0), r"frame 1: .* Fix: frame\.transpose\(1, 2, 0\)"),
+        (RGB > 9, r"frame 1: a frame is bool .* Fix: 255 \* frame"),
         (RGB[..., :2], r"frame 1: a frame is uint8 \(48, 64, 2\)"),
         (RGB[None], r"frame 1: a frame is uint8 \(1, 48, 64, 3\)"),
         (RGB[:0], r"frame 1: a frame has the shape \(0, 64, 3\); expected at least one pixel"),
@@ -132,3 +136,27 @@ def test_other_arrays_are_refused(segmenter: Segmenter, array: Any, says: str) -
 def test_an_unknown_channel_order_is_refused(segmenter: Segmenter) -> None:
     with pytest.raises(InputError, match="order: got 'yuv', expected rgb or bgr"):
         list(segmenter.stream([RGB], order="yuv"))
+
+
+def test_uint16_of_either_byte_order() -> None:
+    sixteen = RGB.astype(np.uint16) * 257
+    for dtype in ("<u2", ">u2"):
+        frame = Frame.from_array(sixteen.astype(dtype), index=0, pts_seconds=0)
+        np.testing.assert_array_equal(frame.pixels, RGB)
+
+
+def test_one_frame_in_place_of_many(segmenter: Segmenter) -> None:
+    for one in (RGB, RGB[..., 0]):
+        with pytest.raises(InputError, match=r"got one array of shape .*, expected an iterable of frames"):
+            next(segmenter.stream(one))
+    assert len(list(segmenter.stream(np.stack(_images(2))))) == 2
+
+
+def test_arrays_in_place_of_frames(segmenter: Segmenter) -> None:
+    with pytest.raises(InputError, match=r"got a ndarray among the frames, expected amcnet\.Frame"):
+        next(segmenter.masks(_images(2)))  # type: ignore[arg-type]
+
+
+def test_a_segmenter_is_not_pickled(segmenter: Segmenter) -> None:
+    with pytest.raises(BackendError, match=r"cannot be copied .* Fix: call Segmenter\.load"):
+        pickle.dumps(segmenter)

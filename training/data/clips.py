@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ...runtime.files.atomic import make_folder, replacing
 from ...runtime.machine_info import available_cores
-from ...runtime.video.image_source import read_image
+from ...runtime.video.read_image import read_image
 from .davis import Sequence, read_mask
 from .flow import dis_flow
 from .sample import Sample

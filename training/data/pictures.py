@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.errors import InputError
-from ...runtime.video.image_source import images_in, read_image
+from ...runtime.video.image_source import images_in
+from ...runtime.video.read_image import read_image
 from ..shared_memory import shared_array
 from .davis import read_mask
 from .motion import moving_sample

@@ -19,9 +19,10 @@ from amcnet.runtime.batch.batch import run_batch
 from amcnet.runtime.batch.cloud import path_of
 from amcnet.runtime.batch.cloud_sources import find_at
 from amcnet.runtime.batch.local_run import local_run
-from amcnet.runtime.batch.sources import find_videos, is_video
+from amcnet.runtime.batch.sources import find_videos
 from amcnet.runtime.errors import BackendError, InputError
 from amcnet.runtime.infer import InferOptions
+from amcnet.runtime.video.video_stream import is_video
 
 Options = Callable[..., Any]
 MakeVideos = Callable[..., None]

@@ -21,12 +21,12 @@ def _flat(color: tuple[int, int, int], size: tuple[int, int] = (32, 24)) -> Imag
 
 def _save_animation(path: Path, delays_ms: list[int]) -> Path:
     first, *others = [_flat(color) for color in COLORS]
-    options = {"lossless": True} if path.suffix == ".webp" else {}
+    options = {".webp": {"lossless": True}, ".avif": {"quality": 90, "subsampling": "4:4:4"}}.get(path.suffix, {})
     first.save(path, save_all=True, append_images=others, duration=delays_ms, loop=0, **options)
     return path
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.gif", "a.apng"])
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.gif", "a.apng", "a.avif"])
 def test_each_frame_of_an_animation_has_its_time(tmp_path: Path, name: str) -> None:
     made = _save_animation(tmp_path / name.replace("apng", "png"), [200, 1000, 70]).rename(tmp_path / name)
     with open_frames(made) as reader:
@@ -68,7 +68,7 @@ def test_each_page_of_a_tiff_is_a_frame(tmp_path: Path, big: bool) -> None:
     with open_frames(path, start=1) as reader:
         frames = list(reader)
         assert reader.info.expected_frames == 20
-        assert reader.notes == [f"{path}: 1 of 22 pages have another size and are left out"]
+        assert reader.notes == [f"{path}: 1 of 22 pages are thumbnails, masks or of another size, and are left out"]
     assert [frame.pts for frame in frames] == list(range(1, 21))
     assert [tuple(frame.pixels[0, 0]) for frame in frames] == (COLORS * 7)[1:]
 
@@ -139,6 +139,14 @@ def test_unusual_sequences_of_images_are_noted(tmp_path: Path, names: list[str],
     assert _notes(tmp_path, *names) == expected
 
 
+def test_videos_among_the_images_are_noted(tmp_path: Path) -> None:
+    for name in ("b.MP4", "a.mov", ".c.mp4", "notes.txt"):
+        (tmp_path / name).touch()
+    assert _notes(tmp_path, "1.png", "2.png") == [
+        f"the images are read, not a.mov and 1 more. Fix: for a video, name it: {tmp_path / 'a.mov'}"
+    ]
+
+
 def test_numbered_patterns(tmp_path: Path) -> None:
     for number, color in zip((1, 2, 10), COLORS, strict=True):
         _flat(color).save(tmp_path / f"f{number:03d}.png")
@@ -160,14 +168,16 @@ def test_images_of_several_frames_in_a_folder_give_their_first(tmp_path: Path) -
         assert reader.notes == []
     _save_animation(tmp_path / "3.webp", [40, 40, 40])
     _save_animation(tmp_path / "4.png", [40, 40, 40])
+    for name in ("6.gif", "7.avif"):
+        _save_animation(tmp_path / name, [40, 40, 40])
     pages = [_flat(color) for color in COLORS]
     pages[0].save(tmp_path / "5.tif", save_all=True, append_images=pages[1:])
     with open_frames(tmp_path) as reader:
         frames = list(reader)
-        assert len(frames) == 5
+        assert len(frames) == 7
         for frame in frames[2:]:
             assert np.abs(frame.pixels.astype(int) - COLORS[0]).max() <= 12
         assert reader.notes == [
-            f"{tmp_path}: 3.webp and 2 more have several frames; each image of a folder is one frame, so the first one "
+            f"{tmp_path}: several frames in 3.webp and 4 more; each image of a folder is one frame, so the first one "
             f"is read. Fix: for all frames, name the file: {tmp_path / '3.webp'}"
         ]

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import cv2
@@ -143,6 +144,8 @@ def test_errors_of_damaged_images_name_file_and_cause(tmp_path: Path, capfd: pyt
         half.write_bytes(half.read_bytes()[:2000])
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "bare").mkdir()
+    (tmp_path / "shots" / "one").mkdir(parents=True)
+    _save(tmp_path / "shots" / "one" / "1.png", 1)
     for name, message in (
         ("text.png", "text.png: the image cannot be decoded"),
         ("half.tif", "half.tif: the image cannot be decoded"),
@@ -150,9 +153,10 @@ def test_errors_of_damaged_images_name_file_and_cause(tmp_path: Path, capfd: pyt
         ("empty.jpg", "empty.jpg: the file is empty"),
         (
             "bare",
-            "bare: the folder holds no images; expected files ending in "
-            "bmp, dpx, jp2, jpeg, jpg, pbm, pgm, png, ppm, tga, tif, tiff, webp",
+            "bare: the folder holds no images; expected images such as "
+            "jpg, jpeg, png, webp, tif, tiff, bmp, heic, avif, exr",
         ),
+        ("shots", "Fix: name one of its folders, e.g. .*/shots/one; for all of them: amc-batch --image-folders"),
         ("*.webp", r"\*.webp: the pattern matches no file"),
         ("e*", r"empty\.jpg: the image is empty"),
         ("bar*", r"bar\*: the pattern matches 1 files, but none is an image"),
@@ -168,3 +172,14 @@ def test_a_damaged_image_in_the_middle_is_an_error_at_its_place(folder: Path):
         assert [next(reader).index, next(reader).index] == [0, 1]
         with pytest.raises(InputError, match=r"frame9\.png: the image cannot be decoded"):
             next(reader)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads all folders")
+def test_a_folder_that_must_not_be_read(folder: Path):
+    folder.chmod(0)
+    try:
+        for source in (folder, folder / "frame1.png", f"{folder}/frame?.png"):
+            with pytest.raises(InputError, match="Permission denied"):
+                open_frames(source)
+    finally:
+        folder.chmod(0o700)

@@ -265,29 +265,6 @@ def test_file_names_that_look_like_addresses_or_options_are_read(
         open_frames("")
 
 
-@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"avif"])
-@pytest.mark.parametrize("version", [2, 3])
-def test_a_photo_made_of_tiles_is_refused(tmp_path: Path, brand: bytes, version: int) -> None:
-    def box(kind: bytes, content: bytes) -> bytes:
-        return (len(content) + 8).to_bytes(4, "big") + kind + content
-
-    def item(number: int, kind: bytes) -> bytes:
-        return box(
-            b"infe", bytes([version, 0, 0, 0]) + number.to_bytes(2 * version - 2, "big") + bytes(2) + kind + b"\0"
-        )
-
-    for kinds_of_items, tiled in (((b"hvc1", b"hvc1", b"grid"), True), ((b"hvc1", b"Exif"), False)):
-        items = b"".join(item(number, kind) for number, kind in enumerate(kinds_of_items, 1))
-        information = box(b"iinf", bytes(4) + len(kinds_of_items).to_bytes(2, "big") + items)
-        photo = tmp_path / "photo.heic"
-        photo.write_bytes(box(b"ftyp", brand + bytes(4) + b"mif1") + box(b"meta", bytes(4) + information))
-        says = (
-            "made of tiles, .*Fix: heif-convert" if tiled else r"photo\.heic: (the video cannot be opened|there is no)"
-        )
-        with pytest.raises(InputError, match=says):
-            open_frames(photo)
-
-
 def _coded(rgb: tuple[int, int, int], to: NDArray[np.float64], kr: float, kb: float) -> tuple[int, int, int]:
     """10-bit limited-range YCbCr of a BT.709 color in the gamut that the linear matrix `to` leads to."""
     r, g, b = np.clip(to @ (np.array(rgb) / 255) ** 2.4, 0, 1) ** (1 / 2.4)

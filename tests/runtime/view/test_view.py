@@ -269,3 +269,12 @@ _PLAY_TO_THE_END = """new Promise(done => {
   video.currentTime = 0;
   video.play();
 }).then(() => true)"""
+
+
+def test_a_run_of_one_image_has_no_curves(tmp_path: Path, view: View) -> None:
+    report: dict[str, Any] = {"settings": {"source": "a.png"}, "outputs": {}, "notes": [], "latency_ms": {}}
+    status, _, said = view(_write(tmp_path, [_rectangle(4)], **report))
+    assert status == 0, said
+    text = (tmp_path / "page.html").read_text()
+    assert "1 frame, 20x10; mean area 20.0%" in text
+    assert 'class="chart"' not in text
