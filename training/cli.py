@@ -16,6 +16,7 @@ _EXAMPLES = """examples:
   amc-train --davis DAVIS --pictures DUTS --encoder mobilenet_v2_imagenet.npz -o out --resume
   amc-train --davis DAVIS --pictures DUTS --init out/last.pth --frozen-stages 3 -o longer
   amc-train --recipe paper --davis DAVIS --encoder resnet101.pth -o paper
+  amc-train --davis DAVIS --flow raft.onnx -o with-raft
 
 exit status: 0 done, 2 an error with a message that states the fix, 130 Ctrl-C
 """
@@ -87,6 +88,13 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="initial weights of the whole network: a checkpoint such as out/last.pth, or an ONNX file of export-onnx; "
         "excludes --encoder and --resume",
+    )
+    parser.add_argument(
+        "--flow",
+        default="dis",
+        metavar="dis|FLOW.onnx",
+        help="optical flow of all samples: dis (OpenCV), or a file of PWC-Net or RAFT, which takes 14 to 41 times as "
+        "long; use the flow that inference will use; default: dis",
     )
 
 

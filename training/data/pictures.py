@@ -13,6 +13,7 @@ from ...runtime.errors import InputError
 from ...runtime.video.image_source import images_in, read_image
 from ..shared_memory import shared_array
 from .davis import read_mask
+from .flow import FlowFunction, dis_flow
 from .motion import moving_sample
 from .sample import Sample
 
@@ -23,10 +24,11 @@ _OTHER_BACKGROUND = 0.4  # probability of another image as background; its own o
 class Pictures:
     """Still images and masks, read on first use and cached in memory shared by forked processes (0.4 MB each).
 
-    root: folder with `images` and `masks`. Raises InputError if it has no images, or an image has no mask.
+    root: folder with `images` and `masks`. flow: computes the flow of the samples. Raises InputError if `root` has no
+    images, or an image has no mask.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, flow: FlowFunction = dis_flow) -> None:
         if not (root / "images").is_dir():
             raise InputError(f"{root}/images: no such folder; expected images there and their masks in {root}/masks")
         self.paths = images_in(root / "images")
@@ -37,12 +39,13 @@ class Pictures:
         self._cache = shared_array((len(self.paths), 4 * _LONGEST_PX**2), np.uint8)  # pixels, then mask
         self._shapes = shared_array((len(self.paths), 2), np.int32)  # (H, W); zeros for images that are not cached yet
         self._lock = multiprocessing.Lock()
+        self._flow = flow
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """Return a random image with synthetic motion (motion.py)."""
         image, mask = self.still(rng)
         background = self.still(rng)[0] if rng.random() < _OTHER_BACKGROUND else None
-        return moving_sample(image, mask, rng, background)
+        return moving_sample(image, mask, rng, background, self._flow)
 
     def still(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return a random image (H, W, 3) uint8 RGB and its mask (H, W) uint8, 0 or 255.
