@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="amc-train", description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     _add_data(parser)
+    _add_first_weights(parser)
     _add_course(parser)
     parser.add_argument(
         "-o",
@@ -77,6 +78,16 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         help="still images with masks, as in DUTS: images/NAME.jpg (or .png, .webp, .tif) and masks/NAME.png",
     )
     parser.add_argument(
+        "--flow",
+        default="dis",
+        metavar="dis|FLOW.onnx",
+        help="optical flow of all samples: dis (OpenCV), or a file of PWC-Net or RAFT, which takes 14 to 41 times as "
+        "long; use the flow that inference will use; default: dis",
+    )
+
+
+def _add_first_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--encoder",
         type=Path,
         metavar="FILE",
@@ -88,13 +99,6 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="initial weights of the whole network: a checkpoint such as out/last.pth, or an ONNX file of export-onnx; "
         "excludes --encoder and --resume",
-    )
-    parser.add_argument(
-        "--flow",
-        default="dis",
-        metavar="dis|FLOW.onnx",
-        help="optical flow of all samples: dis (OpenCV), or a file of PWC-Net or RAFT, which takes 14 to 41 times as "
-        "long; use the flow that inference will use; default: dis",
     )
 
 

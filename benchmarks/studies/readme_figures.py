@@ -6,7 +6,7 @@ Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each N
 benchmarks/results: davis16*.json, temporal.json, ablation.json, run-*.json (each the run.json of an
 `amc-infer` run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
 h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json;
-output-sizes.json; flow.json; batch.json.
+output-sizes.json; flow.json; batch.json; raft-int8.json; cpu-correlation.json.
 """
 
 from __future__ import annotations
@@ -298,6 +298,34 @@ def _bf16(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _raft_int8(results: Path) -> str:
+    """Accuracy and time of RAFT in INT8."""
+    study = _load(results / "raft-int8.json")
+    lines = ["| RAFT small | change of the flow, px | FlyingChairs, px | Middlebury, px | processor ms |"]
+    lines.append("|---|---|---|---|---|")
+    for name, row in study["forms"].items():
+        least, middle, most = row["difference_px"]
+        change = f"{middle:.2f} ({least:.2f} to {most:.2f})" if most else ""
+        errors = " | ".join(f"{row['error_px'][dataset]:.2f}" for dataset in ("flyingchairs", "middlebury"))
+        lines.append(f"| {name} | {change} | {errors} | {row['processor_ms']:.0f} |")
+    size, machine = "x".join(map(str, study["size"])), study["machine"]["processor"]
+    lines.append(f"\n{study['pairs']} pairs at {size}, {study['iterations']} iterations, one thread of {machine}.")
+    return "\n".join(lines) + "\n"
+
+
+def _lookup(results: Path) -> str:
+    """Upper bound of the speedup of RAFT by a kernel for its lookup."""
+    study = _load(results / "cpu-correlation.json")
+    lines = [
+        "| RAFT on a CPU | ms per call | with zero-cost lookup | upper bound of the speedup |",
+        "|---|---|---|---|",
+    ]
+    for name, row in study["networks"].items():
+        lines.append(f"| {name} | {row['ours_ms']:.0f} | {row['free_ms']:.0f} | {row['ratio']:.2f} |")
+    lines.append(f"\n6 iterations; processor time in one thread of {study['environment']['processor']}.")
+    return "\n".join(lines) + "\n"
+
+
 SECTIONS: dict[str, Callable[[Path], str]] = {
     "summary": _summary,
     "quality": _quality,
@@ -312,6 +340,8 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "flow": _flow,
     "batch": _batch,
     "gpu": _gpu,
+    "raft-int8": _raft_int8,
+    "lookup": _lookup,
 }
 
 

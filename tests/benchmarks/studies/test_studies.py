@@ -48,6 +48,7 @@ NEEDS = {
     "int8_speed --clip x": "PyTorch",
     "operator_speed": "PyTorch",
     "preprocess_speed": "Pillow",
+    "raft_int8 x --raft x": "PyTorch",
     "readme_picture": "Pillow",
 }
 
