@@ -46,7 +46,7 @@ class PlainRAFT:
             return F.interpolate(flow, scale_factor=8, mode="bilinear", align_corners=True)
         logits = 0.25 * self.conv(F.relu(self.conv(hidden, "update_block.mask.0")), "update_block.mask.2")
         shares = logits.view(batch, 1, 9, 8, 8, height, width).softmax(2)
-        neighbors = F.unfold(flow, [3, 3], padding=1).view(batch, 2, 9, 1, 1, height, width)
+        neighbors = F.unfold(flow, 3, padding=1).view(batch, 2, 9, 1, 1, height, width)
         fine = (shares * neighbors).sum(2).permute(0, 1, 4, 2, 5, 3)
         return fine.reshape(batch, 2, 8 * height, 8 * width)
 
@@ -138,7 +138,7 @@ def test_any_seed_equals_a_second_implementation(
     frames = _frames(*shape)
     with torch.inference_mode():
         flow = load_raft(weights, iterations)(*frames)
-        difference = float((flow - PlainRAFT(weights)(*frames, iterations)).abs().max())
+        difference = float((flow - PlainRAFT(weights)(frames[0], frames[1], iterations)).abs().max())
     with capsys.disabled():
         print(f"\nRAFT ({size}), seed {seed}, {iterations} iterations, max |difference|: {difference:.1e} px")
     assert difference <= 1e-3
