@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..runtime.errors import InputError
+from ..runtime.errors import InputError, ModelFileError
 from ..runtime.files.onnx_file import OnnxFile
 from .load_model import inline_functions, load_fp32
 from .quantizer import Quantized, Target, quantize
@@ -80,6 +80,15 @@ def calibrate_on_batches(
         table_path=table_path,
         reused=reused,
     )
+
+
+def require_quantizable(source: OnnxFile) -> None:
+    """Raise ModelFileError for a RAFT: in INT8 its flow is less accurate and hardly faster (docs/quantization.md)."""
+    if source.model == "raft":
+        raise ModelFileError(
+            f"{source.path} cannot be quantized: got a RAFT, expected an AMC-Net, PWC-Net or pipeline. In INT8 its "
+            "flow is less accurate and hardly faster. Fix: use it in FP32, or in FP16: build-engine --fp16"
+        )
 
 
 def table_path_of(output: Path) -> Path:

@@ -16,7 +16,7 @@ from ..runtime.files.onnx_file import OnnxFile
 from ..runtime.inputs.clip_inputs import ClipInputs
 from ..runtime.inputs.frame_selection import choose_frames
 from ..runtime.inputs.stored_inputs import store_inputs
-from .calibrator import calibrate_on_batches
+from .calibrator import calibrate_on_batches, require_quantizable
 from .held_out import split_held_out, with_held_out
 from .quantizer import Quantized, Target, quantize
 from .range_methods import Method
@@ -87,7 +87,8 @@ def calibrate(
 
     Raises:
         InputError: a clip cannot be read or has one frame, `frames` is below 1, or `min_iou` is not between 0 and 1.
-        ModelFileError: `model` is not FP32, `table` is of another file, or no search result reaches the minimum.
+        ModelFileError: `model` is not FP32 or is a RAFT, `table` is of another file, or no search result reaches the
+            minimum.
         EngineError: the INT8 file differs from `model` too much. It is deleted; its table stays.
         OutputError: a file cannot be written. BackendError: ONNX Runtime is missing.
     """
@@ -96,6 +97,7 @@ def calibrate(
     if min_iou is not None and not 0 <= min_iou <= 1:
         raise InputError(f"min_iou: got {min_iou:g}, expected a number from 0 to 1, such as 0.98")
     source, output = OnnxFile.read(model), Path(output)
+    require_quantizable(source)
     on_progress("selecting frames")
     chosen = choose_frames(clips, with_held_out(frames))
     with tempfile.TemporaryDirectory(prefix="amcnet-calibration-") as scratch:

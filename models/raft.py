@@ -38,7 +38,9 @@ class RAFT(nn.Module):
     """Optical flow from `frame` to `next_frame`.
 
     frame, next_frame: (B, 3, H, W) float32 RGB in [0, 1]; H and W are multiples of 8, at least 64.
-    Returns the flow (B, 2, H, W), x before y, in pixels of the input. Raises ValueError for another H or W.
+    Returns the flow (B, 2, H, W), x before y, in pixels of the input. Below 128 the original implementation returns
+    NaN, because it divides by the sides of the coarsest correlation volume minus 1; here the formula holds down to 64.
+    Raises ValueError for another type or shape.
 
         network = load_raft("raft-small.pth", iterations=6)
         flow = network(frame, next_frame)
@@ -61,6 +63,10 @@ class RAFT(nn.Module):
         self.update = RAFTUpdate(config.large, self.hidden, context, LEVELS * (2 * radius + 1) ** 2)
 
     def forward(self, frame: Tensor, next_frame: Tensor) -> Tensor:
+        if frame.dtype != torch.float32 or frame.ndim != 4 or frame.shape[1] != 3:
+            raise ValueError(f"frame is {frame.dtype} {tuple(frame.shape)}; expected torch.float32 (B, 3, H, W)")
+        if next_frame.shape[1:] != frame.shape[1:]:  # an exported batch is free, and cannot be compared
+            raise ValueError(f"next_frame is {tuple(next_frame.shape)}; expected {tuple(frame.shape)}, as frame")
         height, width = frame.shape[2:]
         if height % 8 or width % 8 or min(height, width) < 64:
             raise ValueError(f"frame is {width}x{height}; expected multiples of 8, at least 64")

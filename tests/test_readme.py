@@ -57,6 +57,7 @@ RESULTS = {  # files that the commands of a block write
     "docs/batch.md, 2": ["front/day1/front/run.json", "listed/videos/a/run.json", "clips/one/masks"],
     "docs/batch.md, 3": ["shards/summary.1-of-2.html", "shards/summary.html"],
     "docs/benchmarks.md, 1": ["scores.json"],
+    "docs/benchmarks.md, 2": ["fbms.json", "fbms/cars1/masks/cars1_03.png"],
     "docs/engines.md, 1": ["build/amcnet.engine.json"],
     "docs/formats.md, 1": ["images/probabilities", "part/masks", "video-amcnet/run.json"],
     "docs/formats.md, 2": ["paper/run.json", "raft/run.json", "raft-small/run.json"],
@@ -89,6 +90,11 @@ def workplace(tmp_path: Path) -> Path:
             if name == "annotations":
                 pixels = (pixels[..., 0] > 127).astype(np.uint8) * np.uint8(255)
             cv2.imwrite(str(tmp_path / name / f"{index:05d}.png"), pixels)
+    for name, index in [("frames", i) for i in range(FRAMES)] + [("GroundTruth", i) for i in (0, 3)]:
+        folder = tmp_path / "FBMS" / "cars1" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        source = "frames" if name == "frames" else "annotations"
+        shutil.copy(tmp_path / source / f"{index:05d}.png", folder / f"cars1_{index:02d}.png")
     (tmp_path / "videos" / "day1").mkdir(parents=True)
     for name in ("a.mp4", "day1/front.mp4"):
         shutil.copy(tmp_path / "video.mp4", tmp_path / "videos" / name)

@@ -17,6 +17,7 @@ _EXAMPLES = """examples:
   amc-train --davis DAVIS --pictures DUTS --init out/last.pth --frozen-stages 3 -o longer
   amc-train --pictures MY --recipe open --encoder mobilenet_v2_imagenet.npz -o own
   amc-train --recipe paper --davis DAVIS --encoder resnet101.pth -o paper
+  amc-train --davis DAVIS --flow raft.onnx -o with-raft
 
 exit status: 0 done, 2 an error with a message that states the fix, 130 Ctrl-C
 """
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="amc-train", description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     _add_data(parser)
+    _add_first_weights(parser)
     _add_course(parser)
     parser.add_argument(
         "-o",
@@ -76,6 +78,16 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="still images with masks, as in DUTS: images/NAME.jpg (or .png, .webp, .tif) and masks/NAME.png",
     )
+    parser.add_argument(
+        "--flow",
+        default="dis",
+        metavar="dis|FLOW.onnx",
+        help="optical flow of all samples: dis (OpenCV), or a file of PWC-Net or RAFT, which takes 14 to 41 times as "
+        "long; use the flow that inference will use; default: dis",
+    )
+
+
+def _add_first_weights(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         type=Path,

@@ -20,6 +20,7 @@ from ..runtime.opencv_state import single_threaded_opencv
 from .data.batches import Source
 from .data.clips import Clips
 from .data.davis import find_sequences, hold_out
+from .data.flow import FlowFunction, flow_function
 from .data.pictures import Pictures
 from .data.procedural import procedural_sample
 from .data.sample import Sample
@@ -44,6 +45,7 @@ def train(
     pictures: Path | None = None,
     encoder: Path | None = None,
     init: Path | None = None,
+    flow: str | Path = "dis",
     iterations: int | None = None,
     learning_rate: float | None = None,
     frozen_stages: int | None = None,
@@ -60,6 +62,8 @@ def train(
     pictures: folder of still images with masks (data/pictures.py). Without davis and pictures, procedural clips only.
     encoder: ImageNet weights of the encoders. init: weights of the whole network, a checkpoint or an ONNX file of
         export-onnx; excludes encoder and resume.
+    flow: optical flow of all samples, "dis" or the ONNX file of a PWC-Net or RAFT. A network takes 14 to 41 times as
+        long as DIS; use the flow that inference will use.
     iterations: number of batches, 1 or more. learning_rate: of the decoder, above 0; that of the encoders is changed by
         the same factor. frozen_stages: 0 to 5. Default of each: the recipe's.
     validate_every: iterations between validations. best.pth has the best mean J&F of the held-out sequences so far.
@@ -68,7 +72,7 @@ def train(
     resume: continue the training in `output`, which must have the same settings; the result equals that of an
         uninterrupted training. Without state.pth a new training starts.
 
-    Raises InputError, CheckpointError, OutputError, and BackendError without Matplotlib.
+    Raises InputError, CheckpointError, OutputError, ModelFileError for `flow`, and BackendError without Matplotlib.
 
         train(LIGHT, Path("out"), davis=Path("DAVIS"), pictures=Path("DUTS"), encoder=Path("mobilenet_v2_imagenet.npz"))
     """
@@ -89,11 +93,13 @@ def train(
             f"--davis: the recipe {recipe.name!r} does not use DAVIS. Fix: remove --davis, or choose another recipe"
         )
     recipe = _changed(recipe, learning_rate, frozen_stages)
+    compute_flow, flow_identity = flow_function(flow)
+    flow_folder = output / ("flow" if flow_identity == "dis" else f"flow-{flow_identity[:12]}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = make_network(recipe, encoder, init).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     make_folder(output)
     with single_threaded_opencv:
-        source, held_out = _data(davis, sequences, pictures, output / "flow", hold_out)
+        source, held_out = _data(davis, sequences, pictures, compute_flow, flow_folder, hold_out)
         if init is not None and init.suffix == ".onnx":
             batch = source.batch(replace(recipe, batch=64), 0, 1)
             restore_batch_norms(network, *(normalize(x, device) for x in (batch.image, batch.flow_image)))
@@ -111,7 +117,7 @@ def train(
     done, seconds_before, best = 0, 0.0, 0.0
     if resume and state_path.is_file():
         done, seconds_before, best = load_state(
-            state_path, recipe, total, sorted(held_out), network, average, optimizer
+            state_path, recipe, total, sorted(held_out), flow_identity, network, average, optimizer
         )
 
     decay = 1 - 1 / max(1.0, recipe.ema_span * total)  # an average over 1 / (1 - decay) iterations
@@ -160,6 +166,7 @@ def train(
                     recipe=recipe,
                     iterations=total,
                     held_out=sorted(held_out),
+                    flow=flow_identity,
                     iteration=done,
                     seconds=seconds,
                     best=best,
@@ -188,20 +195,25 @@ def _changed(recipe: Recipe, learning_rate: float | None, frozen_stages: int | N
 
 
 def _data(
-    davis: Path | None, names: list[str] | None, pictures: Path | None, flow_folder: Path, with_held_out: bool
+    davis: Path | None,
+    names: list[str] | None,
+    pictures: Path | None,
+    flow: FlowFunction,
+    flow_folder: Path,
+    with_held_out: bool,
 ) -> tuple[Source, dict[str, list[Sample]]]:
     """Return the training data, and the validation samples of each held-out sequence.
 
     Without DAVIS these are images with synthetic motion, named "pictures", or else procedural clips.
     """
-    stills = Pictures(pictures) if pictures else None
+    stills = Pictures(pictures, flow) if pictures else None
     if davis is None and stills:
         held_out = {"pictures": stills.hold_out()} if with_held_out else {}
-        return Source(pictures=stills), held_out
+        return Source(pictures=stills, flow=flow), held_out
     if davis is None:
         rng = np.random.default_rng(0)
-        drawn = {"procedural": [procedural_sample(rng) for _ in range(16)]}
-        return Source(), drawn if with_held_out else {}
+        drawn = {"procedural": [procedural_sample(rng, flow) for _ in range(16)]}
+        return Source(flow=flow), drawn if with_held_out else {}
     found = find_sequences(davis, names)
     rest, held = hold_out(found) if with_held_out else (found, [])
     if not rest:
@@ -210,9 +222,9 @@ def _data(
         )
     samples = {}
     for sequence in held:
-        clip = Clips([sequence], flow_folder)
+        clip = Clips([sequence], flow_folder, flow)
         samples[sequence.name] = [clip.sample(index, lambda gaps: gaps[0]) for index in range(0, len(clip.frames), 4)]
-    return Source(clips=Clips(rest, flow_folder), pictures=stills), samples
+    return Source(clips=Clips(rest, flow_folder, flow), pictures=stills, flow=flow), samples
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """Saved state of a training run: everything that resuming needs to continue exactly.
 
 A state file is a dictionary: `recipe` (its fields), `iterations` (the length of the run), `held_out` (sequence names),
-`iteration`, `seconds` and `best` (progress), `network`, `average` and `optimizer` (state dicts), `random` (PyTorch's).
+`flow` ("dis", or the SHA-256 of the flow network), `iteration`, `seconds` and `best` (progress), `network`, `average`
+and `optimizer` (state dicts), `random` (PyTorch's).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def save_state(
     recipe: Recipe,
     iterations: int,
     held_out: list[str],
+    flow: str,
     iteration: int,
     seconds: float,
     best: float,
@@ -44,6 +46,7 @@ def save_state(
         "recipe": asdict(recipe),
         "iterations": iterations,
         "held_out": held_out,
+        "flow": flow,
         "iteration": iteration,
         "seconds": seconds,
         "best": best,
@@ -60,14 +63,15 @@ def load_state(
     recipe: Recipe,
     iterations: int,
     held_out: list[str],
+    flow: str,
     network: nn.Module,
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> tuple[int, float, float]:
     """Load `path` into the networks and the optimizer; return iterations done, seconds spent and best J&F so far.
 
-    Raises CheckpointError for a file that is not readable, or that was written with another recipe, length or choice of
-    held-out sequences.
+    Raises CheckpointError for a file that is not readable, or that was written with another recipe, length, choice of
+    held-out sequences or flow.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -79,8 +83,9 @@ def load_state(
         **state["recipe"],
         "iterations": state["iterations"],
         "held_out": state.get("held_out", "unknown"),
+        "flow": state.get("flow", "dis"),  # the only flow of earlier versions
     }
-    current = {**asdict(recipe), "iterations": iterations, "held_out": held_out}
+    current = {**asdict(recipe), "iterations": iterations, "held_out": held_out, "flow": flow}
     changed = [
         f"{key}: saved {saved.get(key, 'unknown')}, now {current.get(key, 'unknown')}"
         for key in {**current, **saved}

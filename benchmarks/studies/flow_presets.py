@@ -42,7 +42,7 @@ from ...runtime.preprocessing.spec import Preprocessing
 from ...runtime.refine.temporal import Evidence, filter_in_time
 from ...runtime.segmenter_plan import SegmenterPlan
 from ...runtime.stage_times import StageTimes
-from ...runtime.video.image_source import read_image
+from ...runtime.video.read_image import read_image
 from ...runtime.video.reader import open_frames
 from ...training.data import davis
 from ..accuracy.bootstrap import mean_interval

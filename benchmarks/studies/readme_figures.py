@@ -6,7 +6,8 @@ Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each N
 benchmarks/results: davis16*.json, temporal.json, ablation.json, run-*.json (each the run.json of an
 `amc-infer` run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
 h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json;
-output-sizes.json; flow.json; flow-presets.json; batch.json; resolutions.json; peer-loops.json; frames-at-once.json.
+output-sizes.json; flow.json; flow-presets.json; batch.json; raft-int8.json; cpu-correlation.json; resolutions.json;
+peer-loops.json; frames-at-once.json.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 from ...runtime.command import cli_entry_point
 from ...runtime.errors import AmcNetError
 from ...runtime.output.kinds import KINDS
+from ._batch_figures import batch_table, throughput_line
+from ._flow_figures import flow_presets_table, flow_table, lookup_table, raft_int8_table
 from ._quality_figures import ablation_table, quality_table, temporal_table
 from ._speed_figures import frames_at_once_table, peers_table, resolutions_table
 
@@ -156,80 +159,6 @@ def _outputs(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _flow(results: Path) -> str:
-    """Time and end-point error of the sources of flow."""
-    flow = _load(results / "flow.json")
-    datasets = {"flyingchairs": "FlyingChairs", "middlebury": "Middlebury"}
-    lines = ["| flow | input | processor ms | " + " | ".join(f"{name}, px" for name in datasets.values()) + " |"]
-    lines.append("|---|---|---|" + "---|" * len(datasets))
-    for row in flow["rows"]:
-        errors = [f"{row['error_px'][name]:.2f}" if row["error_px"] else "" for name in datasets]
-        size = "x".join(map(str, row["size"]))
-        lines.append(f"| {row['method']} | {size} | {row['processor_ms']:.1f} | {' | '.join(errors)} |")
-    machine, load = flow["machine"], " to ".join(f"{load:.0f}" for load in sorted(flow["load_average"]))
-    pairs = ", ".join(f"{count} of {datasets[name]}" for name, count in flow["pairs"].items())
-    lines.append(f"\nMedians over {sum(flow['pairs'].values())} pairs ({pairs}), each run once.")
-    lines.append(f"{machine['cores']} cores of {machine['processor']}, shared with other programs: load {load}.")
-    return "\n".join(lines) + "\n"
-
-
-def _flow_presets(results: Path) -> str:
-    """Time and J&F by the setting of DIS."""
-    study = _load(results / "flow-presets.json")
-    lines = ["| DIS | processor ms | J | F | J&F | difference (95 % interval) |", "|---|---|---|---|---|---|"]
-    for name, row in study["settings"].items():
-        scores = " | ".join(f"{100 * row['average'][key]:.1f}" for key in ("J", "F", "J&F"))
-        mean, (lower, upper) = row["difference"]["mean"], row["difference"]["interval"]
-        difference = f"{100 * mean:+.1f} ({100 * lower:+.1f} to {100 * upper:+.1f})" if lower < upper else ""
-        lines.append(f"| {name} | {row['processor_ms']:.1f} | {scores} | {difference} |")
-    return "\n".join(lines) + "\n"
-
-
-def _batch(results: Path) -> str:
-    """Videos a minute and memory by processes, overhead per video, and the cost of a long list."""
-    batch = _load(results / "batch.json")
-    rows = batch["jobs"]["rows"]
-    jobs = sorted({row["jobs"] for row in rows})
-    lines = ["| videos a minute with `--jobs` | " + " | ".join(map(str, jobs)) + " |", "|---|" + "---|" * len(jobs)]
-    for clip in dict.fromkeys((row["frames_per_clip"], *row["size"]) for row in rows):
-        own = [row for row in rows if (row["frames_per_clip"], *row["size"]) == clip]
-        speeds = " | ".join(f"{row['videos_per_minute']:.1f}" for row in own)
-        lines.append(f"| {clip[0]} frames of {clip[1]}x{clip[2]} | {speeds} |")
-    peaks = [max(row["memory_mib"] for row in rows if row["jobs"] == each) for each in jobs]
-    lines.append(f"| memory of the processes, MiB | {' | '.join(f'{peak:.0f}' for peak in peaks)} |")
-    overhead, driver = batch["overhead"], batch["driver"]
-    frames = overhead["frames_per_clip"]
-    width, height = overhead["size"]
-    lines += [
-        f"\n{overhead['clips']} clips of {frames} frames take {overhead['ratio']:.2f} times as long as one clip of "
-        f"{overhead['clips'] * frames} frames\n({width}x{height}, one process), and {overhead['processor_ratio']:.2f} "
-        f"times the processor time. A video costs {overhead['per_video_s']:.3f} s beside its\nframes; "
-        f"{overhead['beside_infer_s']:.3f} s of it are spent outside of what `amc-infer` does for a video.",
-        f"\nThe command that finds {driver['videos']:,} videos done lists them, reads their status and writes the "
-        f"summary in\n{driver['seconds']:.0f} s ({driver['processor_s']:.0f} s of processor time) with "
-        f"{driver['memory_mib']:.0f} MiB.",
-    ]
-    machine, loads = batch["machine"], [load for part in batch.values() for load in part.get("load_average", [])]
-    lines.append(
-        f"\n{overhead['backend']}; {machine['cores']} cores of {machine['processor']}, load {min(loads):.0f} to "
-        f"{max(loads):.0f}."
-    )
-    return "\n".join(lines) + "\n"
-
-
-def _throughput(results: Path) -> str:
-    """One line: videos a minute of `amc-batch` with its default of one process for each core."""
-    batch = _load(results / "batch.json")
-    cores = batch["machine"]["cores"]
-    row = next(row for row in reversed(batch["jobs"]["rows"]) if row["jobs"] == cores and row["frames_per_clip"] == 24)
-    width, height = row["size"]
-    return (
-        f"`amc-batch` segments {row['videos_per_minute']:.0f} videos of {row['frames_per_clip']} frames of "
-        f"{width}x{height} a minute on {cores} cores, once the\nnetwork is loaded "
-        "([docs/batch.md](docs/batch.md#processes)).\n"
-    )
-
-
 def _gpu(results: Path) -> str:
     """Latency and accuracy of each file on the GPU, and the upper bound of the speedup by a correlation kernel."""
     checks = [_load(results / name) for name in ("h200.json", "h200-paper.json")]
@@ -291,11 +220,13 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "startup": _startup,
     "bf16": _bf16,
     "outputs": _outputs,
-    "flow": _flow,
-    "flow-presets": _flow_presets,
-    "batch": _batch,
-    "throughput": _throughput,
+    "flow": flow_table,
+    "flow-presets": flow_presets_table,
+    "batch": batch_table,
+    "throughput": throughput_line,
     "gpu": _gpu,
+    "raft-int8": raft_int8_table,
+    "lookup": lookup_table,
 }
 
 

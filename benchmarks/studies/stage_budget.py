@@ -5,7 +5,7 @@
 Each stage is called by the functions that `amc-infer` uses, one frame and one stage at a time, with the process on one
 core. Whole runs have all cores. The difference between the processor time of a whole run and the sum of its stages is
 the cost of running them in parallel: shared caches, threads, queues. Loading is not included. Processor time depends
-little on other programs; wall time does, and the load of the machine is in the results. Linux only.
+less on other programs than wall time; the load of the machine is in the results. Linux only.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,14 @@ from ...runtime.output.video_writer import VideoWriter
 from ...runtime.preprocessing.resize import network_input, upsample_mask
 from ...runtime.preprocessing.spec import Preprocessing
 from ...runtime.refine.temporal import Evidence, filter_in_time
+from ...runtime.segmenter import Segmenter
 from ...runtime.segmenter_plan import SegmenterPlan
 from ...runtime.stage_times import StageTimes
 from ...runtime.video.video_source import VideoSource
 from ..demo import FOOTAGE
+from .resolutions import now, per_frame_ms
 
 WRITTEN = {"masks": ("masks",), "masks and overlay": ("masks", "overlay")}
-_WARM_UP_FRAMES = 8
 
 
 @cli_entry_point
@@ -194,10 +196,8 @@ def _writers(folder: Path, info: SourceInfo, stack: ExitStack) -> Callable[[Mask
     drawn: NDArray[np.uint8]
     masks = stack.enter_context(open_writer("masks", folder / "masks", info))
     overlays = {
-        name: stack.enter_context(
-            VideoWriter(folder / f"{name}.mp4", info, lambda m: drawn, name="overlay", audio=name.endswith("audio"))
-        )
-        for name in ("encode", "encode, audio")
+        name: stack.enter_context(VideoWriter(folder / f"{name}.mp4", each, lambda m: drawn, name="overlay"))
+        for name, each in (("encode", replace(info, video=None)), ("encode, audio", info))
     }
 
     def write(m: MaskFrame, spent: ProcessorTimes) -> None:
@@ -214,12 +214,12 @@ def _writers(folder: Path, info: SourceInfo, stack: ExitStack) -> Callable[[Mask
 
 
 def _whole_run(options: InferOptions) -> tuple[float, float]:
-    """Processor and wall ms per frame of a run, after its first frames."""
-    times: list[tuple[float, float]] = []
-    infer(options, lambda info, done: times.append((time.process_time(), time.perf_counter())))
-    frames = len(times) - _WARM_UP_FRAMES
-    processor, wall = (1e3 * (end - begin) / frames for begin, end in zip(times[-frames - 1], times[-1], strict=True))
-    return processor, wall
+    """Processor and wall ms per frame of a run with a loaded network."""
+    with Segmenter.load(precision=options.precision) as segmenter:
+        begin = now()
+        report = infer(options, segmenter=segmenter)
+        spent = per_frame_ms(begin, report["frames"])
+    return spent["processor_ms"], spent["wall_ms"]
 
 
 def sum_of_stages(stages_ms: dict[str, float], precision: str, kind: str) -> float:

@@ -76,11 +76,13 @@ def calibrate_int8(
 ) -> ConvertedFile:
     """Write `target`: `source` in INT8 for TensorRT, with ranges of `input_batches` except those held out.
 
-    Raises EngineError if there are no input batches, and as `calibrate_on_batches`.
+    Raises EngineError if there are no input batches, ModelFileError for a RAFT, and as `calibrate_on_batches`.
     """
     require("build-engine --int8", "onnx", "onnx_ir", "onnxruntime")
     from ...calibration import calibrate_on_batches
+    from ...calibration.calibrator import require_quantizable
 
+    require_quantizable(source)
     if not input_batches:
         raise EngineError(
             f"--int8: got {source.path} in {source.precision}, expected an INT8 file. Fix: calibrate it first: "

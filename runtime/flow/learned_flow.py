@@ -37,16 +37,21 @@ class LearnedFlow(Flow):
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
         self._kept: tuple[Frame, NDArray[np.float32]] | None = None
 
+    def flow(self, frame: Frame, next_frame: Frame) -> NDArray[np.float32]:
+        """Flow (H, W, 2) float32 at the size of `frame`, in its pixels."""
+        inputs = {"frame": self._input(frame), "next_frame": self._input(next_frame)}
+        flow = self._backend.run(inputs)["flow"][0]  # RAFT: (2, h, w), PWC-Net: (2, h/4, w/4); in pixels of (h, w)
+        height, width = frame.pixels.shape[:2]
+        full = resize_flow(flow.transpose(1, 2, 0), (width, height))
+        # resize_flow scales vectors by the ratio of the grids; PWC-Net's are in pixels of a grid 4 times as fine.
+        full /= np.float32(self._prepare.size[0] / flow.shape[2])
+        return full
+
     def render(self, frame: Frame, next_frame: Frame | None) -> NDArray[np.uint8]:
         if next_frame is not None:
-            inputs = {"frame": self._input(frame), "next_frame": self._input(next_frame)}
-            flow = self._backend.run(inputs)["flow"][0]  # RAFT: (2, h, w), PWC-Net: (2, h/4, w/4); in pixels of (h, w)
-            height, width = frame.pixels.shape[:2]
-            full = resize_flow(flow.transpose(1, 2, 0), (width, height))
-            # resize_flow scales vectors by the ratio of the grids; PWC-Net's are in pixels of a grid 4 times as fine.
-            full /= np.float32(self._prepare.size[0] / flow.shape[2])
-            self.amount.add(full, frame)
-            self._last = Bicubic((width, height), self._size)(color_flow(full))
+            flow = self.flow(frame, next_frame)
+            self.amount.add(flow, frame)
+            self._last = Bicubic((flow.shape[1], flow.shape[0]), self._size)(color_flow(flow))
         return self._last
 
     def close(self) -> None:

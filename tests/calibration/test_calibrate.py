@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.calibration import calibrate
 from amcnet.calibration.held_out import split_held_out, with_held_out
-from amcnet.runtime.errors import InputError
+from amcnet.engines.precision.convert import calibrate_int8
+from amcnet.runtime.errors import InputError, ModelFileError
 from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET
-from amcnet.runtime.files.onnx_file import OnnxFile
+from amcnet.runtime.files.onnx_file import MODEL, OnnxFile
 from amcnet.runtime.inputs.clip_inputs import ClipInputs
 from amcnet.runtime.inputs.stored_inputs import store_inputs
 from amcnet.runtime.video import reader
@@ -119,6 +121,18 @@ def test_numbers_out_of_range_are_refused(options: dict[str, Any], message: str,
     with pytest.raises(InputError, match=message):
         calibrate(DEFAULT_AMCNET, tmp_path / "x.onnx", [clip], **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_raft_is_refused(chain_onnx: Path, clip: Path, tmp_path: Path) -> None:
+    model = onnx.load(chain_onnx)
+    next(entry for entry in model.metadata_props if entry.key == MODEL).value = "raft"
+    onnx.save(model, tmp_path / "raft.onnx")
+    message = r"raft\.onnx cannot be quantized: got a RAFT, expected .* Fix: use it in FP32, or in FP16: build-engine"
+    with pytest.raises(ModelFileError, match=message):
+        calibrate(tmp_path / "raft.onnx", tmp_path / "x.onnx", [clip])
+    with pytest.raises(ModelFileError, match=message):
+        calibrate_int8(OnnxFile.read(tmp_path / "raft.onnx"), tmp_path / "x.onnx", [], print)
+    assert [path.name for path in tmp_path.iterdir()] == ["raft.onnx"]
 
 
 @pytest.mark.slow

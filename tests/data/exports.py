@@ -31,6 +31,9 @@ EXPORTS: dict[str, Callable[[Path], Exported]] = {
     ),
     "amcnet": lambda folder: export_amcnet(SEED, folder, config=SMALL, with_attention=True),  # 384x384
     "amcnet-64": lambda folder: export_amcnet(SEED, folder, config=SMALL, size=(64, 64)),
+    "fbms": lambda folder: export_amcnet(
+        SEED, folder, config=AMCNetConfig(backbone="resnet18", appearance_decoder=True), size=(64, 64)
+    ),
     "pwcnet": lambda folder: export_pwcnet(SEED, folder, size=(128, 64)),
     # Padded to 104x80; the coarsest volumes are 1x1.
     "raft": lambda folder: export_raft(SEED, folder, config=RAFTConfig(iterations=2), size=(101, 75)),

@@ -37,6 +37,7 @@ RAFT = {"AmcCorrelationVolumes": 1}
 SMALL = ("amcnet-64", "pwcnet")
 FUNCTIONS = {
     "amcnet-64": AMCNET,
+    "fbms": AMCNET,
     "pwcnet": PWCNET,
     "full-amcnet": AMCNET,
     "full-pwcnet": PWCNET,
@@ -114,7 +115,9 @@ def _agrees(card: Card, network: str, fp32: Path, model: Path, precisions: Colle
 RAFTS = ("full-raft", "full-raft-large")
 
 
-@pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light", "full-pipeline", *RAFTS)])
+@pytest.mark.parametrize(
+    "network", [*SMALL, *_full("fbms", "full-amcnet", "full-pwcnet", "light", "full-pipeline", *RAFTS)]
+)
 def test_fp32(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file(network)
     card = _built(model, tmp_path, LATER)
@@ -123,11 +126,11 @@ def test_fp32(network: str, network_file: Callable[[str], Path], tmp_path: Path)
     assert card.precision_report.share("float") == 1
 
 
-SHARES = {"amcnet-64": 0.98, "pwcnet": 0.98, "full-pwcnet": 0.95, "light": 0.99, "full-pipeline": 0.95}
+SHARES = {"amcnet-64": 0.98, "fbms": 0.98, "pwcnet": 0.98, "full-pwcnet": 0.95, "light": 0.99, "full-pipeline": 0.95}
 SHARES |= {"raft": 0.98, "full-raft": 0.95, "full-raft-large": 0.95}
 
 
-@pytest.mark.parametrize("network", [*SMALL, "raft", *_full("full-pwcnet", "light", "full-pipeline", *RAFTS)])
+@pytest.mark.parametrize("network", [*SMALL, "raft", *_full("fbms", "full-pwcnet", "light", "full-pipeline", *RAFTS)])
 def test_fp16(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file(network)
     card = _built(model, tmp_path, LATER, fp16=True)
@@ -192,7 +195,7 @@ def test_sm75_refuses_fp32_products(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", [*SMALL, *_full("full-amcnet", "full-pwcnet", "light")])
+@pytest.mark.parametrize("network", [*SMALL, *_full("fbms", "full-amcnet", "full-pwcnet", "light")])
 def test_int8(network: str, network_file: Callable[[str], Path], tmp_path: Path) -> None:
     model = network_file(network)
     quantized = tmp_path / f"{network}.int8.onnx"

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..recipe import Recipe
 from .augment import augment
 from .clips import Clips
+from .flow import FlowFunction, dis_flow
 from .motion import moving_sample
 from .pictures import Pictures
 from .procedural import procedural_sample
@@ -39,11 +40,12 @@ class Batch:
 class Source:
     """The data to sample from. Procedural clips are always available, and the only kind without clips and pictures.
 
-    clips: frames of DAVIS. pictures: still images with masks.
+    clips: frames of DAVIS. pictures: still images with masks. flow: computes the flow of pasted and procedural samples.
     """
 
     clips: Clips | None = None
     pictures: Pictures | None = None
+    flow: FlowFunction = dis_flow
 
     def batch(self, recipe: Recipe, iteration: int, iterations: int, places: range | None = None) -> Batch:
         """Return the batch of `iteration` in a training of `iterations`; with `places`, only the samples at these
@@ -79,5 +81,5 @@ class Source:
         if kind == 3 and self.clips:
             image, mask = self.clips.still(rng)
             background, _ = self.pictures.still(rng) if self.pictures else self.clips.still(rng)
-            return moving_sample(image, mask, rng, background)
-        return procedural_sample(rng)
+            return moving_sample(image, mask, rng, background, self.flow)
+        return procedural_sample(rng, self.flow)

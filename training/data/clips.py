@@ -15,7 +15,7 @@ from ...runtime.files.atomic import make_folder, replacing
 from ...runtime.machine_info import available_cores
 from ...runtime.video.read_image import read_image
 from .davis import Sequence, read_mask
-from .flow import dis_flow
+from .flow import GRID_PX, FlowFunction, dis_flow
 from .sample import Sample
 
 GAPS = (1, -1, 2, -2, 3, -3)  # frames from the sample to the second frame of its flow
@@ -25,10 +25,12 @@ _STORED_PX = 192  # side length; DIS's medium preset computes at half of its 384
 class Clips:
     """Annotated frames, numbered over all sequences. Memory: 0.9 GB for the 2079 frames of DAVIS at 512×288.
 
-    flow_folder: cache of the flows, filled on first use. Raises InputError for unreadable files.
+    flow_folder: cache of the flows of `flow`, filled on first use; a folder for each way to compute flow. Raises
+    InputError for unreadable files.
     """
 
-    def __init__(self, sequences: list[Sequence], flow_folder: Path) -> None:
+    def __init__(self, sequences: list[Sequence], flow_folder: Path, flow: FlowFunction = dis_flow) -> None:
+        self._flow = flow
         self.frames = [(sequence, index) for sequence in sequences for index in range(len(sequence.frames))]
         with ThreadPoolExecutor(available_cores()) as pool:
             files = [(path, read_image) for sequence in sequences for path in sequence.frames]
@@ -71,7 +73,7 @@ class Clips:
             for index, image in enumerate(images):
                 for place, gap in enumerate(GAPS):
                     if 0 <= index + gap < len(images):
-                        flow = dis_flow(image, images[index + gap])
+                        flow = self._flow(image, images[index + gap], GRID_PX)
                         flows[index, place] = cv2.resize(flow, (_STORED_PX, _STORED_PX), interpolation=cv2.INTER_AREA)
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.save(file, flows)

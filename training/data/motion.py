@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .flow import dis_flow
+from .flow import FlowFunction, dis_flow
 from .sample import Sample
 
 _GRID_PX = 256  # smaller than for video, as the images are smaller; DIS takes 8 ms instead of 19
@@ -17,13 +17,13 @@ def moving_sample(
     mask: NDArray[np.uint8],
     rng: np.random.Generator,
     background: NDArray[np.uint8] | None = None,
+    flow: FlowFunction = dis_flow,
 ) -> Sample:
     """Return the first of two synthetic frames, with the flow to the second and the mask.
 
     image: (H, W, 3) uint8 RGB. mask: (H, W) uint8, 0 or 255. background: an image (h, w, 3) of any size, in front of
-    which the object is placed; default: the image itself, with the object inpainted.
-
-    The flow is computed by DIS between the two frames, so it has the errors that flow has in deployment.
+    which the object is placed; default: the image itself, with the object inpainted. flow: computes the flow between
+    the two frames, so that it has the errors that flow has in deployment.
     """
     height, width = mask.shape
     alpha = np.asarray(cv2.GaussianBlur(mask, (3, 3), 0), np.uint8)
@@ -43,7 +43,7 @@ def moving_sample(
     # Sensor noise: without it, the flow of a static camera would be exactly zero, unlike real video.
     noise = rng.integers(0, 7, second.shape, np.uint8)
     noisy = np.asarray(cv2.subtract(cv2.add(second, noise), np.full_like(noise, 3)), np.uint8)
-    return Sample(image=first, flow=dis_flow(first, noisy, _GRID_PX), mask=mask)
+    return Sample(image=first, flow=flow(first, noisy, _GRID_PX), mask=mask)
 
 
 def _motion(rng: np.random.Generator, width: int, height: int, strength: float) -> NDArray[np.float64]:

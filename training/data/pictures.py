@@ -14,6 +14,7 @@ from ...runtime.video.image_source import images_in
 from ...runtime.video.read_image import read_image
 from ..shared_memory import shared_array
 from .davis import read_mask
+from .flow import FlowFunction, dis_flow
 from .motion import moving_sample
 from .sample import Sample
 
@@ -25,10 +26,11 @@ _OTHER_BACKGROUND = 0.25  # probability of another image as background; its own 
 class Pictures:
     """Still images and masks, read on first use and cached in memory shared by forked processes (0.4 MB each).
 
-    root: folder with `images` and `masks`. Raises InputError if it has no images, or an image has no mask.
+    root: folder with `images` and `masks`. flow: computes the flow of the samples. Raises InputError if `root` has no
+    images, or an image has no mask.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, flow: FlowFunction = dis_flow) -> None:
         if not (root / "images").is_dir():
             raise InputError(f"{root}/images: no such folder; expected images there and their masks in {root}/masks")
         self.paths = images_in(root / "images")
@@ -39,6 +41,7 @@ class Pictures:
         self._cache = shared_array((len(self.paths), 4 * _LONGEST_PX**2), np.uint8)  # pixels, then mask
         self._shapes = shared_array((len(self.paths), 2), np.int32)  # (H, W); zeros for images that are not cached yet
         self._lock = multiprocessing.Lock()
+        self._flow = flow
         self._drawn = list(range(len(self.paths)))  # indices of the images that samples are made of
 
     def hold_out(self) -> list[Sample]:
@@ -54,13 +57,13 @@ class Pictures:
         count = min(max(1, len(self.paths) // _HELD_OUT_EVERY), _MAX_HELD_OUT)
         held = np.linspace(0, len(self.paths) - 1, count).round().astype(int).tolist()
         self._drawn = sorted(set(self._drawn) - set(held))
-        return [moving_sample(*self._read(number), np.random.default_rng(number)) for number in held]
+        return [moving_sample(*self._read(number), np.random.default_rng(number), flow=self._flow) for number in held]
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """Return a random image with synthetic motion (motion.py)."""
         image, mask = self.still(rng)
         background = self.still(rng)[0] if rng.random() < _OTHER_BACKGROUND else None
-        return moving_sample(image, mask, rng, background)
+        return moving_sample(image, mask, rng, background, self._flow)
 
     def still(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return a random image (H, W, 3) uint8 RGB and its mask (H, W) uint8, 0 or 255.

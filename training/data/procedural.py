@@ -6,20 +6,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .flow import FlowFunction, dis_flow
 from .motion import moving_sample
 from .sample import Sample
 
 _WIDTH, _HEIGHT = 384, 288
 
 
-def procedural_sample(rng: np.random.Generator) -> Sample:
-    """Return a sample of 384×288 px: a moving blob, and up to three others that move with the background."""
+def procedural_sample(rng: np.random.Generator, flow: FlowFunction = dis_flow) -> Sample:
+    """Return a sample of 384×288 px: a moving blob, and up to three others that move with the background.
+
+    flow: computes its optical flow.
+    """
     background = _texture(rng)
     for _ in range(rng.integers(0, 4)):
         other = _shape(rng, 0.15) > 0
         background[other] = _texture(rng)[other]
     mask = _shape(rng, rng.uniform(0.1, 0.35))
-    return moving_sample(_texture(rng), mask, rng, background)
+    return moving_sample(_texture(rng), mask, rng, background, flow)
 
 
 def _texture(rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -55,6 +55,7 @@ NEEDS = {
     "operator_speed": "PyTorch",
     "peer_loops": "ONNX Runtime",
     "preprocess_speed": "Pillow",
+    "raft_int8 x --raft x": "PyTorch",
     "readme_picture": "Pillow",
     "stage_budget": "ONNX Runtime",
     "resolutions": "ONNX Runtime",

@@ -87,6 +87,12 @@ def test_flow_is_in_pixels_of_the_video_and_cached(tmp_path: Path, write_sequenc
     assert np.array_equal(again.sample(3, lambda gaps: gaps[0]).flow, back.flow)
 
 
+def test_another_flow_is_used_for_the_clips(tmp_path: Path, write_sequence: WriteSequence) -> None:
+    write_sequence(tmp_path, "square", 3)
+    clips = Clips(find_sequences(tmp_path), tmp_path / "flow", lambda first, *_: np.full((9, 16, 2), 7, np.float32))
+    assert (clips.sample(1, lambda gaps: gaps[0]).flow == 7).all()
+
+
 def test_gaps_stay_inside_the_sequence(tmp_path: Path, write_sequence: WriteSequence) -> None:
     write_sequence(tmp_path, "square", 3)
     clips = Clips(find_sequences(tmp_path), tmp_path / "flow")
