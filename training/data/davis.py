@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from ...runtime.errors import InputError
 
 # Training sequences of DAVIS that cover the kinds of its validation sequences. Three sequences proved too few: the
-# selection of weights was dominated by noise. Those three, held out for the bundled network, were dog-agility,
-# mallard-water and swing.
+# selection of weights was dominated by noise. Those three were dog-agility, mallard-water and swing.
 HELD_OUT = {  # sequence: its kind
     "breakdance-flare": "a person, fast deformation",
     "dog-agility": "an animal, fast, partly occluded by poles",

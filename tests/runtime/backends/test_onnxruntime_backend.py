@@ -83,7 +83,7 @@ def test_inputs_that_do_not_fit_are_named(tmp_path: Path, networks: ModuleType) 
 def test_wrong_output_names_are_refused_on_loading(tmp_path: Path, networks: ModuleType) -> None:
     file = OnnxFile.read(networks.make_amcnet(tmp_path / "salience.onnx", output="salience"))
     with pytest.raises(
-        ModelFileError, match=r"the inputs image, flow_image and the outputs salience; expected .* and mask:"
+        ModelFileError, match=r"the inputs image, flow_image and the outputs salience; expected .* and mask.*Fix: "
     ):
         OnnxRuntimeBackend(file, 1)
     file = OnnxFile.read(networks.make_amcnet(tmp_path / "liar.onnx", network="pwcnet"))
@@ -95,7 +95,7 @@ def test_a_file_refused_by_the_library_is_an_error(tmp_path: Path, amcnet_onnx: 
     model = onnx.load(str(amcnet_onnx))
     model.graph.node[0].op_type = "MadeUpOperator"
     onnx.save(model, str(tmp_path / "odd.onnx"))
-    with pytest.raises(BackendError, match=r"ONNX Runtime 1\S* refuses .*odd\.onnx: .*MadeUpOperator.*; export"):
+    with pytest.raises(BackendError, match=r"ONNX Runtime 1\S* refuses .*odd\.onnx: .*MadeUpOperator.*Fix: export"):
         OnnxRuntimeBackend(OnnxFile.read(tmp_path / "odd.onnx"), 1)
 
 

@@ -163,7 +163,7 @@ def test_failures_of_the_network_end_the_batch(
     """Each of 100,000 videos would start a process."""
     make_videos("gpu-1", "gpu-2", "gpu-3")
     monkeypatch.setattr("amcnet.runtime.batch.scheduler._IN_A_ROW", 2)
-    with pytest.raises(BackendError, match=r"^2 videos in a row failed, .*; the last error is: the GPU has failed$"):
+    with pytest.raises(BackendError, match=r"^2 videos in a row failed by .*; the last one is: the GPU has failed$"):
         run_batch(options(jobs=1, retries=0), segment=faulty_segment)
 
 
