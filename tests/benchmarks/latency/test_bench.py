@@ -156,7 +156,8 @@ def test_files_of_equal_names_are_named_with_their_folders(tmp_path: Path) -> No
     made = bench(BenchOptions(files=tuple(files), video=tmp_path / "clip.mp4", measure=QUICK), progress)
     assert [network["name"] for network in made["networks"]] == ["old/pwcnet.onnx", "new/pwcnet.onnx"]
     measured = [step.split(":")[0].removeprefix("measuring ") for step in steps if ": " in step and "measuring" in step]
-    forward = ["reference", "old/pwcnet.onnx", "new/pwcnet.onnx"]
+    rows = 1 + computes_bf16(OnnxFile.read(files[0]), "cpu")
+    forward = ["reference", *["old/pwcnet.onnx"] * rows, *["new/pwcnet.onnx"] * rows]
     back = forward[::-1]
     assert measured == [*forward, *forward, *back, *forward, *back]  # warm-up, then four rounds
     assert all(later <= earlier for earlier, later in pairwise(left[3:]))  # after the warm-up
