@@ -87,7 +87,9 @@ def test_wrong_output_names_are_refused_on_loading(tmp_path: Path, networks: Mod
     ):
         OnnxRuntimeBackend(file, 1)
     file = OnnxFile.read(networks.make_amcnet(tmp_path / "liar.onnx", network="pwcnet"))
-    with pytest.raises(ModelFileError, match=r"the inputs image, flow_image.*expected frame, next_frame and flow:"):
+    with pytest.raises(
+        ModelFileError, match=r"the inputs image, flow_image.*expected frame, next_frame and flow\. Fix: "
+    ):
         OnnxRuntimeBackend(file, 1)
 
 
