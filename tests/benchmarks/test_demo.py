@@ -33,10 +33,8 @@ def test_the_bundled_network_segments_the_footage() -> None:
     with Segmenter.load(precision="fp32") as segmenter:
         masks = [m.mask for m in segmenter.video(demo.FOOTAGE, start=40, frames=12)]
     assert len(masks) == 12
-    # The network loses a part of the belly for three frames in which the object hardly moves.
-    assert sum(all(mask[y, x] for x, y in BELLY) for mask in masks) >= 9
     for mask in masks:
-        assert 0.1 < mask.mean() < 0.2
+        assert all(mask[y, x] for x, y in BELLY)
         assert not any(mask[y, x] for x, y in SCENERY)
 
 
