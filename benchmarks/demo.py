@@ -51,7 +51,7 @@ def main() -> int:
     print(f"   ground truth {annotations}\n   mean IoU with the true masks (J): {100 * score:.1f} %")
 
     print(f"\nOpen {output / 'big-buck-bunny' / 'overlay.mp4'} in a video player: the object is tinted red.")
-    print("Your own video: .venv/bin/amc-infer video.mp4")
+    print("Your own video: .venv/bin/amc-infer video.mp4, or with the larger network: --model base")
     return 0
 
 

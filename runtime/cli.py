@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from .command import cli_entry_point
 from .errors import AmcNetError
-from .files.bundled_network import PRECISIONS
+from .files.bundled_network import MODELS, PRECISIONS
 from .interrupt import GracefulInterrupt
 from .machine_info import DEVICES
 from .output.kinds import EXPLANATIONS, KINDS
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """examples:
   amc-infer video.mp4                              bundled network, flow by OpenCV's DIS
+  amc-infer video.mp4 --model base                 the larger bundled network: slower, more accurate
   amc-infer video.mp4 --amcnet build/amcnet.onnx --flow build/pwcnet.onnx      flow by PWC-Net
   amc-infer video.mp4 --engine build/pipeline.engine                           pipeline on an NVIDIA GPU
   amc-infer frames/ --flow raft-flow/              images, precomputed flow
@@ -143,7 +144,7 @@ def add_explanations(arguments: dict[str, Any]) -> None:
 
 def add_options(parser: argparse._ActionsContainer) -> None:
     """Add the options of a segmentation run, which `amc-infer` and `amc-batch` share."""
-    parser.add_argument("--amcnet", type=Path, metavar="FILE", help="AMC-Net from export-onnx (default: bundled)")
+    parser.add_argument("--amcnet", type=Path, metavar="FILE", help="AMC-Net from export-onnx (default: --model)")
     parser.add_argument("--engine", type=Path, metavar="FILE", help="AMC-Net or pipeline from build-engine")
     parser.add_argument("--trust", action="store_true", help="run an engine whose SHA-256 differs from its card")
     parser.add_argument(
@@ -161,6 +162,9 @@ def add_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--crf", action="store_true", help="refine the masks with a dense CRF, 3 s per frame")
     parser.add_argument(
         "--device", choices=DEVICES, default="cpu", help="device of ONNX files (default: cpu); engines use the GPU"
+    )
+    parser.add_argument(
+        "--model", choices=MODELS, default=MODELS[0], help="bundled network, 256x256 or 384x384 (default: light)"
     )
     parser.add_argument(
         "--precision",

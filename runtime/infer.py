@@ -62,6 +62,7 @@ class InferOptions:
     temporal: bool = True
     device: str = "cpu"
     precision: str = "auto"
+    model: str = "light"
     start: int = 0
     frames: int | None = None
     stride: int = 1
@@ -170,6 +171,7 @@ def _plan(options: InferOptions, frames: int | None) -> SegmenterPlan:
         temporal=options.temporal,
         device=options.device,
         precision=options.precision,
+        model=options.model,
         explain=explains(options.write),
         frames=frames,
     )
@@ -235,6 +237,7 @@ def _report(
             "crf": options.crf,
             "temporal": plan.temporal,
             "device": options.device,
+            "model": plan.model,
             "flow": "inside" if plan.flow is None else plan.flow.name,
             "files": {
                 name: _describe(file, plan.precision if file is plan.file else file.precision)

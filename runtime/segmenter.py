@@ -67,16 +67,18 @@ class Segmenter(Closeable):
         temporal: bool = True,
         device: str = "cpu",
         precision: str = "auto",
+        model: str = "light",
         explain: bool = False,
     ) -> Segmenter:
         """Load a network.
 
             Segmenter.load()                                                # the bundled network, flow by OpenCV
+            Segmenter.load(model="base")                                    # the larger one
             Segmenter.load("amcnet.onnx", flow="pwcnet.onnx", device="cuda")
             Segmenter.load(engine="pipeline.engine")
 
         Args:
-            amcnet: ONNX file of an AMC-Net, from `export_amcnet` or `calibrate`. None: the bundled network.
+            amcnet: ONNX file of an AMC-Net, from `export_amcnet` or `calibrate`. None: the bundled network `model`.
             engine: engine of an AMC-Net or a pipeline, from `build_engine`, in place of `amcnet`. A pipeline computes
                 its flow itself.
             trust: load engines whose SHA-256 differs from the one on their card. Engines are code.
@@ -87,8 +89,9 @@ class Segmenter(Closeable):
             temporal: average the probabilities of each frame and its two neighbors along the optical flow; see
                 docs/benchmarks.md. A pipeline keeps its flow to itself and is not filtered.
             device: "cpu" or "cuda" (an NVIDIA GPU) for ONNX files; never replaced by the other. Engines run on the GPU.
-            precision: of the bundled network: "fp32", "bf16", "int8", or "auto" (BF16 in OpenVINO or INT8, on CPUs with
+            precision: of a bundled network: "fp32", "bf16", "int8", or "auto" (BF16 in OpenVINO or INT8, on CPUs with
                 instructions for it). An `amcnet` file has a precision of its own; "bf16" computes an FP32 file in BF16.
+            model: bundled network: "light" (256x256) or "base" (384x384, slower, more accurate).
             explain: set `MaskFrame.explanation`, from a file exported with `--with-attention`. "auto" is "fp32" then.
 
         Raises:
@@ -108,6 +111,7 @@ class Segmenter(Closeable):
                 temporal=temporal,
                 device=device,
                 precision=precision,
+                model=model,
                 explain=explain,
             )
         )

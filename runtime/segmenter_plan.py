@@ -14,7 +14,7 @@ from .backends.open_backend import require_bf16, require_library
 from .backends.openvino_backend import is_installed
 from .errors import InputError
 from .explanation import Explanation, require_explainable
-from .files.bundled_network import bundled_network
+from .files.bundled_network import MODELS, bundled_network
 from .files.onnx_file import OnnxFile
 from .flow.flow import Flow
 from .flow.flow_source import FlowSource
@@ -25,9 +25,11 @@ from .stage_times import StageTimes
 from .trt.card import EngineFile
 from .video.reader import FrameReader
 
-INT8_PAYS_FROM_FRAMES = 500
-"""Between the two break-even points of benchmarks/studies/startup.py: INT8 saves 4 ms per frame on two cores. Its first
-mask takes 0.7 s of processor time more than in FP32 with a filled cache (160 frames), 4.7 s with an empty one (1100).
+INT8_PAYS_FROM_FRAMES = {"light": 500, "base": 220}
+"""For each bundled network. light: between the two break-even points of benchmarks/studies/startup.py: INT8 saves 4 ms
+per frame on two cores. Its first mask takes 0.7 s of processor time more than in FP32 with a filled cache (160 frames),
+4.7 s with an empty one (1100). base: derived from that. Loading compiles the same operators, in 6.6 instead of 6.1 s in
+INT8 (on a CPU without VNNI), and INT8 saves 2.25 times as much per frame, that of the products that it computes.
 """
 
 
@@ -35,6 +37,7 @@ mask takes 0.7 s of processor time more than in FP32 with a filled cache (160 fr
 class SegmenterPlan:
     """`file` is an AMC-Net, or a pipeline, which computes its flow itself: then `flow` is None.
 
+    model: the bundled network that `file` holds, None for a network of the caller's own.
     threshold and crf define the mask of a probability, see `mask_frame`; device is "cpu" or "cuda". temporal: whether
     probabilities are averaged along the flow, which a pipeline keeps to itself: then it is False. bf16: compute `file`,
     which is FP32, in BF16. explain: whether masks come with an explanation.
@@ -48,6 +51,7 @@ class SegmenterPlan:
     device: str
     bf16: bool = False
     explain: bool = False
+    model: str | None = None
 
     @classmethod
     def make(
@@ -62,6 +66,7 @@ class SegmenterPlan:
         temporal: bool = True,
         device: str = "cpu",
         precision: str = "auto",
+        model: str = "light",
         explain: bool = False,
         frames: int | None = None,
     ) -> SegmenterPlan:
@@ -73,20 +78,25 @@ class SegmenterPlan:
             raise InputError(f"threshold is {threshold}; expected a number between 0 and 1, such as 0.5")
         if device not in DEVICES:
             raise InputError(f"device is {device!r}; expected {' or '.join(DEVICES)}")
+        if model not in MODELS:
+            raise InputError(f"model is {model!r}; expected {' or '.join(MODELS)}")
         if amcnet is not None and engine is not None:
             raise InputError(f"both {amcnet} and {engine} were given; expected one network. Fix: leave out one")
         if engine is not None and precision != "auto":
             raise InputError(f"precision {precision} was given, but {engine} has its own. Fix: leave out --precision")
         if amcnet is not None and precision not in ("auto", "bf16"):
             raise InputError(f"precision {precision} was given, but {amcnet} has its own. Fix: leave out --precision")
+        own = amcnet or engine
+        if own is not None and model != MODELS[0]:
+            raise InputError(f"model {model} was given, but {own} is another network. Fix: leave out --model")
         source: FlowSource | None = FlowSource.parse(flow, trust=trust)
         file: NetworkFile
         if engine is None:
             if amcnet is None and explain and precision == "auto":
                 precision = "fp32"
             elif amcnet is None:
-                precision = _faster(precision, device, frames)
-            file = OnnxFile.read(amcnet or bundled_network(precision, device), "amcnet")
+                precision = _faster(model, precision, device, frames)
+            file = OnnxFile.read(amcnet or bundled_network(model, precision, device), "amcnet")
         else:
             file = EngineFile.read(engine, "amcnet", "pipeline", trust=trust)
         if file.model == "pipeline":
@@ -110,6 +120,7 @@ class SegmenterPlan:
             device=device,
             bf16=bf16,
             explain=explain,
+            model=model if own is None else None,
         )
         for needed in plan.files.values():
             require_library(needed, device, bf16=bf16 and needed is file)
@@ -155,7 +166,7 @@ class SegmenterPlan:
             return MaskFrame(frame, refine(frame.pixels, probability), probability, explanation)
 
 
-def _faster(precision: str, device: str, frames: int | None) -> str:
+def _faster(model: str, precision: str, device: str, frames: int | None) -> str:
     """For "auto" on a CPU, the faster of FP32, BF16 and INT8; "auto" where that depends on its INT8 instructions alone.
 
     In OpenVINO, BF16 is faster than INT8, its masks are closer to those of FP32, and it starts almost as fast as FP32
@@ -168,4 +179,4 @@ def _faster(precision: str, device: str, frames: int | None) -> str:
         return "fp32" if is_amd() else precision
     if multiplies_bf16() and not is_arm():
         return "bf16"
-    return "fp32" if frames is not None and frames < INT8_PAYS_FROM_FRAMES else precision
+    return "fp32" if frames is not None and frames < INT8_PAYS_FROM_FRAMES[model] else precision

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.backends.base import NetworkFile
+from ...runtime.errors import InputError
+from ...runtime.files.bundled_network import MODELS, bundled_network
 from ...runtime.files.onnx_file import FLOW_MODELS
-from ...runtime.segmenter import DEFAULT_AMCNET
 from ...runtime.trt.card import EngineFile, read_card
 from ..demo_clip import write_clip
 from .baselines import OTHER_PRECISION
@@ -33,8 +34,6 @@ from .subject import Subject, named, open_subject, read_network
 
 SCHEMA = 2
 REFERENCE = "reference: a matrix product"
-# The bundled network in each precision, FP32 first.
-BUNDLED = tuple(sorted(DEFAULT_AMCNET.parent.glob("*.onnx"), key=lambda path: len(path.name)))
 _MAX_FRAMES, _MIN_FRAMES = 120, 12
 _PEAKS_S = 4.0  # of the measurement of the peaks, and of the start of the whole-frame run
 
@@ -49,7 +48,9 @@ def bench(
     The files and their baselines alternate within each round. `progress` is called before each step, `on_warning` for a
     noisy machine before the measurement. Raises ModelFileError, EngineError, BackendError or InputError.
     """
-    files = [read_network(path) for path in options.files or BUNDLED]
+    if options.files and options.model != MODELS[0]:
+        raise InputError(f"model {options.model} was given, and files to measure. Fix: leave out --model")
+    files = [read_network(path) for path in options.files or bundled_files(options.model)]
     notes: list[str] = []
     progress("measuring the noise of this machine")
     noise = measure_noise()
@@ -80,7 +81,7 @@ def bench(
         progress("measuring whole frames", _frame_s(options))
         frame = _frame(subjects, latencies, clip, options)
         amcnet = options.files[0] if options.files else None
-        scaling = measure_scaling(amcnet, progress) if options.scaling else None
+        scaling = measure_scaling(amcnet, progress, model=options.model) if options.scaling else None
     return {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -99,6 +100,11 @@ def bench(
         "frame": frame,
         "scaling": scaling,
     }
+
+
+def bundled_files(model: str) -> tuple[Path, ...]:
+    """The files of a bundled network, FP32 first."""
+    return tuple(bundled_network(model, precision, "cpu") for precision in ("fp32", "int8"))
 
 
 def _measure(
@@ -181,7 +187,9 @@ def _frame(
     amcnet = by_model["amcnet"].file.path if options.files else None
     on_gpu = options.device == "cuda" or isinstance(by_model["amcnet"].file, EngineFile)
     loaded = {model: subject.backend for model, subject in by_model.items()} if on_gpu else {}
-    return frame_time(clip, amcnet=amcnet, flow=flow, frames=frames, device=options.device, loaded=loaded)
+    return frame_time(
+        clip, amcnet=amcnet, flow=flow, frames=frames, device=options.device, model=options.model, loaded=loaded
+    )
 
 
 def _fidelity(file: NetworkFile) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from ...runtime.argument_types import positive
 from ...runtime.command import cli_entry_point
 from ...runtime.files.atomic import make_folder, replacing
+from ...runtime.files.bundled_network import MODELS
 from ...runtime.machine_info import DEVICES
 from .bench import bench
 from .compare import TOLERANCE, compare, comparison_table, machine_change
@@ -28,6 +29,7 @@ how it compares with the paper's 57 ms per frame. `amc-bench compare --help` des
 _EXAMPLES = """\
 examples:
   amc-bench                                             the bundled network on a rendered clip; takes a minute or two
+  amc-bench --model base                                the larger bundled network
   amc-bench --quick                                     rough figures in about a minute
   amc-bench --stable 600                                repeat until the medians are accurate to 2 %, at most 10 minutes
   amc-bench build/amcnet.onnx build/pwcnet.onnx --video clip.mp4 -o report/
@@ -106,6 +108,7 @@ def _compare(arguments: list[str]) -> int:
 def _options(arguments: argparse.Namespace) -> BenchOptions:
     return BenchOptions(
         files=tuple(arguments.files),
+        model=arguments.model,
         video=arguments.video,
         baselines=arguments.against == "baselines",
         baseline_limit=arguments.baseline_limit,
@@ -130,8 +133,9 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         nargs="*",
         metavar="FILE",
-        help="ONNX files or engines of AMC-Net, PWC-Net and RAFT (default: the bundled network)",
+        help="ONNX files or engines of AMC-Net, PWC-Net and RAFT (default: --model)",
     )
+    add("--model", choices=MODELS, default=MODELS[0], help="bundled network to measure (default: light)")
     add("--video", type=Path, metavar="CLIP", help="source of the input frames (default: a rendered clip, 854x480)")
     add("--against", choices=("baselines",), help="also measure PyTorch, ONNX Runtime and OpenVINO, if installed")
     add(

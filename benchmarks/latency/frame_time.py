@@ -39,10 +39,12 @@ def frame_time(
     flow: str | Path,
     frames: int,
     device: str = "cpu",
+    model: str = "light",
     loaded: Mapping[str, Backend] | None = None,
 ) -> dict[str, Any]:
     """Run `infer` on the first `frames` frames of `clip`; returns the entry "frame" of report.json.
 
+    amcnet: file of an AMC-Net or a pipeline, None for the bundled network `model`.
     loaded: backends by model, such as "amcnet", that have loaded the files on a GPU: they are used and left open.
     On a CPU, `infer` divides the cores in another way and loads the files itself. Raises the errors of `infer`.
     """
@@ -57,6 +59,7 @@ def frame_time(
             flow=flow,
             frames=frames,
             device=device,
+            model=model,
         )
         segmenter = _segmenter(options, loaded) if "amcnet" in loaded else None
         run = _timed_run(options, segmenter)
@@ -86,7 +89,9 @@ def frame_time(
 
 def _segmenter(options: InferOptions, loaded: Mapping[str, Backend]) -> Segmenter:
     """A Segmenter of the loaded networks."""
-    plan = SegmenterPlan.make(options.amcnet, engine=options.engine, flow=options.flow, device=options.device)
+    plan = SegmenterPlan.make(
+        options.amcnet, engine=options.engine, flow=options.flow, device=options.device, model=options.model
+    )
     flow = None if plan.flow is None or plan.flow.model is None else loaded.get(plan.flow.model.model)
     return Segmenter(plan, TwoStreamNetwork(plan, loaded["amcnet"]), flow)
 

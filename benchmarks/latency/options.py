@@ -14,12 +14,14 @@ _QUICK_LIMIT_S = 10.0
 class BenchOptions:
     """Options of `bench`, named as those of `amc-bench`; `baselines` is `--against baselines`.
 
-    files: ONNX files and engines of AMC-Net, PWC-Net and RAFT (default: the bundled network). video: the source of the
-    input frames (default: a rendered clip). baselines: measure other libraries too, each loaded within `baseline_limit`
-    seconds. checkpoint: weights for PyTorch. quick: take half a minute, in place of the limits of `measure`.
+    files: ONNX files and engines of AMC-Net, PWC-Net and RAFT (default: those of the bundled network `model`). video:
+    the source of the input frames (default: a rendered clip). baselines: measure other libraries too, each loaded
+    within `baseline_limit` seconds. checkpoint: weights for PyTorch. quick: take half a minute, in place of the limits
+    of `measure`.
     """
 
     files: tuple[Path, ...] = ()
+    model: str = "light"
     video: Path | None = None
     baselines: bool = False
     baseline_limit: float = 120.0

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ import av
 import numpy as np
 
 from ...runtime.backends.open_backend import open_backend
+from ...runtime.files.bundled_network import bundled_network
 from ...runtime.files.onnx_file import OnnxFile
 from ...runtime.frame import SourceInfo
 from ...runtime.infer import InferOptions, infer
 from ...runtime.inputs.clip_inputs import ClipInputs
 from ...runtime.machine_info import available_cores
-from ...runtime.segmenter import DEFAULT_AMCNET
 from ..demo_clip import write_clip
 from .machine_state import MachineWatch
 
@@ -34,33 +34,36 @@ _FRAMES_IN_PARALLEL = 96  # of each of several videos
 _WARM_UP_FRAMES = 8  # after the first one: queued frames that are complete before the timing starts
 
 
-def measure_scaling(amcnet: Path | None, progress: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
-    """The entry "scaling" of report.json, for an ONNX file of AMC-Net (None: the bundled network) with DIS flow.
+def measure_scaling(
+    amcnet: Path | None, progress: Callable[[str], None] = lambda text: None, *, model: str = "light"
+) -> dict[str, Any]:
+    """The entry "scaling" of report.json, for an ONNX file of AMC-Net (None: the bundled network `model`), DIS flow.
 
     resolutions: ms per frame of a whole run by video size. batches: ms per image by batch size, None if the file has a
     fixed batch size. lengths: peak resident memory of a run by number of frames. videos: total frames per second by the
     number of parallel videos, start-up excluded, and the seconds until all have their first frame. warnings: as of
     `MachineWatch`.
     """
+    network = InferOptions(source="", output="", amcnet=amcnet, model=model, overwrite=True)
     with tempfile.TemporaryDirectory() as name, MachineWatch() as watch:
         folder = Path(name)
         write_clip(folder / "clip.mp4", max(LENGTHS))
         progress("measuring resolutions")
-        resolutions = [_resolution(amcnet, folder, size) for size in RESOLUTIONS]
+        resolutions = [_resolution(network, folder, size) for size in RESOLUTIONS]
         progress("measuring batches")
-        batches = [_batch(amcnet, folder / "clip.mp4", batch) for batch in BATCHES]
+        batches = [_batch(network, folder / "clip.mp4", batch) for batch in BATCHES]
         progress("measuring clip lengths")
-        lengths = [_length(amcnet, folder, frames) for frames in LENGTHS]
+        lengths = [_length(network, folder, frames) for frames in LENGTHS]
         progress("measuring parallel videos")
-        videos = [_videos(amcnet, folder, count) for count in VIDEOS]
+        videos = [_videos(network, folder, count) for count in VIDEOS]
     warnings = watch.report()["warnings"]
     return {"resolutions": resolutions, "batches": batches, "lengths": lengths, "videos": videos, "warnings": warnings}
 
 
-def _resolution(amcnet: Path | None, folder: Path, size: tuple[int, int]) -> dict[str, Any]:
+def _resolution(network: InferOptions, folder: Path, size: tuple[int, int]) -> dict[str, Any]:
     clip = folder / f"{size[0]}x{size[1]}.mp4"
     _resized(folder / "clip.mp4", clip, size)
-    run = _run(amcnet, clip, folder / "out", None, threading.Barrier(1))
+    run = _run(network, clip, folder / "out", None, threading.Barrier(1))
     ms_per_frame = round(1e3 / run.frames_per_second, 2)
     return {"size": list(size), "ms_per_frame": ms_per_frame, "stages_ms": _medians(run.report)}
 
@@ -78,8 +81,8 @@ def _resized(source: Path, path: Path, size: tuple[int, int]) -> None:
         writing.mux(stream.encode(None))
 
 
-def _batch(amcnet: Path | None, clip: Path, batch: int) -> dict[str, Any]:
-    file = OnnxFile.read(amcnet or DEFAULT_AMCNET)
+def _batch(network: InferOptions, clip: Path, batch: int) -> dict[str, Any]:
+    file = OnnxFile.read(network.amcnet or bundled_network(network.model, "fp32", "cpu"))
     inputs = next(iter(ClipInputs(file, [clip]))).inputs
     stacked = {name: np.repeat(value, batch, axis=0) for name, value in inputs.items()}
     with open_backend(file, available_cores()) as backend:
@@ -95,7 +98,7 @@ def _batch(amcnet: Path | None, clip: Path, batch: int) -> dict[str, Any]:
     return {"batch": batch, "ms_per_image": round(1e3 * float(np.median(times)) / batch, 3)}
 
 
-def _length(amcnet: Path | None, folder: Path, frames: int) -> dict[str, Any]:
+def _length(network: InferOptions, folder: Path, frames: int) -> dict[str, Any]:
     """Peak resident memory of a run, sampled after each frame."""
     gc.collect()
     peak = 0
@@ -104,15 +107,15 @@ def _length(amcnet: Path | None, folder: Path, frames: int) -> dict[str, Any]:
         nonlocal peak
         peak = max(peak, _resident_bytes())
 
-    report = _infer(amcnet, folder / "clip.mp4", folder / "out", frames, sample)
+    report = _infer(network, folder / "clip.mp4", folder / "out", frames, sample)
     return {"frames": report["frames"], "resident_mib": round(peak / 2**20, 1)}
 
 
-def _videos(amcnet: Path | None, folder: Path, count: int) -> dict[str, Any]:
+def _videos(network: InferOptions, folder: Path, count: int) -> dict[str, Any]:
     together = threading.Barrier(count)
     with ThreadPoolExecutor(count) as pool:
         futures = [
-            pool.submit(_run, amcnet, folder / "clip.mp4", folder / f"out{number}", _FRAMES_IN_PARALLEL, together)
+            pool.submit(_run, network, folder / "clip.mp4", folder / f"out{number}", _FRAMES_IN_PARALLEL, together)
             for number in range(count)
         ]
     errors = [error for future in futures if (error := future.exception())]
@@ -136,7 +139,7 @@ class _Run:
     startup_seconds: float
 
 
-def _run(amcnet: Path | None, clip: Path, output: Path, frames: int | None, together: threading.Barrier) -> _Run:
+def _run(network: InferOptions, clip: Path, output: Path, frames: int | None, together: threading.Barrier) -> _Run:
     """One run. After its first frame it waits at the barrier `together`, since loading times differ."""
     done_s: list[float] = []
 
@@ -147,7 +150,7 @@ def _run(amcnet: Path | None, clip: Path, output: Path, frames: int | None, toge
 
     begin_s = time.perf_counter()
     try:
-        report = _infer(amcnet, clip, output, frames, completed)
+        report = _infer(network, clip, output, frames, completed)
     except BaseException:
         together.abort()
         raise
@@ -161,14 +164,13 @@ def steady_rate(done_s: Sequence[float]) -> float:
 
 
 def _infer(
-    amcnet: Path | None,
+    network: InferOptions,
     clip: Path,
     output: Path,
     frames: int | None = None,
     progress: Callable[..., None] = lambda *_: None,
 ) -> dict[str, Any]:
-    options = InferOptions(source=clip, output=output, amcnet=amcnet, frames=frames, overwrite=True)
-    return infer(options, progress)
+    return infer(replace(network, source=clip, output=output, frames=frames), progress)
 
 
 def _medians(report: dict[str, Any]) -> dict[str, float]:

@@ -1,27 +1,10 @@
-"""Tables of accuracy for the documents, from the committed measurements; see readme_figures.py."""
+"""Tables of the temporal filter and of the training ablation for the documents; see readme_figures.py."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Any
-
-
-def quality_table(results: Path) -> str:
-    """J and F of the bundled network per sequence, and the averages of its variants."""
-    variants = _load(results / "davis16.json")["variants"]
-    lines = ["| DAVIS-2016 val, 6 sequences | J mean | F mean | J&F |", "|---|---|---|---|"]
-    for name, scores in variants["default"]["sequences"].items():
-        lines.append(_row(name, scores["J"]["mean"], scores["F"]["mean"]))
-    others = {name: _load(results / f"davis16-{name}.json")["variants"]["default"] for name in ("int8", "bf16")}
-    for name, variant in (variants | others).items():
-        average = variant["average"]
-        lines.append(_row(f"**average, {name}**", average["J"]["mean"], average["F"]["mean"]))
-    return "\n".join(lines) + "\n"
-
-
-def _row(name: str, region: float, boundary: float) -> str:
-    return f"| {name} | {100 * region:.1f} | {100 * boundary:.1f} | {50 * (region + boundary):.1f} |"
 
 
 def temporal_table(results: Path) -> str:

@@ -1,4 +1,4 @@
-"""J and F of the bundled network on DAVIS-2016: python -m amcnet.benchmarks.studies.davis16 --davis DIR [--json FILE]
+"""J and F of a bundled network on DAVIS-2016: python -m amcnet.benchmarks.studies.davis16 --davis DIR [--json FILE]
 
 DIR has JPEGImages/480p and Annotations/480p. Masks at native resolution with threshold 0.5: as of `amc-infer`, without
 the temporal filter, without motion (white flow images, as of a static scene), and with --crf also with the CRF in place
@@ -32,7 +32,7 @@ from ..accuracy.report import evaluation_table
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis", type=Path, required=True, help="folder with JPEGImages/480p and Annotations/480p")
-    parser.add_argument("--amcnet", type=Path, help="ONNX file (default: the bundled network in FP32)")
+    parser.add_argument("--amcnet", type=Path, help="ONNX file (default: models/weights/amcnet-light.onnx)")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of an FP32 file (default: fp32)")
     parser.add_argument("--crf", action="store_true", help="also with the CRF, which takes 3 s per frame")
     parser.add_argument("--masks", type=Path, help="folder to keep the masks in")

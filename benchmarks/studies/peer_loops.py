@@ -98,7 +98,7 @@ def open_loops(stack: ExitStack) -> tuple[dict[str, Loop], str]:
     plan = segmenter.plan
     same = stack.enter_context(open_backend(plan.file, available_cores(), bf16=plan.bf16))
     network = Sequential(lambda inputs: same.run(inputs)["mask"], plan)
-    fp32 = OnnxFile.read(bundled_network("fp32", "cpu"))
+    fp32 = OnnxFile.read(bundled_network("light", "fp32", "cpu"))
     defaults = Sequential(BASELINES["cpu"][_ORT_DEFAULTS](fp32, None), plan)
     return {
         OURS: lambda clip, folder: _ours(segmenter, clip, folder),

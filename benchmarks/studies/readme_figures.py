@@ -4,7 +4,7 @@
 
 Writes the text between `<!-- begin NAME -->` and `<!-- end NAME -->` for each NAME of `SECTIONS`, from
 benchmarks/results: davis16*.json, temporal.json, ablation.json, run-*.json (each the run.json of an
-`amc-infer` run), operators.json, cpu-speed.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
+`amc-infer` run), operators.json, cpu-speed*.json, int8.json; cpu.json and cpu-paper.json, the reports of amc-bench;
 h200.json and h200-paper.json of gpu_check, h200-correlation.json; startup.json; bf16.json; pwcnet-openvino.json;
 output-sizes.json; flow.json; flow-presets.json; batch.json; raft-int8.json; cpu-correlation.json; resolutions.json;
 peer-loops.json; frames-at-once.json.
@@ -25,7 +25,8 @@ from ...runtime.errors import AmcNetError
 from ...runtime.output.kinds import KINDS
 from ._batch_figures import batch_table
 from ._flow_figures import flow_presets_table, flow_table, lookup_table, raft_int8_table
-from ._quality_figures import ablation_table, quality_table, temporal_table
+from ._model_figures import goals_table, quality_table, summary_table
+from ._quality_figures import ablation_table, temporal_table
 from ._speed_figures import frames_at_once_table, peers_table, resolutions_table
 
 _BLOCK = re.compile(r"(<!-- begin (\S+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
@@ -65,26 +66,6 @@ def documents_with_figures(root: Path) -> dict[Path, str]:
 def with_figures(text: str, results: Path) -> str:
     """`text` with each of its sections filled in from the measurements in `results`."""
     return _BLOCK.sub(lambda match: f"{match[1]}{SECTIONS[match[2]](results)}{match[3]}", text)
-
-
-def _summary(results: Path) -> str:
-    """Quality and speed of the bundled network by precision and library, and the speed of the paper's networks."""
-    quality = {
-        "fp32": _load(results / "davis16.json")["variants"]["default"]["average"],
-        "int8": _load(results / "davis16-int8.json")["variants"]["default"]["average"],
-        "bf16": _load(results / "davis16-bf16.json")["variants"]["default"]["average"],
-    }
-    lines = ["| network | library | J&F | ms per frame |", "|---|---|---|---|"]
-    for name, row in _load(results / "cpu-speed.json")["amc-infer"].items():
-        library, precision = name.rsplit(" ", 1)
-        score = f"{100 * quality[precision]['J&F']:.1f}"
-        lines.append(f"| bundled, {precision.upper()}, flow by DIS | {library} | {score} | {row['p50_ms']:.0f} |")
-    paper = _load(results / "run-resnet101-blackswan.json")
-    library = re.split(r" \d", paper["backend"])[0]  # without its version
-    lines.append(f"| ResNet-101 and PWC-Net, untrained | {library} | | {1e3 / paper['fps']:.0f} |")
-    machine = _load(results / "cpu-speed.json")["machine"]
-    lines.append(f"\n{machine['cores']} cores of {machine['processor']}.")
-    return "\n".join(lines) + "\n"
 
 
 def _speed(results: Path) -> str:
@@ -127,7 +108,7 @@ def _ratios(results: Path) -> str:
     flow = _load(results / "pwcnet-openvino.json")["networks"]
     rows |= {f"ONNX Runtime FP32 / OpenVINO FP32, {name}": row for name, row in flow.items()}
     int8 = _load(results / "int8.json")["networks"]
-    rows |= {f"FP32 / INT8, {'bundled network' if name == 'light' else name}": row for name, row in int8.items()}
+    rows |= {f"FP32 / INT8, {name}": row for name, row in int8.items()}
     lines = ["| forms compared | ratio (least to most) |", "|---|---|"]
     for name, row in rows.items():
         lines.append(f"| {name} | {row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) |")
@@ -207,8 +188,9 @@ def _bf16(results: Path) -> str:
 
 
 SECTIONS: dict[str, Callable[[Path], str]] = {
-    "summary": _summary,
+    "summary": summary_table,
     "quality": quality_table,
+    "goals": goals_table,
     "temporal": temporal_table,
     "ablation": ablation_table,
     "speed": _speed,

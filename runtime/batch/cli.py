@@ -24,6 +24,7 @@ _SOME_FAILED = 3
 _EXAMPLES = """examples:
   amc-batch videos/ -o masks/                        all videos in a folder and below it
   amc-batch 'videos/*/front.mp4' -o masks/           a quoted pattern
+  amc-batch videos/ -o masks/ --model base           the larger bundled network
   amc-batch list.txt -o masks/                       a path a line, or JSON lines; - reads standard input
   amc-batch s3://bucket/videos -o s3://bucket/masks  addresses (pip install 'amcnet[cloud]')
   amc-batch frames/ -o masks/ --image-folders        each folder of images is a clip

@@ -45,7 +45,7 @@ class SegmentVideos:
         column: the column with the video: a path, an address such as s3://bucket/a.mp4, or the bytes of a file.
         output: folder or address for what `amc-infer` writes, `output/PATH/` for each video, PATH being its path, or
             the SHA-256 of its bytes. None: the masks are in the row and nothing is written.
-        amcnet, engine, flow, threshold, device, precision: as for `Segmenter.load`.
+        amcnet, engine, flow, threshold, device, precision, model: as for `Segmenter.load`.
         start, frames, stride: as for `open_frames`.
 
     Raises:
@@ -64,6 +64,7 @@ class SegmentVideos:
         threshold: float = 0.5,
         device: str = "cpu",
         precision: str = "auto",
+        model: str = "light",
         start: int = 0,
         frames: int | None = None,
         stride: int = 1,
@@ -79,6 +80,7 @@ class SegmentVideos:
             threshold=threshold,
             device=device,
             precision=precision,
+            model=model,
             start=start,
             frames=frames,
             stride=stride,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..machine_info import available_cores
 
-_WORKER_MIB = 700  # the bundled network takes 418 at 854x480; larger networks and videos take more
+_WORKER_MIB = 700  # light takes 418 at 854x480, base 60 more; larger networks and videos take more
 
 
 def default_jobs(*, on_gpu: bool, meminfo: Path = Path("/proc/meminfo")) -> int:

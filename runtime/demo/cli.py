@@ -14,7 +14,7 @@ from ..version import __version__
 from .options import DemoOptions
 
 _EXAMPLES = """examples:
-  amc-demo                                 the bundled network at http://127.0.0.1:7860
+  amc-demo                                 the bundled networks at http://127.0.0.1:7860
   amc-demo build/amcnet.onnx --port 8000   also offers this network
   ssh -L 7860:127.0.0.1:7860 HOST          opens the page of another machine at http://127.0.0.1:7860
 
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "models", nargs="*", type=Path, metavar="FILE", help="AMC-Net (ONNX or engine) to offer besides the bundled one"
+        "models", nargs="*", type=Path, metavar="FILE", help="AMC-Net (ONNX or engine) to offer, besides the bundled"
     )
     parser.add_argument(
         "--flow", default="dis", metavar="dis|FILE", help="dis (default) or PWC-Net file, for all networks"

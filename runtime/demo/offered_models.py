@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..closeable import Closeable
+from ..files.bundled_network import MODELS
 from ..segmenter import Segmenter
 from ..segmenter_plan import SegmenterPlan
 from .options import DemoOptions
 
 
 class OfferedModels(Closeable):
-    """`names`: the bundled network in FP32 and INT8, and the files of `options`.
+    """`names`: the bundled networks in FP32 and INT8, and the files of `options`.
 
     with models.loaded(models.names[0]) as segmenter:
         ...
@@ -22,9 +23,10 @@ class OfferedModels(Closeable):
     def __init__(self, options: DemoOptions) -> None:
         """Check all files; nothing is loaded. Raises the errors of `Segmenter.load`."""
         self._plans = {
-            f"bundled, {precision.upper()}": SegmenterPlan.make(
-                precision=precision, flow=options.flow, device=options.device
+            f"{model}, {precision.upper()}": SegmenterPlan.make(
+                model=model, precision=precision, flow=options.flow, device=options.device
             )
+            for model in MODELS
             for precision in ("fp32", "int8")
         }
         for file in options.models:

@@ -118,13 +118,34 @@ def test_an_empty_name_is_refused(run: Run) -> None:
     assert err.startswith("error: the source is an empty string")
 
 
-@pytest.mark.parametrize(("precision", "name"), [("fp32", "amcnet-light.onnx"), ("int8", "amcnet-light.int8.onnx")])
-def test_without_a_network_the_bundled_one_is_used(run: Run, clip: Path, precision: str, name: str) -> None:
-    status, _, err = run(clip, "--frames", "1", "--precision", precision)
+@pytest.mark.parametrize(
+    ("precision", "model", "name"),
+    [
+        ("fp32", (), "amcnet-light.onnx"),
+        ("int8", ("--model", "light"), "amcnet-light.int8.onnx"),
+        ("fp32", ("--model", "base"), "amcnet-base.onnx"),
+        ("int8", ("--model", "base"), "amcnet-base.int8.onnx"),
+    ],
+)
+def test_without_a_network_the_bundled_one_is_used(
+    run: Run, clip: Path, precision: str, model: tuple[str, ...], name: str
+) -> None:
+    status, _, err = run(clip, "--frames", "1", "--precision", precision, *model)
     assert status == 0
     assert "untrained" not in err
-    used = json.loads(Path("clip-amcnet/run.json").read_text())["settings"]["files"]["amcnet"]
+    settings = json.loads(Path("clip-amcnet/run.json").read_text())["settings"]
+    used = settings["files"]["amcnet"]
     assert (used["name"], used["precision"]) == (name, precision)
+    assert settings["model"] == (model[1] if model else "light")
+
+
+def test_a_model_beside_an_own_network_is_refused(run: Run, clip: Path, amcnet_onnx: Path, tmp_path: Path) -> None:
+    for option, file in (("--amcnet", amcnet_onnx), ("--engine", tmp_path / "x.engine")):
+        status, out, err = run(clip, option, file, "--model", "base")
+        assert (status, out) == (2, "")
+        assert err == f"error: model base was given, but {file} is another network. Fix: leave out --model\n"
+    assert run(clip, "--amcnet", amcnet_onnx)[0] == 0
+    assert json.loads(Path("clip-amcnet/run.json").read_text())["settings"]["model"] is None
 
 
 def test_notes_are_printed(run: Run, make_clip: MakeClip, tmp_path: Path, networks: object) -> None:

@@ -22,7 +22,7 @@ from onnx import helper, numpy_helper, parser, save_model
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.benchmarks.latency import cli, scaling
 from amcnet.benchmarks.latency.baselines import BASELINES, OTHER_PRECISION
-from amcnet.benchmarks.latency.bench import BUNDLED, bench
+from amcnet.benchmarks.latency.bench import bench, bundled_files
 from amcnet.benchmarks.latency.cli import write_report
 from amcnet.benchmarks.latency.latency import MeasureOptions
 from amcnet.benchmarks.latency.options import BenchOptions
@@ -32,6 +32,7 @@ from amcnet.benchmarks.latency.subject import computes_bf16
 from amcnet.runtime.errors import InputError
 from amcnet.runtime.files import onnx_file
 from amcnet.runtime.files.onnx_file import OnnxFile
+from amcnet.runtime.infer import InferOptions
 from amcnet.runtime.preprocessing.spec import pwcnet
 from amcnet.runtime.segmenter import DEFAULT_AMCNET
 
@@ -75,7 +76,7 @@ def rich(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_report_has_all_parts(report: dict[str, Any]) -> None:
-    assert [network["name"] for network in report["networks"]] == [path.name for path in BUNDLED]
+    assert [network["name"] for network in report["networks"]] == [path.name for path in bundled_files("light")]
     network = report["networks"][0]
     row = network["rows"][0]
     assert (network["name"], network["size"], network["trained"]) == ("amcnet-light.onnx", [256, 256], True)
@@ -90,11 +91,17 @@ def test_a_report_has_all_parts(report: dict[str, Any]) -> None:
     assert report["frame"]["flow"] == "dis"
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     bf16 = [other for other in network["rows"] if "BF16" in other["runtime"]]
-    assert len(bf16) == computes_bf16(OnnxFile.read(BUNDLED[0]), "cpu")
+    assert len(bf16) == computes_bf16(OnnxFile.read(DEFAULT_AMCNET), "cpu")
     assert not any("achieved" in other or other["is_baseline"] for other in bf16)  # the FP32 peak does not bound it
     assert (row["latency"]["p95_ms"], row["latency"]["p99_ms"]) == (None, None)  # of 8 runs
     assert report["stability"]["noise"]["score"] > 0
     assert "Noise score before the measurement: " in report_markdown(report)
+
+
+def test_the_files_of_the_model_are_measured() -> None:
+    assert [path.name for path in bundled_files("base")] == ["amcnet-base.onnx", "amcnet-base.int8.onnx"]
+    with pytest.raises(InputError, match=r"^model base was given, and files to measure\. Fix: leave out --model$"):
+        bench(BenchOptions(files=(DEFAULT_AMCNET,), model="base"))
 
 
 def test_the_command_writes_three_files_and_compares_two_reports(
@@ -324,7 +331,7 @@ def test_a_video_that_fails_ends_the_others(failing: str, tmp_path: Path, monkey
 
     monkeypatch.setattr(scaling, "infer", infer)
     with pytest.raises(InputError, match="gone"):
-        scaling._videos(None, tmp_path, 2)
+        scaling._videos(InferOptions(source="", output=""), tmp_path, 2)
 
 
 @pytest.mark.slow

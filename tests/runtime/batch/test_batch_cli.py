@@ -315,3 +315,8 @@ def test_the_bundled_network_is_used_without_options(run: Run, make_videos: Make
     assert run("videos", "-o", "out", "--precision", "fp32")[0] == 0
     used = json.loads(Path("out/a/run.json").read_text())["settings"]["files"]["amcnet"]
     assert used["name"] == DEFAULT_AMCNET.name
+    status, _, err = run("videos", "-o", "out", "--precision", "fp32", "--model", "base")
+    assert status == 2
+    assert "other settings" in err
+    assert run("videos", "-o", "out", "--precision", "fp32", "--model", "base", "--overwrite")[0] == 0
+    assert json.loads(Path("out/a/run.json").read_text())["settings"]["model"] == "base"

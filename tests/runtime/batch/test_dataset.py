@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,3 +64,12 @@ def test_errors_are_in_their_row(tmp_path: Path, amcnet_onnx: Path) -> None:
     assert "cannot be opened" in segment({"path": b"no video"})["error"]
     with pytest.raises(InputError, match="there is no column 'path'; expected one of file"):
         segment({"file": "a.mp4"})
+
+
+def test_the_model_is_that_of_a_segmenter(make_clip: MakeClip, tmp_path: Path, amcnet_onnx: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", frames=2)
+    SegmentVideos(model="base", output=str(tmp_path / "out"))({"path": str(clip)})
+    report = json.loads(Path(f"{tmp_path}/out{clip}/run.json").read_text())
+    assert report["settings"]["model"] == "base"
+    with pytest.raises(InputError, match="model base was given, but .* is another network"):
+        SegmentVideos(amcnet=str(amcnet_onnx), model="base")

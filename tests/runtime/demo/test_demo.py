@@ -120,11 +120,13 @@ def test_a_run_is_cancelled_after_a_frame(run: Callable[..., segmentation.Result
 
 def test_one_model_is_loaded_at_a_time(options: DemoOptions, amcnet_onnx: Path, tmp_path: Path) -> None:
     with OfferedModels(options) as models:
-        assert models.names == ["bundled, FP32", "bundled, INT8", "amcnet.onnx"]
+        assert models.names == ["light, FP32", "light, INT8", "base, FP32", "base, INT8", "amcnet.onnx"]
         with models.loaded("amcnet.onnx") as first:
             assert first.file.path == amcnet_onnx
         with models.loaded("amcnet.onnx") as again:
             assert again is first
+        with models.loaded("base, FP32") as base:
+            assert base.plan.model == "base"
     with pytest.raises(ModelFileError):
         OfferedModels(DemoOptions(models=(tmp_path / "missing.onnx",)))
 

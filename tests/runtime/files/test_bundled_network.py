@@ -12,9 +12,10 @@ import pytest
 from amcnet import Segmenter
 from amcnet.runtime import segmenter_plan
 from amcnet.runtime.backends import open_backend, openvino_backend
+from amcnet.runtime.batch.options import settings_sha256
 from amcnet.runtime.errors import InputError
 from amcnet.runtime.files import bundled_network as bundled_network_module
-from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8, bundled_network
+from amcnet.runtime.files.bundled_network import DEFAULT_AMCNET, DEFAULT_INT8, MODELS, WEIGHTS, bundled_network
 from amcnet.runtime.files.onnx_file import CHECKPOINT_SHA256, OnnxFile
 from amcnet.runtime.frame import SourceInfo
 from amcnet.runtime.infer import InferOptions, infer
@@ -44,21 +45,32 @@ def test_int8_instructions_of_processors_are_recognized(tmp_path: Path, text: st
 def test_auto_precision_depends_on_processor_library_and_length(monkeypatch: pytest.MonkeyPatch) -> None:
     for fast in (True, False):
         monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda fast=fast: fast)
-        assert bundled_network("auto", "cpu") == (DEFAULT_INT8 if fast else DEFAULT_AMCNET)
-        assert bundled_network("auto", "cuda") == DEFAULT_AMCNET
-        assert bundled_network("int8", "cpu") == DEFAULT_INT8
-        assert bundled_network("fp32", "cpu") == DEFAULT_AMCNET
+        assert bundled_network("light", "auto", "cpu") == (DEFAULT_INT8 if fast else DEFAULT_AMCNET)
+        assert bundled_network("light", "auto", "cuda") == DEFAULT_AMCNET
+        assert bundled_network("light", "int8", "cpu") == DEFAULT_INT8
+        assert bundled_network("light", "fp32", "cpu") == DEFAULT_AMCNET
+
+
+@pytest.mark.parametrize(("model", "size"), [("light", (256, 256)), ("base", (384, 384))])
+def test_each_model_has_a_file_for_each_precision(model: str, size: tuple[int, int]) -> None:
+    for precision in ("fp32", "int8"):
+        file = OnnxFile.read(bundled_network(model, precision, "cpu"), "amcnet")
+        assert file.path.name.startswith(f"amcnet-{model}.")
+        assert (file.precision, file.preprocessing.size) == (precision, size)
+        plan = SegmenterPlan.make(model=model, precision=precision)
+        assert (plan.model, plan.file.sha256()) == (model, file.sha256())
+    assert bundled_network(model, "bf16", "cpu") == bundled_network(model, "fp32", "cuda")
 
 
 @pytest.mark.parametrize(
     ("frames", "precision", "openvino", "bf16", "expected"),
     [
-        (INT8_PAYS_FROM_FRAMES - 1, "auto", True, False, "fp32"),
-        (INT8_PAYS_FROM_FRAMES, "auto", True, False, "int8"),
+        (INT8_PAYS_FROM_FRAMES["light"] - 1, "auto", True, False, "fp32"),
+        (INT8_PAYS_FROM_FRAMES["light"], "auto", True, False, "int8"),
         (None, "auto", True, False, "int8"),
         (1, "auto", False, False, "int8"),
         (1, "int8", True, False, "int8"),
-        (INT8_PAYS_FROM_FRAMES, "fp32", True, False, "fp32"),
+        (INT8_PAYS_FROM_FRAMES["light"], "fp32", True, False, "fp32"),
         (1, "auto", True, True, "bf16"),
         (None, "auto", True, True, "bf16"),
         (None, "auto", False, True, "int8"),
@@ -77,6 +89,17 @@ def test_bf16_is_preferred_and_short_videos_do_not_use_int8(
         monkeypatch.setattr(module, "is_installed", lambda: openvino)
     monkeypatch.setattr(segmenter_plan, "is_amd", lambda: False)
     assert SegmenterPlan.make(precision=precision, frames=frames).precision == expected
+
+
+def test_int8_pays_after_fewer_frames_in_the_larger_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
+    monkeypatch.setattr(segmenter_plan, "is_installed", lambda: True)
+    monkeypatch.setattr(segmenter_plan, "multiplies_bf16", lambda: False)
+    between = INT8_PAYS_FROM_FRAMES["base"]
+    assert between < INT8_PAYS_FROM_FRAMES["light"]
+    chosen = {model: SegmenterPlan.make(model=model, frames=between).precision for model in MODELS}
+    assert chosen == {"light": "fp32", "base": "int8"}
+    assert SegmenterPlan.make(model="base", frames=between - 1).precision == "fp32"
 
 
 def test_int8_is_not_chosen_for_onnx_runtime_on_amd(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,22 +149,49 @@ def test_a_resumed_run_uses_the_same_network(
         assert (tmp_path / "stopped" / mask).read_bytes() == (tmp_path / "whole" / mask).read_bytes()
 
 
-def test_unavailable_precisions_are_refused(amcnet_onnx: Path) -> None:
+def test_a_run_is_not_resumed_with_another_model(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=6)
+    options = InferOptions(source=clip, output=tmp_path / "out", precision="fp32")
+
+    def stop(_: SourceInfo, done: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        infer(options, stop)
+    with pytest.raises(InputError, match=r"was begun with model 'light', now it is 'base'; expected the same"):
+        infer(replace(options, resume=True, model="base"))
+    assert infer(replace(options, resume=True))["settings"]["model"] == "light"
+
+
+def test_another_model_is_other_settings_of_a_batch() -> None:
+    options = InferOptions(source="", output="", precision="fp32")
+    hashes = {settings_sha256(replace(options, model=model)) for model in (*MODELS, *MODELS)}
+    assert len(hashes) == len(MODELS)
+
+
+def test_unavailable_models_and_precisions_are_refused(amcnet_onnx: Path) -> None:
     with pytest.raises(InputError, match="for CPUs"):
-        bundled_network("int8", "cuda")
+        bundled_network("light", "int8", "cuda")
     with pytest.raises(InputError, match="expected one of auto, fp32, bf16, int8"):
-        bundled_network("int4", "cpu")
+        bundled_network("light", "int4", "cpu")
+    for file in (None, amcnet_onnx):
+        with pytest.raises(InputError, match=r"^model is 'large'; expected light or base$"):
+            Segmenter.load(file, model="large")
     with pytest.raises(InputError, match="has its own"):
         Segmenter.load(amcnet_onnx, precision="int8")
 
 
-def test_fp32_and_int8_files_are_one_network_and_small() -> None:
-    float_file, int8_file = OnnxFile.read(DEFAULT_AMCNET, "amcnet"), OnnxFile.read(DEFAULT_INT8, "amcnet")
+@pytest.mark.parametrize(("model", "megabytes"), [("light", 15), ("base", 40)])
+def test_the_files_of_a_model_are_one_network_and_small(model: str, megabytes: float) -> None:
+    float_file, int8_file = (OnnxFile.read(bundled_network(model, each, "cpu"), "amcnet") for each in ("fp32", "int8"))
     assert (float_file.precision, int8_file.precision) == ("fp32", "int8")
     assert int8_file.metadata[CHECKPOINT_SHA256] == float_file.metadata[CHECKPOINT_SHA256]
-    assert sum(path.stat().st_size for path in DEFAULT_AMCNET.parent.iterdir()) < 25e6
-    card = (DEFAULT_AMCNET.parent / "README.md").read_text()
-    assert int8_file.sha256() in card
-    results = json.loads((ROOT / "benchmarks/results/davis16-int8.json").read_text())
-    assert results["amcnet_sha256"] == int8_file.sha256()
-    assert f"{100 * results['variants']['default']['average']['J&F']:.1f} (`benchmarks" in card
+    files = list(WEIGHTS.glob(f"amcnet-{model}.*"))
+    assert {float_file.path, int8_file.path} < set(files)
+    assert sum(path.stat().st_size for path in files) <= megabytes * 1e6
+
+
+def test_all_weights_belong_to_a_model() -> None:
+    others = {path.name for path in WEIGHTS.iterdir()} - {"README.md"}
+    assert {name.split(".")[0] for name in others} == {f"amcnet-{model}" for model in MODELS}

@@ -1,4 +1,4 @@
-"""The bundled network: its size, its card, and its accuracy on a clip with known masks."""
+"""The bundled networks: their card, and the accuracy of the default one on a clip with known masks."""
 
 from __future__ import annotations
 
@@ -7,32 +7,37 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from amcnet import Segmenter
 from amcnet.benchmarks.accuracy.evaluation import evaluate
 from amcnet.benchmarks.demo_clip import render_frame, write_clip
+from amcnet.runtime.files.bundled_network import MODELS, WEIGHTS, bundled_network
 from amcnet.runtime.files.onnx_file import OnnxFile
 from amcnet.runtime.infer import InferOptions, infer
-from amcnet.runtime.segmenter import DEFAULT_AMCNET
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_the_bundled_network_is_small_and_trained() -> None:
-    assert DEFAULT_AMCNET.stat().st_size < 20e6
-    file = OnnxFile.read(DEFAULT_AMCNET, "amcnet")
+@pytest.mark.parametrize("model", MODELS)
+def test_the_bundled_networks_are_trained(model: str) -> None:
+    file = OnnxFile.read(bundled_network(model, "fp32", "cpu"), "amcnet")
     assert not file.untrained
     assert json.loads(file.metadata["amcnet.config"])["backbone"] == "mobilenet_v2"
 
 
-def test_the_model_card_describes_this_file() -> None:
-    card = (DEFAULT_AMCNET.parent / "README.md").read_text()
-    file = OnnxFile.read(DEFAULT_AMCNET)
-    assert file.sha256() in card
-    assert file.metadata["amcnet.checkpoint_sha256"] in card
-    results = json.loads((ROOT / "benchmarks/results/davis16.json").read_text())
-    assert results["amcnet_sha256"] == file.sha256()
-    assert f"{100 * results['variants']['default']['average']['J&F']:.1f}" in card
+@pytest.mark.parametrize("model", MODELS)
+def test_the_model_card_describes_these_files(model: str) -> None:
+    card = (WEIGHTS / "README.md").read_text()
+    suffix = "" if model == "light" else f"-{model}"
+    for precision, name in (("fp32", f"davis16{suffix}.json"), ("int8", f"davis16{suffix}-int8.json")):
+        file = OnnxFile.read(bundled_network(model, precision, "cpu"))
+        assert file.sha256() in card
+        assert file.metadata["amcnet.checkpoint_sha256"] in card
+        results = json.loads((ROOT / "benchmarks/results" / name).read_text())
+        assert results["amcnet_sha256"] == file.sha256()
+        row = f"| J&F, DAVIS-2016 val, 6 sequences | {100 * results['variants']['default']['average']['J&F']:.1f} "
+        assert any(line.startswith(row) and name in line for line in card.splitlines())
 
 
 def test_the_bundled_network_segments_the_demo_clip(tmp_path: Path) -> None:
