@@ -32,6 +32,11 @@ per frame on two cores. Its first mask takes 0.7 s of processor time more than i
 INT8 (on a CPU without VNNI), and INT8 saves 2.25 times as much per frame, that of the products that it computes.
 """
 
+BF16_CHECKED = ("light",)
+"""Bundled networks whose masks in BF16 were compared with those in FP32 (benchmarks/results/bf16.json). "auto" selects
+BF16 for them alone.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterPlan:
@@ -177,6 +182,6 @@ def _faster(model: str, precision: str, device: str, frames: int | None) -> str:
         return precision
     if not is_installed():
         return "fp32" if is_amd() else precision
-    if multiplies_bf16() and not is_arm():
+    if model in BF16_CHECKED and multiplies_bf16() and not is_arm():
         return "bf16"
     return "fp32" if frames is not None and frames < INT8_PAYS_FROM_FRAMES[model] else precision

@@ -49,8 +49,9 @@ def test_training_on_own_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (recipe["learning_rate"], recipe["encoder_rate"]) == (1e-3, pytest.approx(1e-4))
 
 
-def test_a_small_network_of_the_base_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RECIPES, "base", dataclasses.replace(BASE, batch=2, sizes=(32, 64)))
+def test_the_base_recipe_with_another_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = dataclasses.replace(BASE, backbone="efficientnet_lite2", batch=2, sizes=(32, 64))
+    monkeypatch.setitem(RECIPES, "base", recipe)
     assert call(monkeypatch, "--recipe", "base", "-o", tmp_path / "out", "--iterations", "1") == 0
     assert load_amcnet(tmp_path / "out" / "best.pth").config.backbone == "efficientnet_lite2"
 

@@ -71,5 +71,5 @@ def test_the_model_is_that_of_a_segmenter(make_clip: MakeClip, tmp_path: Path, a
     SegmentVideos(model="base", output=str(tmp_path / "out"))({"path": str(clip)})
     report = json.loads(Path(f"{tmp_path}/out{clip}/run.json").read_text())
     assert report["settings"]["model"] == "base"
-    with pytest.raises(InputError, match="model base was given, but .* is another network"):
+    with pytest.raises(InputError, match=r"model base was given, but .* is another network"):
         SegmentVideos(amcnet=str(amcnet_onnx), model="base")

@@ -102,6 +102,18 @@ def test_int8_pays_after_fewer_frames_in_the_larger_network(monkeypatch: pytest.
     assert SegmenterPlan.make(model="base", frames=between - 1).precision == "fp32"
 
 
+def test_bf16_is_chosen_only_for_networks_whose_masks_in_bf16_were_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
+    for module in (segmenter_plan, open_backend):
+        monkeypatch.setattr(module, "multiplies_bf16", lambda: True)
+        monkeypatch.setattr(module, "is_arm", lambda: False)
+    for module in (segmenter_plan, openvino_backend):
+        monkeypatch.setattr(module, "is_installed", lambda: True)
+    chosen = {model: SegmenterPlan.make(model=model).precision for model in MODELS}
+    assert chosen == {"light": "bf16", "base": "int8"}
+    assert SegmenterPlan.make(model="base", precision="bf16").precision == "bf16"
+
+
 def test_int8_is_not_chosen_for_onnx_runtime_on_amd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
     monkeypatch.setattr(segmenter_plan, "is_installed", lambda: False)
