@@ -127,15 +127,19 @@ class TwoStreamNetwork(MaskNetwork):
         # The temporal filter follows flow vectors on the network's grid, which other sources do not give.
         size = self._preprocessing.size
         dis = flow if isinstance(flow, DisFlow) and flow.size == size else DisFlow(size)
+        is_bicubic = self._preprocessing.resize == "bicubic-antialiased"
         frame = next(frames, None)
         while frame is not None:
             next_frame = next(frames, None)
+            with times("prepare"):
+                pixels = dis.reduced(frame) if is_bicubic else frame.pixels
+                image = network_input(pixels, self._preprocessing)
+                if next_frame is not None and is_bicubic:
+                    dis.reduced(next_frame)  # for the flow, which is timed alone
             with times("flow"):
-                # In this order each frame is reduced to the network's size once: DIS keeps the latest one only.
                 motion = dis.motion(frame, next_frame) if temporal else None
                 flow_pixels = flow.render(frame, next_frame)
-            with times("prepare"):
-                image, flow_image = (network_input(each, self._preprocessing) for each in (frame.pixels, flow_pixels))
+                flow_image = network_input(flow_pixels, self._preprocessing)
             yield _Prepared(frame, image, flow_image, flow_pixels, motion)
             frame = next_frame
 

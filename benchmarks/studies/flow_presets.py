@@ -37,7 +37,7 @@ from ...runtime.metrics.boundary import boundary_accuracy
 from ...runtime.metrics.region import region_similarity
 from ...runtime.opencv_state import single_threaded_opencv
 from ...runtime.output.mask_files import read_gray
-from ...runtime.preprocessing.resize import network_input, upsample_mask
+from ...runtime.preprocessing.resize import network_input, reduce_image, upsample_mask
 from ...runtime.preprocessing.spec import Preprocessing
 from ...runtime.refine.temporal import Evidence, filter_in_time
 from ...runtime.segmenter_plan import SegmenterPlan
@@ -164,8 +164,7 @@ def _evidence(
 
 
 def _gray(frame: Frame, size: tuple[int, int]) -> NDArray[np.uint8]:
-    gray = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.cvtColor(reduce_image(frame.pixels, size), cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def summary(scores: Mapping[str, Mapping[str, float]], reference: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

@@ -174,15 +174,15 @@ def _evidence(
         frame = next(frames, None)
         while frame is not None:
             next_frame = next(frames, None)
+            with spent("prepare"):
+                image = network_input(flow.reduced(frame), preprocessing)
+                if next_frame is not None:
+                    flow.reduced(next_frame)
             with spent("flow: DIS"):
                 motion = flow.motion(frame, next_frame)
             with spent("flow: color"):
                 flow_pixels = flow.render(frame, next_frame)  # the flow is that of `motion`, not computed again
-            with spent("prepare"):
-                inputs = {
-                    "image": network_input(frame.pixels, preprocessing),
-                    "flow_image": network_input(flow_pixels, preprocessing),
-                }
+                inputs = {"image": image, "flow_image": network_input(flow_pixels, preprocessing)}
             outputs = {}
             for name, network in networks.items():
                 with spent(f"network: {name}"):

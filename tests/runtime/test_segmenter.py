@@ -23,6 +23,8 @@ from amcnet.runtime import segmenter as segmenter_module
 from amcnet.runtime.errors import InputError, ModelFileError
 from amcnet.runtime.flow.flow import DisFlow, Flow
 from amcnet.runtime.frame import Frame
+from amcnet.runtime.mask_networks import TwoStreamNetwork
+from amcnet.runtime.preprocessing.resize import Bicubic, network_input
 from amcnet.runtime.segmenter_plan import SegmenterPlan
 from amcnet.runtime.stage_times import StageTimes
 from amcnet.runtime.video.reader import open_frames
@@ -227,7 +229,7 @@ def test_an_error_is_raised_after_the_masks_of_earlier_frames(segmenter: Segment
 def test_all_stages_are_timed(segmenter: Segmenter) -> None:
     times = StageTimes()
     list(segmenter.masks(_frames(*[(8, 8)] * 4), _Recorded(), times))
-    assert list(times.quantiles_ms()) == ["decode", "flow", "prepare", "network", "temporal", "upsample"]
+    assert list(times.quantiles_ms()) == ["decode", "prepare", "flow", "network", "temporal", "upsample"]
 
 
 def test_flow_by_pwcnet_and_from_files(
@@ -371,17 +373,35 @@ def test_other_sources_of_flow_are_filtered_along_dis(
             assert all(np.abs(ours - theirs).max() > 0.01 for ours, theirs in zip(filtered, raw, strict=True))
 
 
-def test_each_frame_is_reduced_for_the_flow_once(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_frame_is_reduced_once_for_flow_and_network(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     reduced: list[tuple[int, ...]] = []
-    resize = cv2.resize
+    resize = Bicubic.__call__
 
-    def counting(image: NDArray[Any], size: tuple[int, int], **options: Any) -> NDArray[Any]:
-        if options["interpolation"] == cv2.INTER_AREA:
+    def counting(self: Bicubic, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.source_size != self.target_size:  # the flow image has the network's size
             reduced.append(image.shape)
-        return resize(image, size, **options)
+        return resize(self, image)
 
-    monkeypatch.setattr(cv2, "resize", counting)
+    monkeypatch.setattr(Bicubic, "__call__", counting)
     images = np.random.default_rng(0).integers(0, 256, (5, 30, 40, 3), np.uint8)
     frames = [Frame(image, index=index, pts=index, pts_seconds=float(index)) for index, image in enumerate(images)]
     assert len(list(segmenter.masks(frames))) == 5
-    assert reduced == [(30, 40)] * 5
+    assert reduced == [(30, 40, 3)] * 5
+
+
+def test_the_network_gets_each_frame_resized_as_its_file_says(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = segmenter.network
+    assert isinstance(network, TwoStreamNetwork)
+    images: list[NDArray[Any]] = []
+    run = network.backend.run
+    monkeypatch.setattr(network.backend, "run", lambda inputs: images.append(inputs["image"]) or run(inputs))
+    frames = list(_frames((100, 60), (100, 60), (60, 100)))
+    for resize in ("bicubic-antialiased", "bilinear"):
+        preprocessing = replace(segmenter.plan.file.preprocessing, resize=resize)
+        monkeypatch.setattr(network, "_preprocessing", preprocessing)
+        images.clear()
+        assert len(list(segmenter.masks(frames))) == 3
+        expected = sorted(network_input(frame.pixels, preprocessing).tobytes() for frame in frames)
+        assert sorted(image.tobytes() for image in images) == expected

@@ -17,6 +17,8 @@ from amcnet.runtime.errors import InputError
 from amcnet.runtime.flow.flow import DisFlow, PrecomputedFlow, read_flo, resize_flow
 from amcnet.runtime.flow.flow_color import color_flow
 from amcnet.runtime.frame import Frame
+from amcnet.runtime.preprocessing import reduced_frames
+from amcnet.runtime.preprocessing.resize import Bicubic
 
 SIZE = (384, 384)
 WHITE = np.full((384, 384, 3), 255, np.uint8)
@@ -95,16 +97,24 @@ def test_dis_colors_the_flow_of_the_pair() -> None:
     np.testing.assert_allclose(paleness / paleness.max(), (255 - expected) / (255 - expected).max(), atol=0.1)
 
 
-def test_dis_converts_each_frame_to_gray_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dis_reduces_each_frame_once(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = [_frame(_texture(100, 80, seed), seed) for seed in range(4)]
-    converted: list[int] = []
-    convert = cv2.cvtColor
-    monkeypatch.setattr(cv2, "cvtColor", lambda *a: converted.append(1) or convert(*a))
+    reduced: list[int] = []
+    reduce = reduced_frames.reduce_image
+    monkeypatch.setattr(reduced_frames, "reduce_image", lambda *a: reduced.append(1) or reduce(*a))
     source = DisFlow(SIZE)
     in_a_row = [source.render(a, b) for a, b in itertools.pairwise(frames)]
-    assert len(converted) == 4
+    assert len(reduced) == 4
     for picture, (a, b) in zip(in_a_row, itertools.pairwise(frames), strict=True):
         np.testing.assert_array_equal(picture, DisFlow(SIZE).render(a, b))
+
+
+def test_the_gray_image_of_dis_is_that_of_the_networks_input() -> None:
+    frame = _frame(_texture(854, 480))
+    motion = DisFlow(SIZE).motion(frame, None)
+    np.testing.assert_array_equal(
+        motion.gray, cv2.cvtColor(Bicubic((854, 480), SIZE)(frame.pixels), cv2.COLOR_RGB2GRAY)
+    )
 
 
 def test_dis_reuses_the_last_pair_for_the_last_frame() -> None:

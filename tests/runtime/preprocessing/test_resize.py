@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from amcnet.runtime.preprocessing.resize import Bicubic, network_input, normalize, upsample_mask
+from amcnet.runtime.preprocessing.resize import Bicubic, network_input, normalize, reduce_image, upsample_mask
 from amcnet.runtime.preprocessing.spec import Preprocessing
 
 IMAGENET = Preprocessing(size=(384, 384), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -112,6 +113,22 @@ def test_bicubic_refuses_an_image_of_another_size() -> None:
         Bicubic((5, 4), (8, 8))(_noise(4, 5))
     with pytest.raises(ValueError, match="at least 1x1"):
         Bicubic((5, 0), (8, 8))
+
+
+@pytest.mark.parametrize("size", [(510, 512), (512, 510), (513, 513), (511, 900)])
+def test_an_image_below_eight_times_the_size_or_of_odd_sides_is_not_halved(size: tuple[int, int]) -> None:
+    picture = _noise(*size)
+    np.testing.assert_array_equal(reduce_image(picture, (64, 64)), Bicubic(size, (64, 64))(picture))
+
+
+@pytest.mark.parametrize(("size", "halvings"), [((512, 512), 1), ((600, 1026), 1), ((2048, 1024), 2)])
+def test_halving_first_changes_rounding_alone(size: tuple[int, int], halvings: int) -> None:
+    smooth = cv2.GaussianBlur(_noise(*size), (0, 0), 2)
+    stretched = cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX)  # type: ignore[call-overload]
+    difference = reduce_image(stretched, (64, 64)).astype(int) - Bicubic(size, (64, 64))(stretched)
+    assert np.abs(difference).max() <= 1
+    # The mean of four pixels is rounded up at a half, which is one of the four fractions it can have.
+    assert difference.mean() == pytest.approx(halvings / 8, abs=0.06)
 
 
 def test_normalize_equals_the_formula() -> None:
