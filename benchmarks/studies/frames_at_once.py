@@ -8,8 +8,6 @@ of another one, above 1 if the other is faster. Loading is not included.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import sys
@@ -27,7 +25,7 @@ from ...runtime.mask_networks import TwoStreamNetwork, frames_at_once
 from ...runtime.segmenter import Segmenter
 from ...runtime.segmenter_plan import SegmenterPlan
 from ..demo import FOOTAGE
-from .resolutions import now, per_frame_ms
+from ._whole_runs import now, per_frame_ms, study_parser, write_json
 
 Choice = tuple[int, int]  # frames at once, threads of each
 
@@ -37,11 +35,7 @@ PAYS = 1.03  # the least ratio for which a measurement at the start of each run 
 
 @cli_entry_point
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=40, help="frames of each run, at most 100 (default: 40)")
-    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: 5)")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
-    arguments = parser.parse_args()
+    arguments = study_parser(__doc__, rounds=5, frames=40).parse_args()
     require("frames_at_once", "onnxruntime", "openvino")
     results = measure(arguments.frames, arguments.rounds)
     for precision, rows in results["precisions"].items():
@@ -50,8 +44,7 @@ def main() -> int:
             ratio = f"{row['ratio']:.3f} ({row['ratio_min']:.3f} to {row['ratio_max']:.3f})"
             print(f"{precision}, {choice}: {row['wall_ms']:.1f} ms, ratio {ratio}")
     print(f"pays: {'; '.join(results['pays']) or 'nothing'}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    write_json(arguments.json, results)
     return 0
 
 

@@ -2,15 +2,13 @@
 
 The bundled network on the footage of the demo, from the file to masks and overlay, by `amc-infer` and by three programs
 of the usual form: one frame after the other, in one thread of Python, with all cores for each call of a library. They
-have the same network, flow, preprocessing and drawing, and OpenCV's own threads; the temporal filter is in `amc-infer`
-alone. All alternate, in reverse order every other round; the ratios are medians over the rounds. Loading is not
-included.
+have the same network, preprocessing and drawing, and OpenCV's own threads; their flow is that of the medium preset of
+DIS, on gray images reduced by area. The temporal filter is in `amc-infer` alone. All alternate, in reverse order every
+other round; the ratios are medians over the rounds. Loading is not included.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import sys
@@ -41,7 +39,7 @@ from ...runtime.segmenter import Segmenter
 from ...runtime.segmenter_plan import SegmenterPlan
 from ..demo import FOOTAGE
 from ..latency.baselines import BASELINES
-from .resolutions import now, per_frame_ms
+from ._whole_runs import now, per_frame_ms, study_parser, write_json
 
 Image: TypeAlias = NDArray[np.uint8]
 Network: TypeAlias = Callable[[dict[str, NDArray[np.float32]]], NDArray[np.float32]]
@@ -53,17 +51,14 @@ _ORT_DEFAULTS = "ONNX Runtime, CPU, default options"
 
 @cli_entry_point
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, rounds=7)
     parser.add_argument("--clip", type=Path, default=FOOTAGE, help="a video (default: the footage of the demo)")
-    parser.add_argument("--rounds", type=int, default=7, help="number of rounds (default: 7)")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
     require("peer_loops", "onnxruntime", "openvino")
     results = measure(arguments.clip, arguments.rounds)
     for name, row in results["loops"].items():
         print(f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in row.items()))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    write_json(arguments.json, results)
     return 0
 
 

@@ -8,18 +8,14 @@ does.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import sys
 import tempfile
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from ...runtime.command import cli_entry_point
@@ -33,21 +29,17 @@ from ...runtime.prefetch import prefetch
 from ...runtime.segmenter import Segmenter
 from ...runtime.video.reader import open_frames
 from ..demo import FOOTAGE
+from ._whole_runs import now, per_frame_ms, scale_clip, study_parser, write_json
 
 SIZES = {"240p": (426, 240), "480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
 
 
 @cli_entry_point
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=40, help="frames of each run, at most 100 (default: 40)")
-    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: 5)")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
-    arguments = parser.parse_args()
+    arguments = study_parser(__doc__, rounds=5, frames=40).parse_args()
     require("resolutions", "onnxruntime", "openvino")
     results = measure(SIZES, arguments.frames, arguments.rounds)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    write_json(arguments.json, results)
     return 0
 
 
@@ -78,33 +70,6 @@ def measure(sizes: dict[str, tuple[int, int]], frames: int, rounds: int) -> dict
         "load_average": [load_before, os.getloadavg()[0]],
         "machine": {"processor": processor_name(), "cores": available_cores()},
     }
-
-
-def scale_clip(source: Path, path: Path, size: tuple[int, int], frames: int) -> None:
-    """Write the first `frames` frames of `source` to `path` at `size` (W, H), even numbers, as H.264."""
-    with av.open(str(source)) as reading, av.open(str(path), "w") as writing:
-        rate = reading.streams.video[0].average_rate
-        stream = writing.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        for index, frame in enumerate(reading.decode(video=0)):
-            if index == frames:
-                break
-            scaled = frame.reformat(width=size[0], height=size[1], format="yuv420p")
-            scaled.pict_type = 0  # the encoder chooses, not the source
-            writing.mux(stream.encode(scaled))
-        writing.mux(stream.encode(None))
-
-
-def now() -> tuple[float, float]:
-    """Wall and processor time of this process, in seconds."""
-    return time.perf_counter(), time.process_time()
-
-
-def per_frame_ms(begin: tuple[float, float], frames: int) -> dict[str, float]:
-    """Wall and processor ms per frame since `begin`, which is of `now`."""
-    spent = (1e3 * (end - start) / frames for start, end in zip(begin, now(), strict=True))
-    return dict(zip(("wall_ms", "processor_ms"), spent, strict=True))
 
 
 def run(clip: Path, output: Path, segmenter: Segmenter) -> dict[str, Any]:

@@ -10,8 +10,6 @@ less on other programs than wall time; the load of the machine is in the results
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import sys
@@ -49,17 +47,15 @@ from ...runtime.segmenter_plan import SegmenterPlan
 from ...runtime.stage_times import StageTimes
 from ...runtime.video.video_source import VideoSource
 from ..demo import FOOTAGE
-from .resolutions import now, per_frame_ms
+from ._whole_runs import now, per_frame_ms, study_parser, write_json
 
 WRITTEN = {"masks": ("masks",), "masks and overlay": ("masks", "overlay")}
 
 
 @cli_entry_point
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, rounds=5)
     parser.add_argument("--clip", type=Path, help="a video with audio (default: the footage of the demo, with a tone)")
-    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: 5)")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
     require("stage_budget", "onnxruntime", "openvino")
     with tempfile.TemporaryDirectory() as folder:
@@ -69,8 +65,7 @@ def main() -> int:
         print(f"{stage:<20}{ms:>8.2f}")
     for name, row in results["whole"].items():
         print(f"{name}: " + ", ".join(f"{key} {value:.3g}" for key, value in row.items()))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    write_json(arguments.json, results)
     return 0
 
 

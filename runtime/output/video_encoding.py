@@ -83,6 +83,9 @@ def _rgb_to_yuv(pixels: NDArray[np.uint8]) -> av.VideoFrame:
     if _is_even(pixels.shape):
         # OpenCV takes 0.3 ms for 854x480 where swscale takes 2.0.
         planes = cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420).astype(np.uint8, copy=False)
+        if pixels.shape[0] % 4 == 0:  # PyAV rounds other heights down
+            return av.VideoFrame.from_numpy_buffer(planes, format="yuv420p")
+        # A copy: 13 ms at 3840x2160, mostly for fresh memory.
         return av.VideoFrame.from_ndarray(planes, format="yuv420p")
     image = av.VideoFrame.from_ndarray(pixels, format="rgb24")
     return image.reformat(format="yuv444p", dst_colorspace="ITU601", dst_color_range="MPEG")

@@ -12,9 +12,10 @@ import pytest
 
 from amcnet.benchmarks.demo_clip import write_clip
 from amcnet.benchmarks.studies._speed_figures import frames_at_once_table, peers_table
+from amcnet.benchmarks.studies._whole_runs import scale_clip
 from amcnet.benchmarks.studies.frames_at_once import open_segmenters
 from amcnet.benchmarks.studies.peer_loops import OURS, open_loops
-from amcnet.benchmarks.studies.resolutions import floor, scale_clip
+from amcnet.benchmarks.studies.resolutions import floor
 from amcnet.runtime.infer import InferOptions, infer
 from amcnet.runtime.metrics.mask_iou import mask_iou
 from amcnet.runtime.output.mask_files import read_mask

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from amcnet.runtime.errors import OutputError
 from amcnet.runtime.frame import Frame, MaskFrame, SourceInfo
 from amcnet.runtime.output.overlay import OverlayWriter, blend
+from amcnet.runtime.output.video_encoding import H264
 
 MakeClip = Callable[..., Path]
 
@@ -232,6 +234,17 @@ def test_colors_are_kept_with_and_without_the_color_tag(tmp_path: Path, size: tu
         difference = np.abs(read.astype(int) - picture)
         assert difference.mean() <= 2
         assert difference.max() <= 8
+
+
+@pytest.mark.parametrize("size", [(86, 48), (86, 50)])
+def test_a_converted_frame_keeps_its_pixels_after_the_next_one(size: tuple[int, int]) -> None:
+    pixels = _picture(size)
+    expected = cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420)
+    first = H264.to_frame(pixels)
+    pixels[:] = 200
+    H264.to_frame(pixels)
+    assert (first.width, first.height) == size
+    np.testing.assert_array_equal(first.to_ndarray(), expected)
 
 
 def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
