@@ -311,8 +311,9 @@ def test_parallel_videos_are_measured_without_their_start_up(tmp_path: Path, mon
     monkeypatch.setattr(
         scaling, "infer", lambda options, progress: clocks.run(*videos[options.output.name], options.frames, progress)
     )
-    assert scaling._videos(None, tmp_path, 1) == {"videos": 1, "frames_per_second": 10.0, "startup_seconds": 30.1}
-    assert scaling._videos(None, tmp_path, 2) == {"videos": 2, "frames_per_second": 15.0, "startup_seconds": 50.2}
+    network = InferOptions(source="", output="")
+    assert scaling._videos(network, tmp_path, 1) == {"videos": 1, "frames_per_second": 10.0, "startup_seconds": 30.1}
+    assert scaling._videos(network, tmp_path, 2) == {"videos": 2, "frames_per_second": 15.0, "startup_seconds": 50.2}
 
 
 def test_frames_that_are_complete_before_the_timing_starts_do_not_count() -> None:
