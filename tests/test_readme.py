@@ -59,7 +59,7 @@ RESULTS = {  # files that the commands of a block write
     "docs/benchmarks.md, 1": ["scores.json"],
     "docs/benchmarks.md, 2": ["fbms.json", "fbms/cars1/masks/cars1_03.png"],
     "docs/engines.md, 1": ["build/amcnet.engine.json"],
-    "docs/formats.md, 1": ["images/probabilities", "part/masks", "video-amcnet/run.json"],
+    "docs/formats.md, 1": ["images/probabilities", "part/masks", "fine/run.json", "video-amcnet/run.json"],
     "docs/formats.md, 2": ["paper/run.json", "raft/run.json", "raft-small/run.json"],
     "docs/formats.md, 3": ["build/pipeline.onnx"],
     "docs/outputs.md, 1": ["video-amcnet/alpha.mov", "blurred/background.mp4", "soft/matte.mkv"],
