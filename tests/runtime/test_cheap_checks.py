@@ -52,7 +52,7 @@ sys.exit(status)
         (["clip.mp4", "--amcnet", "gone.onnx"], "gone.onnx: no such file"),
         (["clip.mp4", "--amcnet", "amcnet.onnx", "--precision", "int8"], "has its own"),
         (["clip.mp4", "--engine", "gone.engine"], "gone.engine: no such file"),
-        (["clip.mp4", "--precision", "int8", "--device", "cuda"], "is for CPUs"),
+        (["clip.mp4", "--precision", "int8", "--device", "cuda"], "are for CPUs"),
         (
             ["clip.mp4", "--amcnet", "amcnet.onnx", "--explain"],
             "got the outputs mask, expected also attention0, attention1, attention2, attention3, attention4, "

@@ -184,7 +184,9 @@ def test_a_plain_run_computes_the_mask_alone(
 
 def test_auto_precision_with_explain_is_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segmenter_plan, "require_explainable", lambda file: None)
-    monkeypatch.setattr(segmenter_plan, "_faster", lambda precision, *_: "int8" if precision == "auto" else precision)
+    monkeypatch.setattr(
+        segmenter_plan, "_faster", lambda model, precision, *_: "int8" if precision == "auto" else precision
+    )
     for precision, explain, path in (
         ("auto", True, DEFAULT_AMCNET),
         ("auto", False, DEFAULT_INT8),
