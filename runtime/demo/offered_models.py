@@ -14,7 +14,7 @@ from .options import DemoOptions
 
 
 class OfferedModels(Closeable):
-    """`names`: the bundled networks in FP32 and INT8, and the files of `options`.
+    """`names`: the bundled networks in FP32 and, on a CPU, in INT8, and the files of `options`.
 
     with models.loaded(models.names[0]) as segmenter:
         ...
@@ -27,7 +27,7 @@ class OfferedModels(Closeable):
                 model=model, precision=precision, flow=options.flow, device=options.device
             )
             for model in MODELS
-            for precision in ("fp32", "int8")
+            for precision in (("fp32", "int8") if options.device == "cpu" else ("fp32",))  # INT8 is for CPUs
         }
         for file in options.models:
             is_engine = file.suffix == ".engine"

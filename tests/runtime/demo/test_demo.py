@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from amcnet.runtime import segmenter_plan
 from amcnet.runtime.demo import cli, segmentation
 from amcnet.runtime.demo.local_routes import LocalRoutes, Message
 from amcnet.runtime.demo.offered_models import OfferedModels
@@ -129,6 +130,11 @@ def test_one_model_is_loaded_at_a_time(options: DemoOptions, amcnet_onnx: Path, 
             assert base.plan.model == "base"
     with pytest.raises(ModelFileError):
         OfferedModels(DemoOptions(models=(tmp_path / "missing.onnx",)))
+
+
+def test_int8_is_not_offered_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmenter_plan, "require_library", lambda *_, **__: None)
+    assert OfferedModels(DemoOptions(device="cuda")).names == ["light, FP32", "base, FP32"]
 
 
 # --- visitors

@@ -40,10 +40,11 @@ def test_the_model_card_describes_these_files(model: str) -> None:
         assert any(line.startswith(row) and name in line for line in card.splitlines())
 
 
-def test_the_bundled_network_segments_the_demo_clip(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", MODELS)
+def test_the_bundled_networks_segment_the_demo_clip(model: str, tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", 8)
     overlaps = []
-    with Segmenter.load() as segmenter:
+    with Segmenter.load(model=model) as segmenter:
         for m in segmenter.video(tmp_path / "clip.mp4"):
             _, truth = render_frame(m.index)
             overlaps.append((m.mask & truth).sum() / (m.mask | truth).sum())
