@@ -17,11 +17,12 @@ from .spec import Preprocessing
 # 16, 256x256 is made from 854x480 in 1.5 and 2.0 ms, and from 3840x2160 in 21 and 33 ms.
 _BLOCK = 8
 # Multiply-adds per product. OpenBLAS uses threads above 2^18, which compete with the network's: single calls took up to
-# 100 ms on a busy machine. Half of it takes two thirds of the time of an eighth: BLAS copies the weights in each call.
+# 100 ms on a busy machine. Half of this takes a seventh more time at 3840x2160: BLAS copies the weights in each call.
 _PRODUCT_MACS = 1 << 17
 
 # Means of 2x2 pixels are a small part of the bicubic kernel then, whose support is 32 pixels wide or more: 3840x2160 to
-# 256x256 takes 14 ms in place of 36, no value of a film's frame differs by more than 1 gray level, of noise by 3.
+# 256x256 takes 14 ms in place of 36. In a frame of the demo footage no value differs by more than 1 gray level, and in
+# noise by more than 3.
 _HALVED_FROM = 8
 
 _Bands: TypeAlias = list[tuple[slice, slice, NDArray[Any]]]
