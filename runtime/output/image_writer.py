@@ -13,7 +13,7 @@ from .mask_files import index_name, write_image
 class ImageWriter:
     """Writes `encode(m)`, a PNG file, to `folder` under `name(index)` for each frame.
 
-    with ImageWriter(folder, lambda m: encode_mask(m.mask)) as masks:
+    with ImageWriter(folder, lambda m: encode_png(mask_pixels(m.mask))) as masks:
         masks.write(m)
     """
 

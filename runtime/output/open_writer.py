@@ -17,8 +17,7 @@ from .explanation_image import explanation_image
 from .explanation_plot import SCORES_HEADER, ScoresPlotWriter, scores_lines
 from .image_writer import ImageWriter
 from .kinds import require_kinds
-from .mask_files import encode_png, index_name, probability_pixels
-from .mask_png import encode_mask
+from .mask_files import encode_png, index_name, mask_pixels, probability_pixels
 from .matte import Matte
 from .overlay import ContoursWriter, OverlayWriter
 from .palette_png import davis_palette, palette_png
@@ -71,7 +70,7 @@ def open_writer(
     path = Path(path)
     cutout = cutout or Cutout(Matte.make(threshold, soft_edges))
     makers: dict[str, Callable[[], Writer]] = {
-        "masks": lambda: ImageWriter(path, lambda m: encode_mask(m.mask), name),
+        "masks": lambda: ImageWriter(path, lambda m: encode_png(mask_pixels(m.mask)), name),
         "masks-davis": lambda: ImageWriter(path, _davis_png, name),
         "probabilities": lambda: ImageWriter(path, lambda m: encode_png(probability_pixels(m.probability)), name),
         "matte": lambda: _video(path, info, cutout.alpha, kind, FFV1_GRAY),

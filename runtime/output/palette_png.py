@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .png_chunks import png_file
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def davis_palette() -> NDArray[np.uint8]:
@@ -25,4 +26,10 @@ def palette_png(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes
     height, width = indices.shape
     rows = np.zeros((height, 1 + width), np.uint8)  # each begins with the number of its filter, 0: none
     rows[:, 1:] = indices
-    return png_file(zlib.compress(rows.tobytes(), 1), width=width, height=height, palette=palette.tobytes())
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)  # 8 bits, indexed, not interlaced
+    chunks = {b"IHDR": header, b"PLTE": palette.tobytes(), b"IDAT": zlib.compress(rows.tobytes(), 1), b"IEND": b""}
+    return _SIGNATURE + b"".join(_chunk(name, data) for name, data in chunks.items())
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -14,8 +14,7 @@ from .background import Background
 from .cutout import Cutout
 from .image_writer import ImageWriter
 from .kinds import KINDS, require_kinds
-from .mask_files import encode_png, index_name
-from .mask_png import encode_mask
+from .mask_files import encode_png, index_name, mask_pixels
 from .matte import Matte
 from .open_writer import open_writer
 from .run_folder import STORE
@@ -72,11 +71,8 @@ class RunOutputs:
             for kind in self.kinds
         }
         if self.store == STORE:
-
-            def encode(m: MaskFrame) -> bytes:
-                return encode_png(cutout.alpha(m)) if reads_mattes else encode_mask(m.mask)
-
-            self._writers[STORE] = ImageWriter(folder / STORE, encode, name)
+            draw = cutout.alpha if reads_mattes else lambda m: mask_pixels(m.mask)
+            self._writers[STORE] = ImageWriter(folder / STORE, lambda m: encode_png(draw(m)), name)
         self._entered = ExitStack()
 
     @property
