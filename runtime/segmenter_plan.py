@@ -28,7 +28,7 @@ from .video.reader import FrameReader
 INT8_PAYS_FROM_FRAMES = {"light": 500, "base": 220}
 """For each bundled network. light: between the two break-even points of benchmarks/studies/startup.py: INT8 saves 4 ms
 per frame on two cores. Its first mask takes 0.7 s of processor time more than in FP32 with a filled cache (160 frames),
-4.7 s with an empty one (1100). base: derived from that. Loading compiles the same operators, in 6.6 instead of 6.1 s in
+3.7 s with an empty one (930). base: derived from that. Loading compiles the same operators, in 6.6 instead of 6.1 s in
 INT8 (on a CPU without VNNI), and INT8 saves 2.25 times as much per frame, that of the products that it computes.
 """
 

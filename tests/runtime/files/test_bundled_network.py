@@ -62,6 +62,17 @@ def test_each_model_has_a_file_for_each_precision(model: str, size: tuple[int, i
     assert bundled_network(model, "bf16", "cpu") == bundled_network(model, "fp32", "cuda")
 
 
+def _pretend(monkeypatch: pytest.MonkeyPatch, *, bf16: bool, openvino: bool) -> None:
+    """A processor of Intel with VNNI, and with BF16 or not; OpenVINO is installed or not."""
+    monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
+    for module in (segmenter_plan, open_backend):
+        monkeypatch.setattr(module, "multiplies_bf16", lambda: bf16)
+        monkeypatch.setattr(module, "is_arm", lambda: False)
+    for module in (segmenter_plan, openvino_backend):
+        monkeypatch.setattr(module, "is_installed", lambda: openvino)
+    monkeypatch.setattr(segmenter_plan, "is_amd", lambda: False)
+
+
 @pytest.mark.parametrize(
     ("frames", "precision", "openvino", "bf16", "expected"),
     [
@@ -81,20 +92,12 @@ def test_each_model_has_a_file_for_each_precision(model: str, size: tuple[int, i
 def test_bf16_is_preferred_and_short_videos_do_not_use_int8(
     monkeypatch: pytest.MonkeyPatch, frames: int | None, precision: str, openvino: bool, bf16: bool, expected: str
 ) -> None:
-    monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
-    for module in (segmenter_plan, open_backend):
-        monkeypatch.setattr(module, "multiplies_bf16", lambda: bf16)
-        monkeypatch.setattr(module, "is_arm", lambda: False)
-    for module in (segmenter_plan, openvino_backend):
-        monkeypatch.setattr(module, "is_installed", lambda: openvino)
-    monkeypatch.setattr(segmenter_plan, "is_amd", lambda: False)
+    _pretend(monkeypatch, bf16=bf16, openvino=openvino)
     assert SegmenterPlan.make(precision=precision, frames=frames).precision == expected
 
 
 def test_int8_pays_after_fewer_frames_in_the_larger_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
-    monkeypatch.setattr(segmenter_plan, "is_installed", lambda: True)
-    monkeypatch.setattr(segmenter_plan, "multiplies_bf16", lambda: False)
+    _pretend(monkeypatch, bf16=False, openvino=True)
     between = INT8_PAYS_FROM_FRAMES["base"]
     assert between < INT8_PAYS_FROM_FRAMES["light"]
     chosen = {model: SegmenterPlan.make(model=model, frames=between).precision for model in MODELS}
@@ -103,12 +106,7 @@ def test_int8_pays_after_fewer_frames_in_the_larger_network(monkeypatch: pytest.
 
 
 def test_bf16_is_chosen_only_for_networks_whose_masks_in_bf16_were_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundled_network_module, "multiplies_int8", lambda: True)
-    for module in (segmenter_plan, open_backend):
-        monkeypatch.setattr(module, "multiplies_bf16", lambda: True)
-        monkeypatch.setattr(module, "is_arm", lambda: False)
-    for module in (segmenter_plan, openvino_backend):
-        monkeypatch.setattr(module, "is_installed", lambda: True)
+    _pretend(monkeypatch, bf16=True, openvino=True)
     chosen = {model: SegmenterPlan.make(model=model).precision for model in MODELS}
     assert chosen == {"light": "bf16", "base": "int8"}
     assert SegmenterPlan.make(model="base", precision="bf16").precision == "bf16"
