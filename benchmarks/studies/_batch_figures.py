@@ -39,6 +39,18 @@ def batch_table(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def throughput_line(results: Path) -> str:
+    """Videos a minute of `amc-batch` with its default of one process for each core."""
+    batch = _load(results / "batch.json")
+    cores = batch["machine"]["cores"]
+    row = next(row for row in reversed(batch["jobs"]["rows"]) if row["jobs"] == cores and row["frames_per_clip"] == 24)
+    width, height = row["size"]
+    return (
+        f"`amc-batch`: {row['videos_per_minute']:.0f} videos of {row['frames_per_clip']} frames of {width}x{height} a "
+        f"minute on {cores} cores.\n"
+    )
+
+
 def _load(path: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(path.read_text())
     return loaded

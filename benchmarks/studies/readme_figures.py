@@ -23,7 +23,7 @@ from typing import Any
 from ...runtime.command import cli_entry_point
 from ...runtime.errors import AmcNetError
 from ...runtime.output.kinds import KINDS
-from ._batch_figures import batch_table
+from ._batch_figures import batch_table, throughput_line
 from ._flow_figures import flow_presets_table, flow_table, lookup_table, raft_int8_table
 from ._model_figures import goals_table, quality_table, summary_table
 from ._quality_figures import ablation_table, temporal_table
@@ -205,6 +205,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "flow": flow_table,
     "flow-presets": flow_presets_table,
     "batch": batch_table,
+    "throughput": throughput_line,
     "gpu": _gpu,
     "raft-int8": raft_int8_table,
     "lookup": lookup_table,
