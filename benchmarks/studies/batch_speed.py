@@ -2,7 +2,7 @@
 
     python -m amcnet.benchmarks.studies.batch_speed --json benchmarks/results/batch.json
 
-The default takes about 10 minutes on two idle cores; with `--full`, 1000 short videos in place of 100, about 40 minutes.
+The default takes 10 minutes on two idle cores; with `--full`, 1000 short videos in place of 100, 40 minutes.
 The clips are rendered, and segmented by the bundled network with the options that `amc-batch` has by default.
 
 overhead: a batch of N clips of 24 frames, and a batch of one clip that repeats these frames N times, by one process at
