@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from .command import cli_entry_point
 from .errors import AmcNetError
 from .files.bundled_network import MODELS, PRECISIONS
+from .freed_memory import keep_freed_memory
 from .interrupt import GracefulInterrupt
 from .machine_info import DEVICES
 from .output.kinds import EXPLANATIONS, KINDS
@@ -50,6 +51,7 @@ def main() -> int:
     from .infer import InferOptions, infer
     from .output.progress import Progress
 
+    keep_freed_memory()
     add_explanations(arguments)
     arguments["output"] = arguments["output"] or _default_output(arguments["source"])
     options = InferOptions(**{field.name: arguments[field.name] for field in fields(InferOptions)})

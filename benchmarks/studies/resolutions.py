@@ -21,6 +21,7 @@ import numpy as np
 from ...runtime.command import cli_entry_point
 from ...runtime.extras import require
 from ...runtime.frame import MaskFrame
+from ...runtime.freed_memory import keep_freed_memory
 from ...runtime.infer import InferOptions, infer
 from ...runtime.machine_info import available_cores, processor_name
 from ...runtime.opencv_state import single_threaded_opencv
@@ -38,6 +39,7 @@ SIZES = {"240p": (426, 240), "480p": (854, 480), "720p": (1280, 720), "1080p": (
 def main() -> int:
     arguments = study_parser(__doc__, rounds=5, frames=40).parse_args()
     require("resolutions", "onnxruntime", "openvino")
+    keep_freed_memory()  # as amc-infer does
     results = measure(SIZES, arguments.frames, arguments.rounds)
     write_json(arguments.json, results)
     return 0

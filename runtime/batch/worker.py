@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from ..errors import AmcNetError, InputError, OutputError
 from ..frame import SourceInfo
+from ..freed_memory import keep_freed_memory
 from ..infer import InferOptions, infer
 from ..interrupt import SIGNALS
 from ..output.run_folder import RunFolder
@@ -116,6 +117,7 @@ def run_worker(
     for number in SIGNALS:  # Ctrl-C reaches all processes of a terminal, `timeout` signals a group; the parent acts
         signal.signal(number, signal.SIG_IGN)
     _end_with_parent()
+    keep_freed_memory()
     tempfile.tempdir = scratch
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
