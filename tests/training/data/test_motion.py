@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from amcnet.runtime.errors import InputError
-from amcnet.training.data.motion import _inpaint_object, moving_sample
+from amcnet.training.data import motion
+from amcnet.training.data.motion import _inpaint_object, _partial_motion, moving_sample
 from amcnet.training.data.pictures import Pictures
 from amcnet.training.data.procedural import procedural_sample
 
@@ -53,6 +54,36 @@ def test_the_object_is_inpainted_from_its_surroundings() -> None:
     image, mask = np.full((96, 128, 3), 255, np.uint8), np.zeros((96, 128), np.uint8)
     image[30:60, 40:80], mask[30:60, 40:80] = 0, 255
     assert _inpaint_object(image, mask).min() > 240
+
+
+def test_a_part_of_the_object_moves_and_another_stays() -> None:
+    shift = np.array([[1.0, 0, 10], [0, 1, 0], [0, 0, 1]])
+    for seed in range(5):
+        positions = _partial_motion(shift, np.eye(3), (90, 120), np.random.default_rng(seed))
+        y, x = np.mgrid[0:90, 0:120]
+        moved = x - positions[..., 0]  # px: where a pixel comes from
+        assert np.allclose(positions[..., 1], y, atol=1e-3)
+        assert moved.min() < 1
+        assert moved.max() > 9
+        assert np.abs(np.diff(moved, axis=1)).max() < 2.5  # no cracks
+
+
+def test_objects_that_move_in_part_have_slow_and_fast_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    def evenness(share: float) -> float:
+        """Speed of the slow parts of an object over that of its fast parts; the median of twelve objects."""
+        monkeypatch.setattr(motion, "_PARTLY", share)
+        ratios = []
+        for seed in range(12):
+            drawn = procedural_sample(np.random.default_rng(seed))
+            sample = moving_sample(drawn.image, drawn.mask, np.random.default_rng(seed))
+            inside = cv2.resize(sample.mask, sample.flow.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+            relative = sample.flow[inside] - np.median(sample.flow[~inside], axis=0)
+            slow, fast = np.percentile(np.linalg.norm(relative, axis=1), (20, 80))
+            ratios.append(slow / fast)
+        return float(np.median(ratios))
+
+    assert evenness(0.0) > 0.6
+    assert evenness(1.0) < 0.45
 
 
 def write_pictures(root: Path, count: int, suffix: str = ".jpg") -> None:
