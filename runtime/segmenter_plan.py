@@ -176,7 +176,7 @@ def _faster(model: str, precision: str, device: str, frames: int | None) -> str:
 
     In OpenVINO, BF16 is faster than INT8, its masks are closer to those of FP32, and it starts almost as fast as FP32
     (benchmarks/results/bf16.json). INT8 saves less time on few frames than its loading takes. In ONNX Runtime, INT8 is
-    slower than FP32 on an AMD EPYC (cpu-speed.json), and was faster on an Intel Xeon.
+    slower than FP32 on an AMD EPYC (cpu-speed-light-bf16.json), and was faster on an Intel Xeon.
     """
     if precision != "auto" or device != "cpu":
         return precision

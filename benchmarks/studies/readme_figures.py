@@ -99,7 +99,7 @@ def _bench(results: Path) -> str:
 def _ratios(results: Path) -> str:
     """Speedup of each design choice, as ratios within one run."""
     rows = _load(results / "operators.json")
-    whole = _load(results / "cpu-speed.json")["amc-infer"]
+    whole = _load(results / "cpu-speed-light-bf16.json")["amc-infer"]
     rows |= {
         f"ONNX Runtime FP32 / {_upper(name)}, whole `amc-infer`": row
         for name, row in whole.items()

@@ -122,7 +122,7 @@ def test_int8_is_not_chosen_for_onnx_runtime_on_amd(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_choice_of_int8_in_onnx_runtime_follows_from_the_measurement() -> None:
-    measured = json.loads((ROOT / "benchmarks/results/cpu-speed.json").read_text())
+    measured = json.loads((ROOT / "benchmarks/results/cpu-speed-light-bf16.json").read_text())
     processor, int8 = measured["machine"]["processor"], measured["network"]["ONNX Runtime int8"]
     if processor.startswith("AMD"):
         assert int8["ratio_max"] < 1, "INT8 is slower than FP32"
