@@ -163,7 +163,7 @@ def test_every_block_and_every_python_example_has_a_test() -> None:
 def test_the_figures_equal_the_committed_measurements() -> None:
     for path, updated in documents_with_figures(ROOT).items():
         assert path.read_text() == updated, path
-    assert "| ms per frame |" in README
+    assert "| ms, AVX2 |" in README
 
 
 def test_the_readme_is_short() -> None:
