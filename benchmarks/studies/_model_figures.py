@@ -44,10 +44,10 @@ def summary_table(results: Path) -> str:
     heads = " | ".join(f"ms, {name}" for name in PROCESSORS.values())
     lines = [f"| network | library | J&F | {heads} |", "|---|---|---|" + "---|" * len(PROCESSORS)]
     for model in MODELS:
-        runs = {kind: _runs(results, model, kind) for kind in PROCESSORS}
-        for library, precision in dict.fromkeys(form for run in runs.values() for form in run):
+        runs = _runs(results, model)
+        for library, precision in dict.fromkeys(form for times in runs.values() for form in times):
             score = f"{_score(results, model, precision):.1f}"
-            each = (run.get((library, precision)) for run in runs.values())
+            each = (runs.get(kind, {}).get((library, precision)) for kind in PROCESSORS)
             times = " |".join("" if ms is None else f" {ms:.0f}" for ms in each)
             lines.append(f"| `{model}`, {precision.upper()} | {library} | {score} |{times} |")
     paper = _load(results / "run-resnet101-blackswan.json")
@@ -75,38 +75,43 @@ def goals_table(results: Path) -> str:
         verdict = "met" if score >= goal.score else "missed" if score >= goal.floor else "**missed, below the least**"
         aim = f"{goal.score:g} (at least {goal.floor:g})"
         lines.append(f"| `{model}` | J&F, 6 sequences of DAVIS-2016 val, FP32 | {aim} | {score:.1f} | {verdict} |")
-        for kind, name in PROCESSORS.items():
-            runs = _runs(results, model, kind)
-            if runs:
-                library, precision = fastest = min(runs, key=runs.__getitem__)
-                ms = f"{runs[fastest]:.1f} ({library}, {precision.upper()})"
-                verdict = "met" if runs[fastest] <= goal.ms else "missed"
-                what = f"ms per frame of `amc-infer`, 854x480, 2 cores, {name}"
-                lines.append(f"| `{model}` | {what} | {goal.ms:g} | {ms} | {verdict} |")
+        for kind, times in _runs(results, model).items():
+            library, precision = fastest = min(times, key=times.__getitem__)
+            ms = f"{times[fastest]:.1f} ({library}, {precision.upper()})"
+            verdict = "met" if times[fastest] <= goal.ms else "missed"
+            what = f"ms per frame of `amc-infer`, 854x480, 2 cores, {PROCESSORS[kind]}"
+            lines.append(f"| `{model}` | {what} | {goal.ms:g} | {ms} | {verdict} |")
         megabytes = sum(path.stat().st_size for path in _files(results, model)) / 1e6
         verdict = "met" if megabytes <= goal.megabytes else "missed"
         lines.append(f"| `{model}` | MB, all precisions | {goal.megabytes:g} | {megabytes:.1f} | {verdict} |")
     return "\n".join([*lines, "", f"Speed in the fastest library and precision. {_machines(results)}"]) + "\n"
 
 
-def _runs(results: Path, model: str, kind: str) -> dict[tuple[str, str], float]:
-    """Library and precision -> ms per frame of whole runs of `amc-infer`; empty if there are none on this processor."""
-    path = results / f"cpu-speed-{model}-{kind}.json"
-    if not path.exists():
-        return {}
-    rows = _load(path)["amc-infer"]
-    return {(form.rsplit(" ", 1)[0], form.rsplit(" ", 1)[1]): row["p50_ms"] for form, row in rows.items()}
+def _runs(results: Path, model: str) -> dict[str, dict[tuple[str, str], float]]:
+    """Kind of processor -> library and precision -> ms per frame of whole runs of `amc-infer`.
+
+    Raises FileNotFoundError if the network was measured on no processor.
+    """
+    runs = {}
+    for kind in PROCESSORS:
+        path = results / f"cpu-speed-{model}-{kind}.json"
+        if path.exists():
+            rows = _load(path)["amc-infer"]
+            runs[kind] = {(form.rsplit(" ", 1)[0], form.rsplit(" ", 1)[1]): row["p50_ms"] for form, row in rows.items()}
+    if not runs:
+        raise FileNotFoundError(f"{results}: got no cpu-speed-{model}-*.json, expected one of {', '.join(PROCESSORS)}")
+    return runs
 
 
 def _machines(results: Path) -> str:
-    """ "Measured on 2 cores of AMD EPYC.", or that of each kind where they differ."""
+    """ "On each kind of processor: 2 cores of AMD EPYC.", or each by its name where they differ."""
     found: dict[str, str] = {}
     for kind, name in PROCESSORS.items():
         for path in sorted(results.glob(f"cpu-speed-*-{kind}.json")):
             machine = _load(path)["machine"]
             found[name] = f"{machine['cores']} cores of {machine['processor']}"
     if len(set(found.values())) == 1:
-        return f"Measured on {next(iter(found.values()))}."
+        return f"On each kind of processor: {next(iter(found.values()))}."
     return "; ".join(f"{name}: {machine}" for name, machine in found.items()) + "."
 
 
@@ -115,7 +120,7 @@ def _quality_rows(results: Path, model: str) -> Iterator[tuple[str, str]]:
     variants = _davis16(results, model, "fp32")["variants"]
     for sequence, scores in variants["default"]["sequences"].items():
         yield sequence, _cells(scores)
-    others = {precision for kind in PROCESSORS for _, precision in _runs(results, model, kind)} - {"fp32"}
+    others = {precision for times in _runs(results, model).values() for _, precision in times} - {"fp32"}
     variants |= {name: _davis16(results, model, name)["variants"]["default"] for name in sorted(others, reverse=True)}
     for name, variant in variants.items():
         yield f"**average, {name}**", _cells(variant["average"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..argument_types import positive
 from ..command import cli_entry_point
 from ..extras import require
+from ..freed_memory import keep_freed_memory
 from ..machine_info import DEVICES
 from ..version import __version__
 from .options import DemoOptions
@@ -28,6 +29,7 @@ exit status: 2 an error with a message that says what to do, 130 Ctrl-C, 143 SIG
 def main() -> int:
     arguments = vars(_parser().parse_args())
     require("amc-demo", "gradio")
+    keep_freed_memory()
     from .server import serve  # here: PyAV and OpenCV are slow to import, and --help does not use them
 
     arguments["models"] = tuple(arguments["models"])

@@ -62,7 +62,7 @@ def test_the_summary_has_a_row_for_each_measured_form(results: Path) -> None:
         "| `base`, FP32 | OpenVINO | 85.9 | | 57 |",
         "| ResNet-101 and PWC-Net, untrained | OpenVINO | | 2000 | |",
         "",
-        "Measured on 2 cores of a processor.",
+        "On each kind of processor: 2 cores of a processor.",
     ]
 
 
@@ -106,6 +106,15 @@ def test_a_missing_measurement_is_an_error(results: Path, name: str) -> None:
     (results / name).unlink()
     with pytest.raises(FileNotFoundError, match=name):
         summary_table(results)
+
+
+def test_a_network_without_any_speed_is_an_error(results: Path) -> None:
+    (results / "cpu-speed-light-bf16.json").unlink()
+    assert "AVX-512 BF16 | 25" not in goals_table(results), "the other processor is left"
+    (results / "cpu-speed-light-avx2.json").unlink()
+    for table in (summary_table, goals_table, quality_table):
+        with pytest.raises(FileNotFoundError, match=r"cpu-speed-light-\*\.json"):
+            table(results)
 
 
 def test_every_network_has_goals() -> None:
