@@ -143,9 +143,8 @@ LIGHT = Recipe(
 )
 
 # More pixels. From the weights of LIGHT, 1750 iterations with zoom 0.85 to 1.5 raise J&F on the held-out sequences from
-# 76.7
-# (at 256x256) to 79.7 (at 384x384), and to 78.2 at 256x256 (benchmarks/results/base-training.json). EfficientNet-Lite2 at
-# 384x384 would take 1.4 times the processor time, and 0.8 s a sample in training.
+# 76.7 (at 256x256) to 79.7 (at 384x384), and to 78.2 at 256x256 (benchmarks/results/base-training.json).
+# EfficientNet-Lite2 at 384x384 would take 1.4 times the processor time, and 0.8 s a sample in training.
 BASE = replace(LIGHT, name="base", sizes=(256, 320, 384), zoom=(0.8, 1.6))
 
 # The user's own images, and the few procedural clips that LIGHT has too.
